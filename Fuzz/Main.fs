@@ -1,0 +1,4 @@
+module StorageDaemon.Fuzz.Main
+
+[<EntryPoint>]
+let main _ = 0

@@ -1,0 +1,4 @@
+module StorageDaemon.Bench.Main
+
+[<EntryPoint>]
+let main _ = 0
