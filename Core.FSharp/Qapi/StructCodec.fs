@@ -93,7 +93,6 @@ type Branch<'T> = {
 }
 
 /// The words of which descriptions of structs are made.
-[<AutoOpen>]
 module Describe =
     let fields = FieldsBuilder()
 
@@ -112,9 +111,9 @@ module Describe =
         }
     ]
 
-    /// A member that must be there.
-    let required name (codec: Codec<'T>) (get: 'Whole -> 'T) : Fields<'Whole, 'T> = {
-        Members = memberSchema name codec false []
+    /// A member that must be there, with features such as `deprecated`.
+    let requiredWith features name (codec: Codec<'T>) (get: 'Whole -> 'T) : Fields<'Whole, 'T> = {
+        Members = memberSchema name codec false features
         Read =
             fun reader ->
                 match reader.Take name with
@@ -122,6 +121,9 @@ module Describe =
                 | ValueNone -> VisitError.missing (reader.PlaceOf name)
         Write = fun whole rest -> (name, codec.Encode(get whole)) :: rest
     }
+
+    /// A member that must be there.
+    let required name codec get = requiredWith [] name codec get
 
     /// A member that may be absent, with features such as `deprecated`.
     let optionalWith features name (codec: Codec<'T>) (get: 'Whole -> 'T option) : Fields<'Whole, 'T option> = {
@@ -164,6 +166,8 @@ module Describe =
     let branch case codec wrap unwrap = branchWith [] case codec wrap unwrap
 
 module StructCodec =
+    open Describe
+
     /// The struct without members.
     let empty: StructCodec<unit> = {
         Type = ObjectType.empty
@@ -294,6 +298,8 @@ module StructCodec =
 
 /// Branches of unions that the schema lists although the daemon was built without them.
 module Unavailable =
+    open Describe
+
     /// A member that is checked and kept as it is.
     [<NoEquality; NoComparison>]
     type AnyMember = {

@@ -1,5 +1,7 @@
 namespace StorageDaemon.Core.Qapi
 
+open StorageDaemon.Core.Qapi.Describe
+
 /// Descriptions of qapi/block-core.json: arguments.
 module BlockCodecs =
     let discard: Codec<BlockdevDiscardOptions> =

@@ -1,5 +1,7 @@
 namespace StorageDaemon.Core.Qapi
 
+open StorageDaemon.Core.Qapi.Describe
+
 /// Descriptions of qapi/block-core.json: what the queries about nodes answer.
 module BlockInfoCodecs =
     let private cacheInfo: StructCodec<BlockdevCacheInfo> =

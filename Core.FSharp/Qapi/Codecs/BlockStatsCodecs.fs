@@ -1,5 +1,7 @@
 namespace StorageDaemon.Core.Qapi
 
+open StorageDaemon.Core.Qapi.Describe
+
 /// Descriptions of qapi/block-core.json: the answer of `query-blockstats`.
 module BlockStatsCodecs =
     let private latencyHistogram: StructCodec<BlockLatencyHistogramInfo> =

@@ -1,5 +1,7 @@
 namespace StorageDaemon.Core.Qapi
 
+open StorageDaemon.Core.Qapi.Describe
+
 /// Descriptions of qapi/char.json.
 module CharCodecs =
     let common: StructCodec<ChardevCommon> =

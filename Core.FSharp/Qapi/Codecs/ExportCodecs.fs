@@ -1,5 +1,7 @@
 namespace StorageDaemon.Core.Qapi
 
+open StorageDaemon.Core.Qapi.Describe
+
 /// Descriptions of qapi/block-export.json.
 module ExportCodecs =
     let private nbdServerOptionsOver name addr : StructCodec<NbdServerOptions> =

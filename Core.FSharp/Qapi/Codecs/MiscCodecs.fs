@@ -1,5 +1,7 @@
 namespace StorageDaemon.Core.Qapi
 
+open StorageDaemon.Core.Qapi.Describe
+
 /// Descriptions of qapi/control.json.
 module MiscCodecs =
     let private capability: Codec<QmpCapability> =

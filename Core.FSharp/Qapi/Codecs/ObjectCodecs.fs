@@ -1,5 +1,7 @@
 namespace StorageDaemon.Core.Qapi
 
+open StorageDaemon.Core.Qapi.Describe
+
 /// Descriptions of qapi/qom.json: objects that users create.
 module ObjectCodecs =
     let iothreadProperties: StructCodec<IothreadProperties> =

@@ -1,5 +1,7 @@
 namespace StorageDaemon.Core.Qapi
 
+open StorageDaemon.Core.Qapi.Describe
+
 /// Descriptions of qapi/qom.json: the commands about the object tree.
 module QomCodecs =
     let objectPropertyInfo: StructCodec<ObjectPropertyInfo> =

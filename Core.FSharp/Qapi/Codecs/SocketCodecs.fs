@@ -1,5 +1,7 @@
 namespace StorageDaemon.Core.Qapi
 
+open StorageDaemon.Core.Qapi.Describe
+
 /// Descriptions of qapi/common.json and qapi/sockets.json.
 module SocketCodecs =
     let onOffAuto: Codec<OnOffAuto> =
