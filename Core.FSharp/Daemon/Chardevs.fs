@@ -1,0 +1,143 @@
+namespace StorageDaemon.Core.Daemon
+
+open StorageDaemon.Core
+open StorageDaemon.Core.Json
+open StorageDaemon.Core.Qapi
+
+/// chardev-add, -remove, -change, the queries, and monitors (`--monitor`).
+module Chardevs =
+    let private typeName (backend: ChardevBackend) =
+        match backend with
+        | ChardevBackend.File _ -> "chardev-file"
+        | ChardevBackend.Socket _ -> "chardev-socket"
+        | ChardevBackend.Pty _ -> "chardev-pty"
+        | ChardevBackend.Null _ -> "chardev-null"
+        | ChardevBackend.Stdio _ -> "chardev-stdio"
+        | ChardevBackend.Unavailable branch -> "chardev-" + branch.Tag
+
+    let private checkBackend (backend: ChardevBackend) =
+        match backend with
+        | ChardevBackend.Unavailable branch -> QapiError.fail ("'" + branch.Tag + "' is not a valid char driver name")
+        | ChardevBackend.Socket {
+                                    TlsCreds = Some creds
+                                } -> QapiError.fail ("No TLS credentials with id '" + creds + "'")
+        | _ -> Ok()
+
+    let private inContext id =
+        Result.mapError (QapiError.prepend ("Failed to add chardev '" + id + "': "))
+
+    /// `--chardev` reports the bare error, `chardev-add` names the device.
+    let private open' (named: bool) (state: State) (arguments: ChardevAdd) : Transition =
+        let id = arguments.Id
+
+        let checkedBackend =
+            if state.Chardevs.ContainsKey id then
+                QapiError.fail ("Chardev with id '" + id + "' already exists")
+            elif named then
+                checkBackend arguments.Backend |> inContext id
+            else
+                checkBackend arguments.Backend
+
+        Transition.bind state checkedBackend (fun () ->
+            Transition.wait state (OpenChardev(id, arguments.Backend)) (ChardevIsOpen(id, arguments.Backend, named)))
+
+    let add state arguments = open' true state arguments
+    let addFromOption state arguments = open' false state arguments
+
+    let opened (state: State) id backend named (answer: Answer) : Transition =
+        match answer with
+        | Refused error when named -> Transition.finished state [] (Error error |> inContext id)
+        | Refused error -> Transition.fail state error
+        | ChardevOpened returned ->
+            Transition.value
+                {
+                    state with
+                        Chardevs =
+                            state.Chardevs.Add(
+                                id,
+                                {
+                                    TypeName = typeName backend
+                                    Backend = backend
+                                    Busy = false
+                                }
+                            )
+                }
+                (Command.encodeReturn Commands.chardevAdd returned)
+        | _ -> Transition.ok state []
+
+    let remove (state: State) (arguments: ChardevRemove) : Transition =
+        match state.Chardevs.TryFind arguments.Id with
+        | None -> Transition.fail state (QapiError.generic ("Chardev '" + arguments.Id + "' not found"))
+        | Some { Busy = true } -> Transition.fail state (QapiError.generic ("Chardev '" + arguments.Id + "' is busy"))
+        | Some _ ->
+            Transition.ok
+                {
+                    state with
+                        Chardevs = state.Chardevs.Remove arguments.Id
+                }
+                [ CloseChardev arguments.Id ]
+
+    let change (state: State) (arguments: ChardevAdd) : Transition =
+        match state.Chardevs.TryFind arguments.Id with
+        | None -> Transition.fail state (QapiError.generic ("Chardev '" + arguments.Id + "' does not exist"))
+        | Some { Busy = true } ->
+            Transition.fail state (QapiError.generic "Chardev user does not support chardev hotswap")
+        | Some _ ->
+            Transition.bind state (checkBackend arguments.Backend) (fun () ->
+                Transition.wait
+                    state
+                    (ReplaceChardev(arguments.Id, arguments.Backend))
+                    (ChardevIsOpen(arguments.Id, arguments.Backend, false)))
+
+    let query (state: State) : Transition =
+        Transition.wait state DescribeChardevs ChardevsDescribed
+
+    let described (state: State) (infos: ChardevInfo list) : Transition =
+        Command.encodeReturn Commands.queryChardev infos |> Transition.value state
+
+    let backends (state: State) : Transition =
+        CharCodecs.builtTypes
+        |> List.map (fun name -> { Name = name }: ChardevBackendInfo)
+        |> Command.encodeReturn Commands.queryChardevBackends
+        |> Transition.value state
+
+    /// `--monitor`.
+    let startMonitor (state: State) (options: MonitorOptions) : Transition =
+        let checkedOptions =
+            match options.Mode, state.Chardevs.TryFind options.Chardev with
+            | _, None -> QapiError.fail ("chardev \"" + options.Chardev + "\" not found")
+            | Some MonitorMode.Readline, _ -> QapiError.fail "Only QMP is supported"
+            | _, Some { Busy = true } -> QapiError.fail ("chardev '" + options.Chardev + "' is already in use")
+            | _ ->
+                match options.Id with
+                | Some id when not (Identifier.isWellFormed id) ->
+                    Error(
+                        QapiError.generic "Parameter 'id' expects an identifier"
+                        |> QapiError.withHint Identifier.Hint
+                    )
+                | Some id when state.Monitors.Contains id ->
+                    QapiError.fail ("Duplicate ID '" + id + "' for mon")
+                | _ -> Ok()
+
+        Transition.bind state checkedOptions (fun () ->
+            Transition.wait state (StartMonitor options) (MonitorStarted options))
+
+    let monitorStarted (state: State) (options: MonitorOptions) (answer: Answer) : Transition =
+        match answer with
+        | Refused error -> Transition.fail state error
+        | _ ->
+            let busy = {
+                state.Chardevs[options.Chardev] with
+                    Busy = true
+            }
+
+            Transition.ok
+                {
+                    state with
+                        Chardevs = state.Chardevs.Add(options.Chardev, busy)
+                        Monitors =
+                            match options.Id with
+                            | Some id -> state.Monitors.Add id
+                            | None -> state.Monitors
+                }
+                []
