@@ -16,24 +16,8 @@ type Perm =
     | All = 15uy
 
 /// What a user needs and what it tolerates from all other users of the same node.
-[<Struct; CustomEquality; NoComparison>]
-type PermPair = {
-    Used: Perm
-    Shared: Perm
-} with
-
-    member this.Equals(other: PermPair) =
-        this.Used = other.Used && this.Shared = other.Shared
-
-    override this.Equals(other: obj) =
-        match other with
-        | :? PermPair as pair -> this.Equals pair
-        | _ -> false
-
-    override this.GetHashCode() = int this.Used <<< 4 ||| int this.Shared
-
-    interface IEquatable<PermPair> with
-        member this.Equals other = this.Equals other
+[<Struct; NoComparison>]
+type PermPair = { Used: Perm; Shared: Perm }
 
 /// What a child is to its parent.
 [<Flags>]
@@ -88,6 +72,9 @@ module Perm =
         |> List.filter (fun i -> has (ofIndex i) set)
         |> List.map name
         |> String.concat ", "
+
+    /// Whether two users want the same.
+    let same (a: PermPair) (b: PermPair) = a.Used = b.Used && a.Shared = b.Shared
 
     /// Nobody is there: nothing used, everything tolerated.
     let unused = {

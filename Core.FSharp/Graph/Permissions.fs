@@ -110,7 +110,7 @@ module Permissions =
                 let childNode = Graph.node child.Node graph
                 let perms = wanted parent child childNode
 
-                if perms.Equals childNode.Parents[child.Edge].Perms then
+                if Perm.same perms childNode.Parents[child.Edge].Perms then
                     graph
                 else
                     changed.Add child.Node |> ignore
@@ -122,7 +122,7 @@ module Permissions =
     let refresh (before: PermPair) (root: NodeId) (graph: Graph) : Result<Graph, QapiError> =
         let rootNode = Graph.node root graph
 
-        if before.Equals(Node.perms rootNode) then
+        if Perm.same before (Node.perms rootNode) then
             check graph rootNode |> Result.map (fun () -> graph)
         else
             let changed = HashSet<NodeId>([ root ])
@@ -138,7 +138,7 @@ module Permissions =
 
     /// The same when users have gone or want less. That cannot fail, so nothing is checked.
     let relax (before: PermPair) (root: NodeId) (graph: Graph) : Graph =
-        if before.Equals(Node.perms (Graph.node root graph)) then
+        if Perm.same before (Node.perms (Graph.node root graph)) then
             graph
         else
             let changed = HashSet<NodeId>([ root ])

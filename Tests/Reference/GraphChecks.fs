@@ -10,6 +10,7 @@ open StorageDaemon.Core.Image
 type HostFile = { Writable: bool; Locked: Set<int64> }
 
 /// A graph with its pretended host.
+[<NoComparison; NoEquality>]
 type World = {
     Graph: Graph
     Files: Map<NodeId, HostFile>
@@ -177,7 +178,7 @@ let private checkEdges (graph: Graph) (node: Node) =
         | NodeUser parent -> Expect.equal parent node.Id "the child knows its parent"
         | BackendUser _ -> failtest "a child's use belongs to its parent"
 
-        Expect.isTrue (edge.Perms.Equals(Permissions.wanted node child childNode)) "permissions are up to date"
+        Expect.isTrue (Perm.same edge.Perms (Permissions.wanted node child childNode)) "permissions are up to date"
         Expect.equal childNode.Context node.Context "connected nodes share an I/O thread"
 
     for KeyValue(id, edge) in node.Parents do
@@ -193,12 +194,12 @@ let private checkEdges (graph: Graph) (node: Node) =
         | BackendUser backend ->
             let backend = graph.Backends[backend]
             Expect.equal backend.Node node.Id "the user knows its node"
-            Expect.isTrue (backend.Perms.Equals edge.Perms) "the user's permissions are the edge's"
+            Expect.isTrue (Perm.same backend.Perms edge.Perms) "the user's permissions are the edge's"
 
 let private checkUsers (node: Node) =
     let pairs = node.Parents.Values |> Seq.map _.Perms |> List.ofSeq
     let recounted = List.fold (fun users pair -> Users.add pair users) Users.empty pairs
-    Expect.isTrue ((Users.total recounted).Equals(Node.perms node)) "the counts are the users'"
+    Expect.isTrue (Perm.same (Users.total recounted) (Node.perms node)) "the counts are the users'"
     Expect.equal (Users.conflicts node.Users) Perm.None "nobody stands in another one's way"
 
     let backends =
