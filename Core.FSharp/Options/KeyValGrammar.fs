@@ -39,6 +39,17 @@ module internal KeyValGrammar =
     /// Never fails: every text is a sequence of parameters, if only of bad ones.
     let private allParams = many (notFollowedBy eof >>. param) .>> eof
 
+    /// As --chardev and --trace have it: a first parameter without '=' is a value, in which ",," is a comma too.
+    let private impliedThenParams: Parser<struct (string voption * Param list), unit> =
+        let named = manySatisfy (fun c -> c <> ',' && c <> '=') .>> skipChar '='
+        let implied = notFollowedBy eof >>. notFollowedBy named >>. value .>> (skipChar ',' <|> eof)
+
+        parse {
+            let! first = (attempt implied |>> ValueSome) <|>% ValueNone
+            let! rest = allParams
+            return struct (first, rest)
+        }
+
     /// A name as QAPI has it: a letter, then letters, digits, '-' and '_'; perhaps behind a "__RFQDN_" prefix.
     let private name: Parser<unit, unit> =
         let isPrefix c = Char.IsAsciiLetterOrDigit c || c = '-' || c = '.'
@@ -69,6 +80,9 @@ module internal KeyValGrammar =
 
     /// The parameters of `text`, in order.
     let parameters text = run allParams text []
+
+    /// The value at the beginning of `text` that stands without a key, if there is one, and the other parameters.
+    let impliedThenParameters text = run impliedThenParams text struct (ValueNone, [])
 
     /// Takes `key` apart.
     let keyPath key = run path key { Fragments = []; WellFormed = false }
