@@ -1,20 +1,15 @@
 namespace StorageDaemon.Core
 
-/// Names that users give: objects, exports, chardevs, monitors.
+open System
+
+/// Identifiers of objects, devices and options.
 module Identifier =
-    let private isLetter c =
-        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+    /// Letters, digits, '-', '.', '_', starting with a letter; ASCII only.
+    let isWellFormed (id: string) =
+        let isRest c = Char.IsAsciiLetterOrDigit c || c = '-' || c = '.' || c = '_'
+        id.Length > 0 && Char.IsAsciiLetter id[0] && Seq.forall isRest id
 
-    let private isDigit c = c >= '0' && c <= '9'
-
-    let private isRest c =
-        isLetter c || isDigit c || c = '-' || c = '.' || c = '_'
-
-    /// An ASCII letter, then letters, digits, '-', '.' and '_'.
-    let isWellFormed (name: string) =
-        name.Length > 0 && isLetter name[0] && String.forall isRest name
-
-    /// What the command line prints under an error about an identifier.
-    [<Literal>]
-    let Hint =
-        "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter."
+    /// The refusal of an ill-formed identifier given as the parameter `name`.
+    let error (name: string) =
+        QapiError.generic ("Parameter '" + name + "' expects an identifier")
+        |> QapiError.withHint "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter."

@@ -111,10 +111,7 @@ module Chardevs =
             | _ ->
                 match options.Id with
                 | Some id when not (Identifier.isWellFormed id) ->
-                    Error(
-                        QapiError.generic "Parameter 'id' expects an identifier"
-                        |> QapiError.withHint Identifier.Hint
-                    )
+                    Error(Identifier.error "id")
                 | Some id when state.Monitors.Contains id ->
                     QapiError.fail ("Duplicate ID '" + id + "' for mon")
                 | _ -> Ok()

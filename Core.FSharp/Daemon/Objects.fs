@@ -22,10 +22,7 @@ module Objects =
         if Identifier.isWellFormed id then
             Ok()
         else
-            Error(
-                QapiError.generic "Parameter 'id' expects an identifier"
-                |> QapiError.withHint Identifier.Hint
-            )
+            Error(Identifier.error "id")
 
     /// An object stands in its container as a property of its id, beside the property "type".
     let private checkFree (state: State) id =
