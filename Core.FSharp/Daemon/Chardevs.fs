@@ -1,7 +1,7 @@
 namespace StorageDaemon.Core.Daemon
 
 open StorageDaemon.Core
-open StorageDaemon.Core.Json
+open StorageDaemon.Core.Options
 open StorageDaemon.Core.Qapi
 
 /// chardev-add, -remove, -change, the queries, and monitors (`--monitor`).
@@ -18,9 +18,9 @@ module Chardevs =
     let private checkBackend (backend: ChardevBackend) =
         match backend with
         | ChardevBackend.Unavailable branch -> QapiError.fail ("'" + branch.Tag + "' is not a valid char driver name")
-        | ChardevBackend.Socket {
-                                    TlsCreds = Some creds
-                                } -> QapiError.fail ("No TLS credentials with id '" + creds + "'")
+        | ChardevBackend.Socket { TlsCreds = Some creds } ->
+            QapiError.fail ("No TLS credentials with id '" + creds + "'")
+        | ChardevBackend.Socket socket -> ChardevOptions.validateSocket (ChardevMapping.settled socket)
         | _ -> Ok()
 
     let private inContext id =
@@ -46,8 +46,8 @@ module Chardevs =
 
     let opened (state: State) id backend named (answer: Answer) : Transition =
         match answer with
-        | Refused error when named -> Transition.finished state [] (Error error |> inContext id)
-        | Refused error -> Transition.fail state error
+        | Answer.Refused error when named -> Transition.finished state [] (Error error |> inContext id)
+        | Answer.Refused error -> Transition.fail state error
         | ChardevOpened returned ->
             Transition.value
                 {
@@ -121,7 +121,7 @@ module Chardevs =
 
     let monitorStarted (state: State) (options: MonitorOptions) (answer: Answer) : Transition =
         match answer with
-        | Refused error -> Transition.fail state error
+        | Answer.Refused error -> Transition.fail state error
         | _ ->
             let busy = {
                 state.Chardevs[options.Chardev] with

@@ -147,7 +147,7 @@ module Exports =
     /// The image locks are taken, or not.
     let applied (state: State) (pending: PendingExport) (answer: Answer) : Transition =
         match answer with
-        | Refused error -> Transition.fail state error
+        | Answer.Refused error -> Transition.fail state error
         | _ ->
             let graph = pending.Attached.Change.Graph
             let path = Path.compile graph pending.Node

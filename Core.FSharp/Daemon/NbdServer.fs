@@ -22,7 +22,7 @@ module NbdServer =
 
     let opened (state: State) (options: NbdServerOptions) (answer: Answer) : Transition =
         match answer with
-        | Refused error -> Transition.fail state error
+        | Answer.Refused error -> Transition.fail state error
         | _ -> Transition.ok { state with NbdServer = Some options } []
 
     let stop (state: State) : Transition =

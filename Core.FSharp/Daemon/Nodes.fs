@@ -51,7 +51,7 @@ module Nodes =
     /// The image locks of the new nodes are taken, or not.
     let applied (state: State) (added: AddedNodes) (answer: Answer) : Transition =
         match answer with
-        | Refused error -> Transition.finished state [ CloseFiles added.Files ] (Error error)
+        | Answer.Refused error -> Transition.finished state [ CloseFiles added.Files ] (Error error)
         | _ ->
             Transition.ok
                 { state with Graph = added.Change.Graph }
@@ -90,7 +90,7 @@ module Nodes =
 
     let resizeGranted (state: State) (plan: ResizePlan) (answer: Answer) : Transition =
         match answer, plan.Target with
-        | Refused error, _ -> Transition.fail state error
+        | Answer.Refused error, _ -> Transition.fail state error
         | _, Error error -> giveUp { state with Graph = plan.Grant.Graph } plan error
         | _, Ok target ->
             let call =

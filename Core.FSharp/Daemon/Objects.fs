@@ -48,7 +48,7 @@ module Objects =
 
     let started (state: State) id iothread (answer: Answer) : Transition =
         match answer with
-        | Refused error -> Transition.fail state error
+        | Answer.Refused error -> Transition.fail state error
         | _ ->
             Transition.ok
                 {
