@@ -41,8 +41,8 @@ type PlannedNode = {
     MonitorOwned: bool
 }
 
-/// How a description becomes nodes: children before parents. The files are to be opened in order; their outcomes go to
-/// `Add.commit`, whatever they are.
+/// How a description becomes nodes: children before parents. The files are to be opened in order; their outcomes go
+/// to `Add.commit`, whatever they are.
 [<NoComparison>]
 type AddPlan = {
     Opens: OpenRequest list
@@ -358,8 +358,8 @@ module Add =
             }
         }
 
-    /// Turns a plan and the outcomes of its openings (one each, in order) into the next graph. After an error every file
-    /// that was opened is to be closed.
+    /// Turns a plan and the outcomes of its openings (one each, in order) into the next graph. After an error every
+    /// file that was opened is to be closed.
     let commit (plan: AddPlan) (outcomes: OpenOutcome list) (graph: Graph) : Result<AddedNodes, QapiError> =
         result {
             let start = {

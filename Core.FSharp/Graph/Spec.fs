@@ -3,8 +3,8 @@ namespace StorageDaemon.Core.Graph
 open StorageDaemon.Core
 open StorageDaemon.Core.Image
 
-/// A node as a user describes it (blockdev-add, --blockdev). What is not given is inherited by a child that is described
-/// inside its parent, or takes its default.
+/// A node as a user describes it (blockdev-add, --blockdev). What is not given is inherited by a child that is
+/// described inside its parent, or takes its default.
 [<NoComparison>]
 type BlockdevSpec = {
     NodeName: string option
