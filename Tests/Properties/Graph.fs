@@ -41,6 +41,11 @@ let private nameTests =
 
             add (rawOver "y" (inlineFile "g") None (Some 1000L)) emptyWorld
             |> fails "Specified size is not multiple of 512"
+
+            let slice = Inline(rawOver "s" (Reference "f") None (Some 1000L))
+
+            add (rawOver "1y" slice None None) (world [ file "f" "a.raw" ])
+            |> fails "Specified size is not multiple of 512"
         }
 
         test "listings begin with the newest; generated names have a counter and two digits" {
@@ -97,6 +102,9 @@ let private optionTests =
 
             notFound (forceShare (rawOver "x" (inlineFile "g") None None)) emptyWorld
             |> fails refused
+
+            notFound (forceShare (raw "x" "nope")) emptyWorld
+            |> fails "Cannot find device='nope' nor node-name='nope'"
 
             notFound (unmapZeroes (file "1x" "a.raw")) emptyWorld |> fails unmapText
 
