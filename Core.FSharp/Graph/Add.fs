@@ -41,14 +41,13 @@ type PlannedNode = {
     MonitorOwned: bool
 }
 
-/// How a description becomes nodes: children before parents. The files are to be opened in order; their outcomes go to
-/// `Add.commit`, whatever they are.
+/// How a description becomes nodes: children before parents. The files are to be opened in order; their outcomes go
+/// to `Add.commit`, whatever they are.
 [<NoComparison>]
 type AddPlan = {
     Opens: OpenRequest list
     Nodes: PlannedNode list
-    /// A mistake in a parent, which the real daemon finds only after the files of its children are open: their errors
-    /// come first.
+    /// A mistake in a parent, which is reported only after its children are there: their errors come first.
     Failure: QapiError option
 }
 
@@ -115,7 +114,6 @@ module Add =
             if depth > MaxDepth then
                 do! stopOn sofar (QapiError.fail "Block nodes are nested too deeply")
 
-            do! stopOn sofar (BlockdevSpec.checkForceShare options)
             let! struct (children, below) = walkChildren graph depth options spec sofar
             do! stopOn below (BlockdevSpec.checkCommon spec.Driver options)
             do! stopOn below (checkName graph below spec.NodeName)
@@ -180,7 +178,7 @@ module Add =
         else
             match walk graph 0 None spec nothing with
             | Ok struct (_, sofar) -> Ok(toPlan sofar None)
-            | Error { Error = error; Sofar = sofar } when sofar.OpensReversed.IsEmpty -> Error error
+            | Error { Error = error; Sofar = sofar } when sofar.Count = 0 -> Error error
             | Error stopped -> Ok(toPlan stopped.Sofar (Some stopped.Error))
 
     [<NoComparison; NoEquality>]
@@ -358,8 +356,8 @@ module Add =
             }
         }
 
-    /// Turns a plan and the outcomes of its openings (one each, in order) into the next graph. After an error every file
-    /// that was opened is to be closed.
+    /// Turns a plan and the outcomes of its openings (one each, in order) into the next graph. After an error every
+    /// file that was opened is to be closed.
     let commit (plan: AddPlan) (outcomes: OpenOutcome list) (graph: Graph) : Result<AddedNodes, QapiError> =
         result {
             let start = {

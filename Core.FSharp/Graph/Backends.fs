@@ -17,7 +17,11 @@ type AttachedBackend = { Id: BackendId; Change: GraphChange }
 /// Users of nodes that are not nodes.
 module Backends =
     /// The change without the image files: what follows of it for them is `GraphChange.between`.
-    let private insert (target: NodeId) (spec: BackendSpec) (graph: Graph) : Result<struct (BackendId * Graph), QapiError> =
+    let private insert
+        (target: NodeId)
+        (spec: BackendSpec)
+        (graph: Graph)
+        : Result<struct (BackendId * Graph), QapiError> =
         let before = Node.perms (Graph.node target graph)
         let id = graph.NextBackend
 

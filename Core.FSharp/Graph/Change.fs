@@ -12,10 +12,10 @@ type OpenRequest = {
     Direct: bool
 }
 
-/// What a graph change asks of one host file that is open already. First the file is opened anew where that is asked
-/// (an error gives up the change: `OpenFailure.error`); then the lock steps run on the old descriptor; when all files of
-/// the change have come so far, a new descriptor takes `Locks.Held` and replaces the old one, and where there is none,
-/// `Locks.Release` is released.
+/// What a graph change asks of one host file that is open already. First the file is opened anew where that is
+/// asked (an error gives up the change: `OpenFailure.error`); then the lock steps run on the old descriptor; when
+/// all files of the change have come so far, a new descriptor takes `Locks.Held` and replaces the old one, and
+/// where there is none, `Locks.Release` is released.
 [<NoComparison; NoEquality>]
 type FileChange = {
     Node: NodeId
@@ -42,12 +42,18 @@ module GraphChange =
         Close = []
     }
 
-    let private openRequest (kind: FileKind) (options: FileOptions) (node: NodeOptions) (writable: bool) : OpenRequest = {
-        Kind = kind
-        Path = options.Filename
-        Writable = writable
-        Direct = node.Direct
-    }
+    let private openRequest
+        (kind: FileKind)
+        (options: FileOptions)
+        (node: NodeOptions)
+        (writable: bool)
+        : OpenRequest =
+        {
+            Kind = kind
+            Path = options.Filename
+            Writable = writable
+            Direct = node.Direct
+        }
 
     /// The first opening of a file, when nobody uses the node yet.
     let firstOpen (kind: FileKind) (options: FileOptions) (node: NodeOptions) : OpenRequest =

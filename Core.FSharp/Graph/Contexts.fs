@@ -42,13 +42,15 @@ module Contexts =
                 |> List.fold (fun g node -> Graph.putNode { node with Context = context } g) graph
                 |> Ok
 
-    /// Brings a new parent and its child into one I/O thread: the parent's where the child may move, else the child's.
+    /// Brings a new parent and its child into one I/O thread: the parent's where the child may move, else the
+    /// child's.
     let internal join (parent: NodeId) (child: NodeId) (graph: Graph) : Result<Graph, QapiError> =
         match move child (Graph.node parent graph).Context graph with
         | Ok moved -> Ok moved
         | Error _ -> move parent (Graph.node child graph).Context graph
 
-    /// The command x-blockdev-set-iothread; whether the thread exists is the caller's to check, after `node` was found.
+    /// The command x-blockdev-set-iothread; whether the thread exists is the caller's to check, after `node` was
+    /// found.
     let setIothread
         (nodeName: string)
         (context: string option)

@@ -6,8 +6,8 @@ open StorageDaemon.Core
 [<Struct; NoComparison>]
 type NameSource = { Counter: int64; State: uint64 }
 
-/// All nodes, their users and the numbers given so far. One value: a change makes another graph, and a change that failed
-/// is forgotten.
+/// All nodes, their users and the numbers given so far. One value: a change makes another graph, and a change that
+/// failed is forgotten.
 [<NoComparison; NoEquality>]
 type Graph = {
     Nodes: Map<NodeId, Node>
@@ -59,7 +59,8 @@ module NodeName =
                     State = state
                 })
 
-/// Look-ups, and the smallest changes: the checks and the consequences for permissions are in the modules that follow.
+/// Look-ups, and the smallest changes: the checks and the consequences for permissions are in the modules that
+/// follow.
 module Graph =
     /// A graph without nodes. `seed` is any number.
     let create (seed: uint64) : Graph = {

@@ -11,9 +11,9 @@ type LockStep =
     /// `hinted` is whether the error names the image: the real daemon loses that line on some of its ways.
     | Probe of probedByte: int64 * hinted: bool
 
-/// The change of one image's locks, to be run on the descriptor that is open now. When a step fails, everything taken
-/// by this change is released again and the whole graph change is given up. `Release` runs after all images of the graph
-/// change have been locked; its errors are ignored.
+/// The change of one image's locks, to be run on the descriptor that is open now. When a step fails, everything
+/// taken by this change is released again and the whole graph change is given up. `Release` runs after all images
+/// of the graph change have been locked; its errors are ignored.
 [<NoComparison; NoEquality>]
 type LockChange = {
     Steps: LockStep list

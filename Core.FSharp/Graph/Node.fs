@@ -11,8 +11,8 @@ type edgeId
 [<Measure>]
 type backendId
 
-/// The number of a node. Numbers are given in order of creation and never again: a child that is opened for its parent
-/// has a smaller one.
+/// The number of a node. Numbers are given in order of creation and never again: a child that is opened for its
+/// parent has a smaller one.
 type NodeId = int64<nodeId>
 
 /// The number of a parent's use of a node; the newest use has the greatest.
@@ -115,7 +115,8 @@ module Driver =
         | File _
         | Null _ -> Perm.forFilter users
 
-/// The behaviour that every node has, settled: given, inherited from the parent that the node was opened for, or default.
+/// The behaviour that every node has, settled: given, inherited from the parent that the node was opened for, or
+/// default.
 [<NoComparison>]
 type NodeOptions = {
     ReadOnly: bool

@@ -95,8 +95,8 @@ module Perm =
         else
             users
 
-    /// A format with metadata of its own reads them at any time and, when writable, writes and grows the file whether or
-    /// not it has users; nobody else may change the file.
+    /// A format with metadata of its own reads them at any time and, when writable, writes and grows the file
+    /// whether or not it has users; nobody else may change the file.
     let forFormat (writable: bool) (users: PermPair) =
         let own =
             if writable then

@@ -17,8 +17,8 @@ module Permissions =
     let private parentsNewestFirst (node: Node) =
         Map.fold (fun newest _ edge -> edge :: newest) [] node.Parents
 
-    /// The text of the first conflict: the newest user that does not share what another one needs, and the newest such
-    /// other one.
+    /// The text of the first conflict: the newest user that does not share what another one needs, and the newest
+    /// such other one.
     let private conflictError (graph: Graph) (node: Node) : QapiError =
         let edges = parentsNewestFirst node
 
@@ -118,7 +118,8 @@ module Permissions =
             graph
 
     /// Checks `root`, whose users have changed, and everything below that this reaches. `before` is what the users
-    /// wanted until now: when their sum is the same, nothing below can change, and only the conflict is left to check.
+    /// wanted until now: when their sum is the same, nothing below can change, and only the conflict is left to
+    /// check.
     let refresh (before: PermPair) (root: NodeId) (graph: Graph) : Result<Graph, QapiError> =
         let rootNode = Graph.node root graph
 

@@ -8,7 +8,8 @@ module Remove =
     let private isUnused (node: Node) =
         node.Parents.IsEmpty && not node.MonitorOwned
 
-    /// Takes away `start` if nothing keeps it, and everything below that only it kept. Children with other users stay.
+    /// Takes away `start` if nothing keeps it, and everything below that only it kept. Children with other users
+    /// stay.
     let private release (start: NodeId) (old: Graph) (graph: Graph) : GraphChange =
         let waiting = Stack<NodeId>([ start ])
         let mutable next = graph

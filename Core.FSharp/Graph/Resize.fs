@@ -11,7 +11,8 @@ type ResizeTarget =
     /// Only look how long the device is now; it must be at least that long.
     | Measure of NodeId * bytes: int64
 
-/// A resize that may go on once `Grant` has succeeded: for its duration it is a user that needs the resize permission.
+/// A resize that may go on once `Grant` has succeeded: for its duration it is a user that needs the resize
+/// permission.
 [<NoComparison; NoEquality>]
 type ResizePlan = {
     Grant: GraphChange

@@ -3,8 +3,8 @@ namespace StorageDaemon.Core.Graph
 open StorageDaemon.Core
 open StorageDaemon.Core.Image
 
-/// A node as a user describes it (blockdev-add, --blockdev). What is not given is inherited by a child that is described
-/// inside its parent, or takes its default.
+/// A node as a user describes it (blockdev-add, --blockdev). What is not given is inherited by a child that is
+/// described inside its parent, or takes its default.
 [<NoComparison>]
 type BlockdevSpec = {
     NodeName: string option
@@ -82,16 +82,11 @@ module BlockdevSpec =
             Active = defaultArg spec.Active from.Active
         }
 
-    /// The check that comes before the children are opened.
-    let checkForceShare (options: NodeOptions) : Result<unit, QapiError> =
-        if options.ForceShare && not options.ReadOnly then
-            QapiError.fail "force-share=on can only be used with read-only images"
-        else
-            Ok()
-
     /// The checks between the children and the node's name.
     let checkCommon (driver: Driver) (options: NodeOptions) : Result<unit, QapiError> =
         match driver with
+        | _ when options.ForceShare && not options.ReadOnly ->
+            QapiError.fail "force-share=on can only be used with read-only images"
         | File(_, file) when file.Filename = "" ->
             QapiError.fail ("The '" + Driver.name driver + "' block driver requires a file name")
         | _ when options.DetectZeroes = DetectZeroesUnmap && options.Discard <> DiscardUnmap ->

@@ -8,8 +8,8 @@ type PermCount = {
     Both: int
 }
 
-/// The users' permissions of one node, counted per permission: adding and removing a user, the totals and the check for
-/// conflicts cost the same for one user and for thousands.
+/// The users' permissions of one node, counted per permission: adding and removing a user, the totals and the check
+/// for conflicts cost the same for one user and for thousands.
 [<Struct; NoComparison; NoEquality>]
 type Users = {
     ConsistentRead: PermCount

@@ -1,5 +1,5 @@
-/// Random lists of graph commands: after each one the graph is what the naive graph says, fits together, and the host's
-/// files are locked and open as the graph wants them.
+/// Random lists of graph commands: after each one the graph is what the naive graph says, fits together, and the
+/// host's files are locked and open as the graph wants them.
 module StorageDaemon.Tests.Machines.GraphMachine
 
 open Expecto

@@ -169,6 +169,33 @@ let listing (world: World) =
     Graph.nodes world.Graph
     |> List.map (fun node -> node.Name, node.SizeBytes, node.Options.ReadOnly)
 
+/// The value of what must succeed.
+let get result =
+    match result with
+    | Ok value -> value
+    | Error text -> failtest text
+
+/// A world with these nodes, added one after the other.
+let world (specs: BlockdevSpec list) =
+    List.fold (fun world spec -> get (add spec world)) emptyWorld specs
+
+/// Expects an error with that text.
+let fails expected result =
+    match result with
+    | Ok _ -> failtest ("expected: " + expected)
+    | Error text -> Expect.equal text expected "text"
+
+/// The node of that name, which must exist.
+let node name (world: World) =
+    (Graph.tryByName name world.Graph).Value
+
+/// A file described inside its parent.
+let inlineFile name =
+    Inline(file name "a.raw")
+
+/// Leaves the name to be generated.
+let withoutName spec : BlockdevSpec = { spec with NodeName = None }
+
 let private checkEdges (graph: Graph) (node: Node) =
     for child in node.Children do
         let childNode = Graph.node child.Node graph
