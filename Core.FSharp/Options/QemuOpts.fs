@@ -100,13 +100,14 @@ module QemuOpts =
     let private isHelp (param: KeyValGrammar.Param) =
         param.Value.IsNone && (param.Key = "help" || param.Key = "?")
 
-    /// The first id among the parameters. It is looked for, and checked, before anything else is.
-    let private findId (parameters: KeyValGrammar.Param list) =
+    /// The first id in `text`. It is looked for, and checked, before anything else is, and without regard to the
+    /// implied key: a lone first "id" counts as the short form, and "x,,id=a" has an id.
+    let private findId text =
         let idOf param =
             let struct (name, text) = expand param
             if name = "id" then Some text else None
 
-        match List.tryPick idOf parameters with
+        match List.tryPick idOf (KeyValGrammar.parameters text) with
         | Some id when not (Identifier.isWellFormed id) -> Error(Identifier.error "id")
         | found -> Ok found
 
@@ -138,7 +139,7 @@ module QemuOpts =
             | ValueSome value -> { Key = group.ImpliedKey; Value = ValueSome value } :: parameters
             | ValueNone -> parameters
 
-        match findId parameters with
+        match findId text with
         | Error error -> struct ([], Error error)
         | Ok id ->
             let struct (warnings, outcome) = addAll group id Map.empty [] parameters
