@@ -3,8 +3,8 @@ namespace StorageDaemon.Core.Options
 open System
 open FParsec
 
-/// The key-value syntax of --blockdev, --export, --monitor, --nbd-server and --object (QEMU util/keyval, described in
-/// its manual under "Keyval syntax"):
+/// The key-value syntax of --blockdev, --export, --monitor, --nbd-server and --object, see qemu-storage-daemon(1); the
+/// details are those of the real daemon's behaviour:
 ///
 ///     params  = [ param { ',' param } [ ',' ] ]
 ///     param   = key '=' value | help          the first one may be a value alone, for the implied key

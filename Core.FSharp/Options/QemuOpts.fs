@@ -1,5 +1,6 @@
 namespace StorageDaemon.Core.Options
 
+open System
 open StorageDaemon.Core
 
 /// What an option of the older syntax takes.
@@ -46,7 +47,7 @@ type OptionsOutcome =
 module QemuOpts =
     /// The short form of a boolean: "nofoo" is foo=off, every other name is itself =on.
     let private shortForm (given: string) =
-        if given.StartsWith("no", System.StringComparison.Ordinal) then
+        if given.StartsWith("no", StringComparison.Ordinal) then
             struct (given.Substring 2, "off")
         else
             struct (given, "on")
@@ -175,5 +176,9 @@ module QemuOpts =
 
             "  " + name + "=<" + typeName + ">\n"
 
-        let lines = Map.toList group.Types |> List.map line
-        group.Name + " options:\n" + System.String.Concat(List.sortWith (fun a b -> System.String.CompareOrdinal(a, b)) lines)
+        let lines =
+            Map.toList group.Types
+            |> List.map line
+            |> List.sortWith (fun a b -> String.CompareOrdinal(a, b))
+
+        group.Name + " options:\n" + String.Concat lines
