@@ -3,8 +3,8 @@ namespace StorageDaemon.Core.Options
 open System
 open FParsec
 
-/// The key-value syntax of --blockdev, --export, --monitor, --nbd-server and --object (QEMU util/keyval, described in
-/// its manual under "Keyval syntax"):
+/// The key-value syntax of --blockdev, --export, --monitor, --nbd-server and --object, see qemu-storage-daemon(1); the
+/// details are those of the real daemon's behaviour:
 ///
 ///     params  = [ param { ',' param } [ ',' ] ]
 ///     param   = key '=' value | help          the first one may be a value alone, for the implied key
@@ -25,12 +25,25 @@ module internal KeyValGrammar =
         WellFormed: bool
     }
 
+    /// What `parser` passes over, as it stands. The library's own string parsers turn "\r" into "\n".
+    let private raw (parser: Parser<unit, unit>) : Parser<string, unit> =
+        fun stream ->
+            let start = stream.State
+            let reply = parser stream
+
+            if reply.Status = Ok then
+                Reply(stream.ReadFrom(start, false))
+            else
+                Reply(reply.Status, reply.Error)
+
+    let private key = raw (skipManySatisfy (fun c -> c <> ',' && c <> '='))
+
     let private value: Parser<string, unit> =
-        manyStrings (many1Satisfy (fun c -> c <> ',') <|> stringReturn ",," ",")
+        manyStrings (raw (skipMany1Satisfy (fun c -> c <> ',')) <|> stringReturn ",," ",")
 
     let private param: Parser<Param, unit> =
         parse {
-            let! key = manySatisfy (fun c -> c <> ',' && c <> '=')
+            let! key = key
             let! text = (skipChar '=' >>. value |>> ValueSome) <|>% ValueNone
             do! skipChar ',' <|> eof
             return { Key = key; Value = text }
@@ -41,7 +54,7 @@ module internal KeyValGrammar =
 
     /// As --chardev and --trace have it: a first parameter without '=' is a value, in which ",," is a comma too.
     let private impliedThenParams: Parser<struct (string voption * Param list), unit> =
-        let named = manySatisfy (fun c -> c <> ',' && c <> '=') .>> skipChar '='
+        let named = key .>> skipChar '='
         let implied = notFollowedBy eof >>. notFollowedBy named >>. value .>> (skipChar ',' <|> eof)
 
         parse {
@@ -58,7 +71,7 @@ module internal KeyValGrammar =
         optional vendor >>. skipSatisfy Char.IsAsciiLetter >>. skipManySatisfy isRest
 
     let private path: Parser<KeyPath, unit> =
-        let bounded fragment = attempt (skipped fragment .>> followedBy (skipChar '.' <|> eof))
+        let bounded fragment = attempt (raw fragment .>> followedBy (skipChar '.' <|> eof))
         let index = skipMany1Satisfy Char.IsAsciiDigit
         let further = bounded name <|> bounded index
 

@@ -1,5 +1,6 @@
 namespace StorageDaemon.Core.Options
 
+open System
 open StorageDaemon.Core
 
 /// What an option of the older syntax takes.
@@ -46,7 +47,7 @@ type OptionsOutcome =
 module QemuOpts =
     /// The short form of a boolean: "nofoo" is foo=off, every other name is itself =on.
     let private shortForm (given: string) =
-        if given.StartsWith("no", System.StringComparison.Ordinal) then
+        if given.StartsWith("no", StringComparison.Ordinal) then
             struct (given.Substring 2, "off")
         else
             struct (given, "on")
@@ -100,13 +101,14 @@ module QemuOpts =
     let private isHelp (param: KeyValGrammar.Param) =
         param.Value.IsNone && (param.Key = "help" || param.Key = "?")
 
-    /// The first id among the parameters. It is looked for, and checked, before anything else is.
-    let private findId (parameters: KeyValGrammar.Param list) =
+    /// The first id in `text`. It is looked for, and checked, before anything else is, and without regard to the
+    /// implied key: a lone first "id" counts as the short form, and "x,,id=a" has an id.
+    let private findId text =
         let idOf param =
             let struct (name, text) = expand param
             if name = "id" then Some text else None
 
-        match List.tryPick idOf parameters with
+        match List.tryPick idOf (KeyValGrammar.parameters text) with
         | Some id when not (Identifier.isWellFormed id) -> Error(Identifier.error "id")
         | found -> Ok found
 
@@ -138,7 +140,7 @@ module QemuOpts =
             | ValueSome value -> { Key = group.ImpliedKey; Value = ValueSome value } :: parameters
             | ValueNone -> parameters
 
-        match findId parameters with
+        match findId text with
         | Error error -> struct ([], Error error)
         | Ok id ->
             let struct (warnings, outcome) = addAll group id Map.empty [] parameters
@@ -174,5 +176,9 @@ module QemuOpts =
 
             "  " + name + "=<" + typeName + ">\n"
 
-        let lines = Map.toList group.Types |> List.map line
-        group.Name + " options:\n" + System.String.Concat(List.sortWith (fun a b -> System.String.CompareOrdinal(a, b)) lines)
+        let lines =
+            Map.toList group.Types
+            |> List.map line
+            |> List.sortWith (fun a b -> String.CompareOrdinal(a, b))
+
+        group.Name + " options:\n" + String.Concat lines

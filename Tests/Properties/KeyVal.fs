@@ -13,7 +13,8 @@ open StorageDaemon.Tests.Reference
 let private texts =
     Gen.elements [
         "a"; "b"; "a.b"; "a.0"; "a.1"; "a.00"; "0"; "1"; "."; "."; ","; ","; ",,"; "="; "="; "=x"; "=x,"; "a=1,"
-        "help"; "?"; ",help,"; "__r.f_n"; "__"; "_"; "-"; "é"; " "; "driver"; "99999999999"; String.replicate 128 "k"
+        "help"; "?"; ",help,"; "__r.f_n"; "__"; "_"; "-"; "é"
+        "\r"; "\r\n"; "\uffff"; "driver"; "99999999999"; String.replicate 128 "k"
     ]
     |> Gen.listOf
     |> Gen.map (fun pieces -> String.Join("", pieces))

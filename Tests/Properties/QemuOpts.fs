@@ -180,7 +180,7 @@ let private numberTests =
                     "1.9995k", Ok 2047UL
                     "0.0000001k", Ok 0UL
                     "1.9999999999999999k", Ok 2048UL
-                    "15.9999999999999999E", Error OutOfRange
+                    "16.0E", Error OutOfRange
                     ".", Error Malformed
                     ".k", Error Malformed
                     "0.5B", Error Malformed
