@@ -13,7 +13,7 @@ namespace StorageDaemon.Shell.Control;
 /// One QMP monitor on its character device. What to say and when is the session's; this runs it. Outputs are worked
 /// off in a queue, since a command's end may be the next one's beginning.
 /// </summary>
-internal sealed class Monitor
+internal sealed class Monitor : IChardevFrontend
 {
     private readonly Chardev.Chardev _chardev;
     private readonly Session.Config _config;
@@ -32,13 +32,7 @@ internal sealed class Monitor
     }
 
     /// <summary>Takes the device over; a client that is there already is greeted.</summary>
-    internal void Start() => _chardev.AttachFrontend(new ChardevFrontend
-    {
-        OnOpened = OnOpened,
-        OnBytes = OnBytes,
-        OnClosed = OnClosed,
-        OnDrained = OnDrained,
-    });
+    internal void Start() => _ = _chardev.AttachFrontend(this);
 
     /// <summary>Tells the client of an event.</summary>
     internal void Emit(string name, Json data, long seconds, long microseconds)
@@ -48,21 +42,21 @@ internal sealed class Monitor
         Take(state, outputs);
     }
 
-    private void OnOpened()
+    public void OnOpened()
     {
         _kept = [];
         (Session.State state, FSharpList<Session.Output> outputs) = Session.connected(_config, _session);
         Take(state, outputs);
     }
 
-    private void OnClosed()
+    public void OnClosed()
     {
         _kept = [];
         (Session.State state, FSharpList<Session.Output> outputs) = Session.disconnected(_session);
         Take(state, outputs);
     }
 
-    private void OnDrained() => NoteUnread();
+    public void OnDrained() => NoteUnread();
 
     private void NoteUnread()
     {
@@ -71,7 +65,7 @@ internal sealed class Monitor
         Take(state, outputs);
     }
 
-    private void OnBytes(ReadOnlySpan<byte> bytes)
+    public void OnBytes(ReadOnlySpan<byte> bytes)
     {
         if (_kept.Length > 0)
         {
