@@ -36,7 +36,7 @@ module Wire =
     let MaxPayload = 33554432u
     let transmissionFlags (writable: bool) (multiConn: bool) = 0us
 [<Struct>]
-type Session = { Mode: int }
+type Session = { Mode: int; ExportKey: int }
 [<Struct>]
 type Request =
     val mutable Cookie: uint64
@@ -70,3 +70,13 @@ module Transmission =
     let errnoToNbd (e: int) = 22
     let failureText (c: uint16) = ""
     let beginBlockStatus (s: inref<Session>) (r: inref<Request>) (b: Span<byte>) = BlockStatusReply()
+type Policy = NoTls | TlsRequired
+module Handshake =
+    type State = { A: int }
+    type Output =
+        | Send of byte[]
+        | NeedMore
+        | Enter of Session * byte[]
+        | Close of byte[]
+    let start (p: Policy) = struct ({ A = 0 }, Array.empty<byte>)
+    let feed (e: ExportInfo list) (s: State) (b: ReadOnlySpan<byte>) = struct (0, s, NeedMore)

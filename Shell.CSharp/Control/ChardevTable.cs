@@ -15,16 +15,16 @@ namespace StorageDaemon.Shell.Control;
 /// <summary>The open character devices, by id.</summary>
 internal sealed class ChardevTable(ChardevContext context) : IDisposable
 {
-    private readonly SortedDictionary<string, Chardev.Chardev> _chardevs = new(StringComparer.Ordinal);
+    private readonly SortedDictionary<string, CharacterDevice> _chardevs = new(StringComparer.Ordinal);
 
-    internal Chardev.Chardev this[string id] => _chardevs[id];
+    internal CharacterDevice this[string id] => _chardevs[id];
 
     /// <summary>True while the command line is worked off: descriptors are given by number then.</summary>
     internal bool Starting { get; set; } = true;
 
     internal Answer Open(string id, Schema.ChardevBackend backend)
     {
-        Outcome<Chardev.Chardev> opened = ChardevFactory.Open(id, ToOptions(backend), context);
+        Outcome<CharacterDevice> opened = ChardevFactory.Open(context, id, ToOptions(backend));
         if (opened.Error != null)
         {
             return Answer.NewRefused(QapiErrorModule.generic(opened.Error));
@@ -39,7 +39,7 @@ internal sealed class ChardevTable(ChardevContext context) : IDisposable
     /// <summary>Opens anew under the same id; the old device stays if that fails.</summary>
     internal Answer Replace(string id, Schema.ChardevBackend backend)
     {
-        Chardev.Chardev old = _chardevs[id];
+        CharacterDevice old = _chardevs[id];
         _ = _chardevs.Remove(id);
         Answer answer = Open(id, backend);
         if (answer.IsRefused)
@@ -56,7 +56,7 @@ internal sealed class ChardevTable(ChardevContext context) : IDisposable
 
     internal void Close(string id)
     {
-        if (_chardevs.Remove(id, out Chardev.Chardev? chardev))
+        if (_chardevs.Remove(id, out CharacterDevice? chardev))
         {
             chardev.Dispose();
         }
@@ -99,11 +99,11 @@ internal sealed class ChardevTable(ChardevContext context) : IDisposable
         socket.Nodelay.Or(false),
         socket.Telnet.Or(false),
         socket.Tn3270.Or(false),
-        Core.Options.ChardevOptionsModule.reconnectDelayMs(ChardevMapping.settled(socket)));
+        Core.Options.ChardevOptions.reconnectDelayMs(ChardevMapping.settled(socket)));
 
     public void Dispose()
     {
-        foreach (Chardev.Chardev chardev in _chardevs.Values)
+        foreach (CharacterDevice chardev in _chardevs.Values)
         {
             chardev.Dispose();
         }

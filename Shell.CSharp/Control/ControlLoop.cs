@@ -20,7 +20,7 @@ internal sealed class ControlLoop : IDisposable
     private readonly FileTable _files = new();
     private readonly IOThreadPool _threads;
     private readonly ExportTable _exports;
-    private readonly NbdServer _nbdServer;
+    private readonly NbdListener _nbdServer;
     private readonly ChardevTable _chardevs;
     private readonly EffectRunner _runner;
     private State _state;
@@ -30,7 +30,7 @@ internal sealed class ControlLoop : IDisposable
         _state = StateModule.create(seed, package);
         _threads = new IOThreadPool(new MemoryBudget(MemoryBudget.DefaultBytes));
         _exports = new ExportTable(_files, _threads, reactor.Post, OnExportStopped);
-        _nbdServer = new NbdServer(reactor, _exports, () => StateModule.nbdExports(_state));
+        _nbdServer = new NbdListener(reactor, _exports, () => StateModule.nbdExports(_state));
         _chardevs = new ChardevTable(chardevs);
         MonitorTable monitors = new(
             package,

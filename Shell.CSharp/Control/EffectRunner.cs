@@ -16,7 +16,7 @@ internal sealed class EffectRunner(
     FileTable files,
     IOThreadPool threads,
     ExportTable exports,
-    NbdServer nbdServer,
+    NbdListener nbdServer,
     ChardevTable chardevs,
     MonitorTable monitors,
     Action shutdown,

@@ -226,7 +226,7 @@ internal sealed class FileTable : IDisposable
     }
 
     internal Answer Truncate(long node, long bytes) =>
-        Libc.Ftruncate(_files[node].Fd, bytes) == 0 ? Measure(node) : Answer.NewNotMeasured(Libc.Strerror(Libc.Errno));
+        Libc.FTruncate(_files[node].Fd, bytes) == 0 ? Measure(node) : Answer.NewNotMeasured(Libc.Strerror(Libc.Errno));
 
     internal Answer Measure(long node)
     {

@@ -15,7 +15,7 @@ namespace StorageDaemon.Shell.Control;
 /// </summary>
 internal sealed class Monitor : IChardevFrontend
 {
-    private readonly Chardev.Chardev _chardev;
+    private readonly CharacterDevice _chardev;
     private readonly Session.Config _config;
     private readonly Func<Request, FSharpResult<Json, QapiError>> _execute;
     private readonly Queue<Session.Output> _outputs = new();
@@ -24,7 +24,7 @@ internal sealed class Monitor : IChardevFrontend
     private bool _pumping;
 
     internal Monitor(
-        Chardev.Chardev chardev, Session.Config config, Func<Request, FSharpResult<Json, QapiError>> execute)
+        CharacterDevice chardev, Session.Config config, Func<Request, FSharpResult<Json, QapiError>> execute)
     {
         _chardev = chardev;
         _config = config;

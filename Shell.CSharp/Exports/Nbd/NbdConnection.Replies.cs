@@ -278,8 +278,8 @@ internal sealed unsafe partial class NbdConnection
             fileFollows = item.FileLength > 0;
         }
 
-        MsgHdr message = new() { Iov = iov, IovLength = (nuint)vectors };
-        nint count = Libc.Sendmsg(_fd, &message, Libc.MSG_NOSIGNAL | (fileFollows ? Libc.MSG_MORE : 0));
+        MsgHdr message = new() { Vectors = iov, VectorCount = (nuint)vectors };
+        nint count = Libc.SendMsg(_fd, &message, Libc.MSG_NOSIGNAL | (fileFollows ? Libc.MSG_MORE : 0));
         if (count < 0)
         {
             NoteSendError(Libc.Errno);
