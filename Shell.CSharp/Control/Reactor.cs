@@ -66,7 +66,7 @@ internal sealed unsafe class Reactor : IDisposable
         if (Control(Libc.EPOLL_CTL_ADD, registration) != 0)
         {
             int error = Libc.Errno;
-            if (error != 1 /* EPERM */)
+            if (error != Core.Errno.EPERM)
             {
                 slots[slot] = null;
                 freeSlots.Push(slot);
