@@ -59,6 +59,7 @@ internal static unsafe partial class Libc
     internal const uint STATX_BASIC_STATS = 0x7ff;
     internal const int S_IFMT = 0xf000;
     internal const int S_IFSOCK = 0xc000;
+    internal const int S_IFLNK = 0xa000;
     internal const int S_IFREG = 0x8000;
     internal const int S_IFDIR = 0x4000;
     internal const int S_IFCHR = 0x2000;
