@@ -51,10 +51,7 @@ let tests =
 
             Expect.equal (label (InetLabel("::1", "33519")) true) "disconnected:tcp:::1:33519,server=on" "tcp"
 
-            Expect.equal
-                (label (VsockLabel("4294967295", "1234")) true)
-                "disconnected:vsock:4294967295:1234"
-                "vsock"
+            Expect.equal (label (VsockLabel("4294967295", "1234")) true) "disconnected:vsock:4294967295:1234" "vsock"
 
             Expect.equal (label (FdLabel "5") true) "disconnected:fd:5,server=on" "fd"
 
@@ -67,10 +64,7 @@ let tests =
         test "labels of connected sockets" {
             let label = Label.connected SocketProtocol.Plain
 
-            Expect.equal
-                (label (UnixEnd "/tmp/a.sock") (UnixEnd "") true)
-                "unix:/tmp/a.sock,server=on"
-                "unix server"
+            Expect.equal (label (UnixEnd "/tmp/a.sock") (UnixEnd "") true) "unix:/tmp/a.sock,server=on" "unix server"
 
             Expect.equal (label (UnixEnd "") (UnixEnd "srv.sock") false) "unix:srv.sock" "unix client"
 
@@ -127,7 +121,10 @@ let tests =
             ]
 
             for host, ipv4, ipv6, expected in cases do
-                Expect.equal (AddressRules.family host ipv4 ipv6) expected (host + " " + string ipv4 + " " + string ipv6)
+                Expect.equal
+                    (AddressRules.family host ipv4 ipv6)
+                    expected
+                    (host + " " + string ipv4 + " " + string ipv6)
         }
 
         testProperty "any descriptor number is read back"

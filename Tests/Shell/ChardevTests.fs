@@ -179,7 +179,10 @@ let tests =
                 withReactor (fun reactor ->
                     let path = Path.Combine(folder, "c")
                     let reports = List<string>()
-                    let options = SocketOptions(UnixAddress(path, false, true), false, false, false, false, false, 10L)
+
+                    let options =
+                        SocketOptions(UnixAddress(path, false, true), false, false, false, false, false, 10L)
+
                     let outcome = ChardevFactory.Open(context reactor reports, "c", options)
                     use device = outcome.Value
                     let recorder = attach device false
@@ -188,9 +191,11 @@ let tests =
 
                     Expect.sequenceEqual
                         reports
-                        [ "Unable to connect character device c: Failed to connect to '"
-                          + path
-                          + "': No such file or directory" ]
+                        [
+                            "Unable to connect character device c: Failed to connect to '"
+                            + path
+                            + "': No such file or directory"
+                        ]
                         "once"
 
                     use listening = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified)
@@ -224,7 +229,6 @@ let tests =
                     let input = Path.Combine(folder, "in")
                     File.WriteAllText(input, "from file")
                     let log = Path.Combine(folder, "log")
-                    let options = FileOptions(output, input, false)
                     use device = openDevice reactor (FileOptions(output, input, false, LogFile = log))
                     Expect.equal device.Filename "file" "label"
                     let recorder = attach device false
@@ -237,8 +241,7 @@ let tests =
                     (openDevice reactor (FileOptions(output, null, true))).Dispose()
                     Expect.equal (File.ReadAllText output) "written" "appending keeps"
                     (openDevice reactor (FileOptions(output, null, false))).Dispose()
-                    Expect.equal (File.ReadAllText output) "" "truncated"
-                    ignore options))
+                    Expect.equal (File.ReadAllText output) "" "truncated"))
         }
 
         test "a pseudo-terminal opens and closes with its slave" {
@@ -307,6 +310,8 @@ let tests =
 
                         let file = FileOptions(Path.Combine(folder, "o"), null, false, LogFile = path + "l")
                         (openDevice reactor file).Dispose()
-                        errorOf reactor (FileOptions("/nonexist/o", "/dev/null", false, LogFile = path + "l")) |> ignore)))
+
+                        errorOf reactor (FileOptions("/nonexist/o", "/dev/null", false, LogFile = path + "l"))
+                        |> ignore)))
         }
     ]

@@ -43,14 +43,14 @@ let tests =
                     let path = Path.Combine(folder, "s")
                     let listener = openOk (UnixAddress(path, false, true))
                     let accepted = List<int>()
-                    listener.StartAccepting(reactor, accepted.Add)
+                    listener.StartAccepting(reactor, (fun fd -> accepted.Add fd))
                     use first = connectUnix path
                     pumpUntil reactor "the first client is accepted" (fun () -> accepted.Count = 1)
                     listener.StopAccepting()
                     use second = connectUnix path
                     pumpFor reactor 30L
                     Expect.equal accepted.Count 1 "the second waits"
-                    listener.StartAccepting(reactor, accepted.Add)
+                    listener.StartAccepting(reactor, (fun fd -> accepted.Add fd))
                     pumpUntil reactor "the second client is accepted" (fun () -> accepted.Count = 2)
                     accepted.ForEach(fun fd -> Libc.Close fd |> ignore)
                     listener.Dispose()
@@ -177,14 +177,11 @@ let tests =
             Expect.equal (error "9999") "File descriptor '9999' is not a socket" "closed"
             Expect.equal (error "foo") "Unable to parse FD number foo" "no number"
 
-            Expect.equal
-                (errorOf (FdAddress("3", true)))
-                "only QEMU supports file descriptor passing"
-                "from a monitor"
+            Expect.equal (errorOf (FdAddress("3", true))) "only QEMU supports file descriptor passing" "from a monitor"
 
             use server = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp)
             server.Bind(IPEndPoint(IPAddress.Loopback, 0))
-            let copy = Libc.Fcntl(int server.Handle, 0 (* F_DUPFD *), 100n)
+            let copy = Libc.Fcntl(int server.Handle, 0 (* F_DUPFD *) , 100n)
             use listener = openOk (FdAddress(string copy, false))
             let port = (server.LocalEndPoint :?> IPEndPoint).Port
             Expect.equal listener.Label (InetLabel("127.0.0.1", string port)) "its own address"

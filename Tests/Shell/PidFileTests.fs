@@ -30,10 +30,7 @@ let tests =
                 Expect.isFalse (File.Exists path) "unlinked"
                 use again = PidFile.Create(path).Value
 
-                Expect.equal
-                    (File.GetUnixFileMode path)
-                    (UnixFileMode.UserRead ||| UnixFileMode.UserWrite)
-                    "mode 0600")
+                Expect.equal (File.GetUnixFileMode path) (UnixFileMode.UserRead ||| UnixFileMode.UserWrite) "mode 0600")
         }
 
         test "a file locked by another process is refused" {

@@ -153,7 +153,7 @@ let tests =
         test "Stop ends Run, and Run can be entered again" {
             withReactor (fun reactor ->
                 for _ in 1..2 do
-                    reactor.AfterMs(5L, reactor.Stop) |> ignore
+                    reactor.AfterMs(5L, (fun () -> reactor.Stop())) |> ignore
                     reactor.Run())
         }
 
