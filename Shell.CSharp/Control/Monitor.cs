@@ -1,11 +1,14 @@
 using System;
 using System.Collections.Generic;
+using System.Text;
 using Microsoft.FSharp.Collections;
 using Microsoft.FSharp.Core;
 using StorageDaemon.Core;
 using StorageDaemon.Core.Json;
+using StorageDaemon.Core.Observe;
 using StorageDaemon.Core.Qmp;
 using StorageDaemon.Shell.Chardev;
+using StorageDaemon.Shell.Observe;
 
 namespace StorageDaemon.Shell.Control;
 
@@ -119,9 +122,15 @@ internal sealed class Monitor : IChardevFrontend
         switch (output)
         {
             case Session.Output.Send send:
+                if (Trace.IsAny)
+                {
+                    Trace.Write(TracePoints.QmpReply, Encoding.UTF8.GetString(send.Item.Span).TrimEnd());
+                }
+
                 _chardev.Write(send.Item.Span);
                 break;
             case Session.Output.Execute execute:
+                Trace.Write(TracePoints.QmpCommand, execute.Item.Command);
                 (Session.State state, FSharpList<Session.Output> outputs) =
                     Session.completed(_config, _execute(execute.Item), _session);
                 Take(state, outputs);

@@ -6,9 +6,11 @@ using StorageDaemon.Core.Daemon;
 using StorageDaemon.Core.Graph;
 using StorageDaemon.Core.Io;
 using StorageDaemon.Core.Nbd;
+using StorageDaemon.Core.Observe;
 using StorageDaemon.Shell.Control;
 using StorageDaemon.Shell.Drivers;
 using StorageDaemon.Shell.IOThreads;
+using StorageDaemon.Shell.Observe;
 
 namespace StorageDaemon.Shell.Exports.Nbd;
 
@@ -116,6 +118,7 @@ internal sealed class ExportTable
         _post(() =>
         {
             left();
+            Trace.Write(TracePoints.NbdDisconnect, "key=" + key);
             if (served.Stopping && Count(served) == 0 && _exports.Remove(key))
             {
                 _stopped(key);
