@@ -43,17 +43,18 @@ let private hex (data: byte[]) : string =
         let digest = Convert.ToHexString(SHA256.HashData data)
         $"{Convert.ToHexString(data, 0, 32)}… {data.Length} bytes {digest}"
 
+/// All replies to one option on one line, so that a known difference does not shift what follows.
 let private noteReplies (subject: Subject) (what: string) (replies: OptionReply list) : unit =
-    replies
-    |> List.iter (fun reply -> subject.Note $"{what}: 0x{reply.Type:x8} {hex reply.Payload}")
+    let shown = replies |> List.map (fun reply -> $"0x{reply.Type:x8} {hex reply.Payload}")
+    subject.Note $"""{what}: {String.Join(", ", shown)}"""
 
 /// Sends an option and notes its replies, or that the server closed.
 let private haggle (subject: Subject) (client: NbdClient) (what: string) (option: uint32) (payload: byte[]) : unit =
     try
         client.Option(option, payload) |> noteReplies subject what
     with
-    | :? EndOfStreamException as error -> subject.Note $"{what}: {error.Message}"
-    | :? SocketException as error -> subject.Note $"{what}: {error.SocketErrorCode}"
+    | :? EndOfStreamException
+    | :? SocketException -> subject.Note $"{what}: closed"
 
 let private ascii (text: string) : byte[] = Encoding.ASCII.GetBytes text
 
@@ -100,9 +101,6 @@ let private optionHaggling (subject: Subject) : unit =
 
     option "LIST_META_CONTEXT of nothing" Opt.LIST_META_CONTEXT (metaPayload "nope" [])
     option "SET_META_CONTEXT of nothing" Opt.SET_META_CONTEXT (metaPayload "nope" [ "base:allocation" ])
-    option "LIST_META_CONTEXT empty" Opt.LIST_META_CONTEXT [||]
-    option "LIST_META_CONTEXT too short" Opt.LIST_META_CONTEXT [| 0uy; 0uy; 0uy; 9uy; 1uy |]
-    option "LIST_META_CONTEXT too long" Opt.LIST_META_CONTEXT (Array.append (metaPayload "q" []) [| 1uy |])
 
     for name in [ "q"; "ro"; ""; "odd"; "nope" ] do
         option $"INFO {name}" Opt.INFO (infoPayload name [])
@@ -110,14 +108,38 @@ let private optionHaggling (subject: Subject) : unit =
 
     option "INFO unknown information" Opt.INFO (infoPayload "q" [ 77us ])
     option "INFO twice the same" Opt.INFO (infoPayload "q" [ 3us; 3us; 1us; 1us ])
-    option "INFO empty" Opt.INFO [||]
-    option "INFO count too large" Opt.INFO (bytes (fun w -> text "q" w; u16 9us w))
-    option "INFO trailing byte" Opt.INFO (Array.append (infoPayload "q" []) [| 1uy |])
-    option "INFO name length lies" Opt.INFO (bytes (fun w -> u32 1000u w; w.Write(ascii "q"); u16 0us w))
-    option "INFO name 4096" Opt.INFO (infoPayload (String('n', 4096)) [])
-    option "INFO name 4097" Opt.INFO (infoPayload (String('n', 4097)) [])
     option "GO unknown" Opt.GO (infoPayload "nope" [ 3us ])
     option "GO" Opt.GO (infoPayload "q" [ 3us ])
+
+/// Payloads that contradict themselves, each on a connection of its own.
+let private malformed: (string * uint32 * byte[]) list = [
+    "LIST_META_CONTEXT empty", Opt.LIST_META_CONTEXT, [||]
+    "LIST_META_CONTEXT too short", Opt.LIST_META_CONTEXT, [| 0uy; 0uy; 0uy; 9uy; 1uy |]
+    "LIST_META_CONTEXT count too large", Opt.LIST_META_CONTEXT, bytes (fun w -> text "q" w; u32 1000u w)
+    "LIST_META_CONTEXT query length lies", Opt.LIST_META_CONTEXT, bytes (fun w -> text "q" w; u32 1u w; u32 100u w)
+    "LIST_META_CONTEXT query of 4097", Opt.LIST_META_CONTEXT, metaPayload "q" [ String('n', 4097) ]
+    "LIST_META_CONTEXT trailing byte", Opt.LIST_META_CONTEXT, Array.append (metaPayload "q" []) [| 1uy |]
+    "SET_META_CONTEXT trailing byte", Opt.SET_META_CONTEXT, Array.append (metaPayload "q" []) [| 1uy |]
+    "INFO empty", Opt.INFO, [||]
+    "INFO count too large", Opt.INFO, bytes (fun w -> text "q" w; u16 9us w)
+    "INFO trailing byte", Opt.INFO, Array.append (infoPayload "q" []) [| 1uy |]
+    "INFO name length lies", Opt.INFO, bytes (fun w -> u32 1000u w; w.Write(ascii "q"); u16 0us w)
+    "INFO name length 2^32-1", Opt.INFO, bytes (fun w -> u32 UInt32.MaxValue w; w.Write(ascii "q"); u16 0us w)
+    "INFO name of 4096", Opt.INFO, infoPayload (String('n', 4096)) []
+    "INFO name of 4097", Opt.INFO, infoPayload (String('n', 4097)) []
+    "INFO name with NUL", Opt.INFO, infoPayload "q\000x" []
+    "INFO name not UTF-8", Opt.INFO, bytes (fun w -> u32 2u w; w.Write [| 255uy; 254uy |]; u16 0us w)
+]
+
+let private malformedOptions (subject: Subject) : unit =
+    use _ = serve subject
+
+    for what, option, payload in malformed do
+        use client = NbdClient.Connect(subject.Directory.File "n.sock")
+        client.ClientFlags 3u
+        haggle subject client "STRUCTURED_REPLY" Opt.STRUCTURED_REPLY [||]
+        haggle subject client what option payload
+        haggle subject client $"LIST after {what}" Opt.LIST [||]
 
 /// Options that end the connection, each on its own.
 let private endings: (string * (NbdClient -> unit)) list = [
@@ -354,6 +376,7 @@ let tests =
     testSequenced
     <| testList "differential NBD" [
         differential "option haggling" optionHaggling
+        differential "malformed options" malformedOptions
         differential "options that end the handshake" (handshakeEnds 3u)
         differential "options that end the handshake, zeroes wanted" (handshakeEnds 1u)
         differential "client flags" badClientFlags
