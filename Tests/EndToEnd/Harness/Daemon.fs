@@ -95,14 +95,3 @@ module Proc =
         | _ -> 0L
 
     let descriptors (pid: int) : int = Directory.GetFileSystemEntries($"/proc/{pid}/fd").Length
-
-    /// CPU time used by all threads, in nanoseconds. Threads that ended are counted by their last reading only,
-    /// so read it while the load's threads still live.
-    let cpuNs (pid: int) : int64 =
-        Directory.GetDirectories $"/proc/{pid}/task"
-        |> Array.sumBy (fun task ->
-            try
-                let fields = File.ReadAllText(Path.Combine(task, "schedstat")).Split ' '
-                int64 fields[0]
-            with :? IOException ->
-                0L)
