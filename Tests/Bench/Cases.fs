@@ -19,10 +19,7 @@ type Measurement = {
     Operations: float
 }
 
-type Settings = {
-    Seconds: int
-    ImageBytes: int64
-}
+type Settings = { Seconds: int; ImageBytes: int64 }
 
 /// Where a contestant comes from.
 [<NoComparison; NoEquality>]
@@ -49,7 +46,8 @@ let private tool (name: string) (arguments: string list) : string =
     | Some path -> ChildProcess.runOk "/" path arguments
     | None -> failwith $"{name} is not installed"
 
-let private number (text: string) : float = Double.Parse(text, CultureInfo.InvariantCulture)
+let private number (text: string) : float =
+    Double.Parse(text, CultureInfo.InvariantCulture)
 
 /// fio with its nbd engine; `jobs` of them have a connection each.
 let private fio (rw: string) (blockSize: string) (depth: int) (jobs: int) (settings: Settings) (server: Running) =
@@ -99,7 +97,14 @@ let private nbdcopy (arguments: Running -> string list) (settings: Settings) (se
 
 let private qemuImgBench (more: string list) (settings: Settings) (server: Running) : Measurement =
     let count = 20000 * settings.Seconds
-    let output = tool "qemu-img" ([ "bench"; "-f"; "raw"; "-c"; $"{count}"; "-d"; "16"; "-s"; "4096" ] @ more @ [ server.Uri ])
+
+    let output =
+        tool
+            "qemu-img"
+            ([ "bench"; "-f"; "raw"; "-c"; $"{count}"; "-d"; "16"; "-s"; "4096" ]
+             @ more
+             @ [ server.Uri ])
+
     let seconds = Regex.Match(output, @"completed in ([0-9.]+) seconds").Groups[1].Value
 
     {
@@ -113,7 +118,11 @@ let private connectEagerly (path: string) : Net.Sockets.Socket =
 
     let rec attempt () =
         let socket =
-            new Net.Sockets.Socket(Net.Sockets.AddressFamily.Unix, Net.Sockets.SocketType.Stream, Net.Sockets.ProtocolType.Unspecified)
+            new Net.Sockets.Socket(
+                Net.Sockets.AddressFamily.Unix,
+                Net.Sockets.SocketType.Stream,
+                Net.Sockets.ProtocolType.Unspecified
+            )
 
         try
             socket.Connect(Net.Sockets.UnixDomainSocketEndPoint path)
@@ -191,7 +200,8 @@ let private case (name: string) (direct: bool) (unit: string) (run: Settings -> 
 }
 
 let private ofData (direct: bool) : Case list =
-    let name (base': string) = if direct then base' + " direct" else base'
+    let name (base': string) =
+        if direct then base' + " direct" else base'
 
     [
         for rw in [ "randread"; "randwrite" ] do
@@ -203,7 +213,11 @@ let private ofData (direct: bool) : Case list =
         case (name "1m read qd4") direct "op/s" (fio "read" "1m" 4 1)
         case (name "1m write qd4") direct "op/s" (fio "write" "1m" 4 1)
         case (name "nbdcopy out") direct "MiB/s" (nbdcopy (fun server -> [ server.Uri; "null:" ]))
-        case (name "nbdcopy in") direct "MiB/s" (nbdcopy (fun server -> [ server.Serving.Image + ".source"; server.Uri ]))
+        case
+            (name "nbdcopy in")
+            direct
+            "MiB/s"
+            (nbdcopy (fun server -> [ server.Serving.Image + ".source"; server.Uri ]))
         case (name "qemu-img bench read") direct "op/s" (qemuImgBench [])
         case (name "qemu-img bench write") direct "op/s" (qemuImgBench [ "-w" ])
     ]

@@ -69,7 +69,9 @@ type Running(contestant: Contestant, serving: Serving) =
 
     let arguments =
         if contestant.IsDaemon then
-            Daemon.monitor "q.sock" @ Daemon.nbdServer "n.sock" @ contestant.Arguments serving
+            Daemon.monitor "q.sock"
+            @ Daemon.nbdServer "n.sock"
+            @ contestant.Arguments serving
         else
             contestant.Arguments serving
 

@@ -33,7 +33,13 @@ let rec private parse (options: Options) (arguments: string list) : Options =
     | [] -> options
     | "--rounds" :: value :: rest -> parse { options with Rounds = int value } rest
     | "--seconds" :: value :: rest -> parse { options with Seconds = int value } rest
-    | "--only" :: value :: rest -> parse { options with Only = options.Only @ [ value ] } rest
+    | "--only" :: value :: rest ->
+        parse
+            {
+                options with
+                    Only = options.Only @ [ value ]
+            }
+            rest
     | "--ours" :: value :: rest -> parse { options with Ours = Some value } rest
     | "--json" :: value :: rest -> parse { options with Json = Some value } rest
     | "--dir" :: value :: rest -> parse { options with Directory = Some value } rest
@@ -42,13 +48,16 @@ let rec private parse (options: Options) (arguments: string list) : Options =
         exit 0
     | other ->
         eprintfn "%s" usage
-        if other = [ "--help" ] then exit 0
+
+        if other = [ "--help" ] then
+            exit 0
+
         eprintfn "unknown: %s" (String.concat " " other)
         exit 2
 
 /// Fills a file with data that is neither zero nor regular, and leaves it in the page cache.
 let private createImage (path: string) (length: int64) : unit =
-    let chunk = Array.zeroCreate<byte> (1 <<< 20)
+    let chunk = Array.zeroCreate<byte>(1 <<< 20)
     Random(1).NextBytes chunk
     use file = File.Create path
 
@@ -57,7 +66,13 @@ let private createImage (path: string) (length: int64) : unit =
         file.Write chunk
 
 /// One measurement with the server's CPU time around it.
-let private measure (settings: Settings) (servers: IReadOnlyDictionary<string, Running>) (case: Case) (contestant: Contestant) (serving: Serving) =
+let private measure
+    (settings: Settings)
+    (servers: IReadOnlyDictionary<string, Running>)
+    (case: Case)
+    (contestant: Contestant)
+    (serving: Serving)
+    =
     match case.Subject with
     | Started run -> run contestant serving, None
     | Running run ->
@@ -68,7 +83,14 @@ let private measure (settings: Settings) (servers: IReadOnlyDictionary<string, R
         measurement, Some(float used / 1000.0 / measurement.Operations)
 
 /// All rounds of the cases that share a way of serving. Servers run from the first round to the last.
-let private runGroup (options: Options) (settings: Settings) (contestants: Contestant list) (image: string) (direct: bool) (cases: Case list) =
+let private runGroup
+    (options: Options)
+    (settings: Settings)
+    (contestants: Contestant list)
+    (image: string)
+    (direct: bool)
+    (cases: Case list)
+    =
     let serving = { Image = image; Direct = direct }
     let able = contestants |> List.filter (fun contestant -> contestant.Can serving)
     let servers = Dictionary<string, Running>()
@@ -121,18 +143,25 @@ let private run (options: Options) (directory: string) : unit =
         ImageBytes = 1L <<< 30
     }
 
-    let ours = options.Ours |> Option.map Path.GetFullPath |> Option.defaultWith Binaries.daemon.Force
+    let ours =
+        options.Ours
+        |> Option.map Path.GetFullPath
+        |> Option.defaultWith Binaries.daemon.Force
+
     let contestants = Contestants.all ours Binaries.realDaemon
 
     let isWanted (case: Case) =
         options.Only.IsEmpty
-        || options.Only |> List.exists (fun only -> case.Name.StartsWith(only, StringComparison.Ordinal))
+        || options.Only
+           |> List.exists (fun only -> case.Name.StartsWith(only, StringComparison.Ordinal))
 
     let cases = Cases.all |> List.filter isWanted
     let image = Path.Combine(directory, "image")
     createImage image settings.ImageBytes
     createImage (image + ".source") settings.ImageBytes
-    Console.WriteLine $"{options.Rounds} rounds of {options.Seconds} s, {Environment.ProcessorCount} processors, ours: {ours}"
+
+    Console.WriteLine
+        $"{options.Rounds} rounds of {options.Seconds} s, {Environment.ProcessorCount} processors, ours: {ours}"
 
     let results =
         [ false; true ]

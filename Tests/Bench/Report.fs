@@ -30,7 +30,8 @@ let ratios (case: Case) (ours: Series) (rival: Series) : float list =
     List.zip ours.Rates rival.Rates
     |> List.map (fun (mine, theirs) -> if case.LessIsBetter then theirs / mine else mine / theirs)
 
-let private verdict (isMet: bool) (text: string) : string = if isMet then $"{text} met" else $"{text} MISSED"
+let private verdict (isMet: bool) (text: string) : string =
+    if isMet then $"{text} met" else $"{text} MISSED"
 
 let private barOfRatio (case: Case) (rival: string) (ratio: float) : string =
     Bars.ratios
@@ -43,7 +44,13 @@ let private barsOfOurs (case: Case) (ours: Series) (real: Series option) : strin
         for name, limit in Bars.absolute do
             if name = case.Name then
                 let figure = median ours.Rates
-                verdict (if case.LessIsBetter then figure <= limit else figure >= limit) $"bar {limit:F0} {case.Unit}"
+
+                verdict
+                    (if case.LessIsBetter then
+                         figure <= limit
+                     else
+                         figure >= limit)
+                    $"bar {limit:F0} {case.Unit}"
         for name, most, part in Bars.cpu do
             if name = case.Name then
                 let cpu = median ours.CpuUs
@@ -60,21 +67,23 @@ let print (case: Case) (series: Series list) : unit =
     let ours = series.Head
     let real = series |> List.tryFind (fun one -> one.Contestant = "real")
     let heading = $"{case.Name} [{case.Unit}]"
-    Console.WriteLine $"""{heading,-40} {"median",12} {"ours/this",10} {"(min..max)",14} {"CPU us/op",10}"""
+    Console.WriteLine $"""{heading, -40} {"median", 12} {"ours/this", 10} {"(min..max)", 14} {"CPU us/op", 10}"""
 
     for one in series do
         let cpu = if one.CpuUs.IsEmpty then "" else $"{median one.CpuUs:F2}"
         let rate = $"{median one.Rates:F1}"
 
         if one.Contestant = ours.Contestant then
-            Console.WriteLine $"""  {one.Contestant,-38} {rate,12} {"",10} {"",14} {cpu,10}  {barsOfOurs case ours real}"""
+            Console.WriteLine
+                $"""  {one.Contestant, -38} {rate, 12} {"", 10} {"", 14} {cpu, 10}  {barsOfOurs case ours real}"""
         else
             let all = ratios case ours one
             let middle = median all
             let range = $"{List.min all:F2}..{List.max all:F2}"
             let ratio = $"{middle:F2}x"
+
             Console.WriteLine
-                $"  {one.Contestant,-38} {rate,12} {ratio,10} {range,14} {cpu,10}  {barOfRatio case one.Contestant middle}"
+                $"  {one.Contestant, -38} {rate, 12} {ratio, 10} {range, 14} {cpu, 10}  {barOfRatio case one.Contestant middle}"
 
 /// Writes everything, the rounds' own figures included.
 let writeJson (path: string) (results: (Case * Series list) list) : unit =

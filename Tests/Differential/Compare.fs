@@ -31,12 +31,17 @@ let private transcript (binary: string) (script: Subject -> unit) : string list 
     subject.Transcript
 
 let private shorten (line: string) : string =
-    if line.Length <= 1500 then line else line.Substring(0, 1500) + "…"
+    if line.Length <= 1500 then
+        line
+    else
+        line.Substring(0, 1500) + "…"
 
 /// The lines that differ without being known to, as text for a failure; empty when all is well.
 let differences (test: string) (real: string list) (ours: string list) : string list =
     let length = max real.Length ours.Length
-    let pad (lines: string list) = lines @ List.replicate (length - lines.Length) "(nothing)"
+
+    let pad (lines: string list) =
+        lines @ List.replicate (length - lines.Length) "(nothing)"
 
     List.zip3 [ 1..length ] (pad real) (pad ours)
     |> List.filter (fun (_, expected, actual) ->

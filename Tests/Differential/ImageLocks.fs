@@ -19,7 +19,9 @@ let private locks (path: string) : string list =
     |> Seq.collect (fun fields ->
         match fields[7] with
         | "EOF" -> [ $"{fields[1]} {fields[3]} {fields[6]}-EOF" ]
-        | last -> [ for at in int64 fields[6] .. min (int64 last) 1000L -> $"{fields[1]} {fields[3]} {at}" ])
+        | last -> [
+            for at in int64 fields[6] .. min (int64 last) 1000L -> $"{fields[1]} {fields[3]} {at}"
+          ])
     |> Seq.sort
     |> List.ofSeq
 
@@ -33,25 +35,57 @@ let private configurations: (string * string list) list = [
     "raw over file", Daemon.rawNode "r" image ""
     "raw over file, read-only", Daemon.rawNode "r" image ",read-only=on"
     "raw over writable file, read-only",
-    [ "--blockdev"; "file,node-name=f,filename=r.raw"; "--blockdev"; "raw,node-name=r,file=f,read-only=on" ]
+    [
+        "--blockdev"
+        "file,node-name=f,filename=r.raw"
+        "--blockdev"
+        "raw,node-name=r,file=f,read-only=on"
+    ]
     "export", Daemon.rawNode "r" image "" @ server @ [ "--export"; "nbd,id=e,node-name=r" ]
-    "export, writable", Daemon.rawNode "r" image "" @ server @ [ "--export"; "nbd,id=e,node-name=r,writable=on" ]
-    "export, read-only", Daemon.rawNode "r" image ",read-only=on" @ server @ [ "--export"; "nbd,id=e,node-name=r" ]
-    "export of the file", [ "--blockdev"; "file,node-name=f,filename=r.raw" ] @ server @ [ "--export"; "nbd,id=e,node-name=f" ]
+    "export, writable",
+    Daemon.rawNode "r" image ""
+    @ server
+    @ [ "--export"; "nbd,id=e,node-name=r,writable=on" ]
+    "export, read-only",
+    Daemon.rawNode "r" image ",read-only=on"
+    @ server
+    @ [ "--export"; "nbd,id=e,node-name=r" ]
+    "export of the file",
+    [ "--blockdev"; "file,node-name=f,filename=r.raw" ]
+    @ server
+    @ [ "--export"; "nbd,id=e,node-name=f" ]
     "export of the file, writable",
-    [ "--blockdev"; "file,node-name=f,filename=r.raw" ] @ server @ [ "--export"; "nbd,id=e,node-name=f,writable=on" ]
+    [ "--blockdev"; "file,node-name=f,filename=r.raw" ]
+    @ server
+    @ [ "--export"; "nbd,id=e,node-name=f,writable=on" ]
     "two exports",
     Daemon.rawNode "r" image ""
     @ server
-    @ [ "--export"; "nbd,id=e,node-name=r,writable=on"; "--export"; "nbd,id=f,node-name=r,name=g" ]
+    @ [
+        "--export"
+        "nbd,id=e,node-name=r,writable=on"
+        "--export"
+        "nbd,id=f,node-name=r,name=g"
+    ]
     "locking=off",
-    [ "--blockdev"; "file,node-name=f,filename=r.raw,locking=off" ] @ server @ [ "--export"; "nbd,id=e,node-name=f,writable=on" ]
+    [ "--blockdev"; "file,node-name=f,filename=r.raw,locking=off" ]
+    @ server
+    @ [ "--export"; "nbd,id=e,node-name=f,writable=on" ]
     "locking=on",
-    [ "--blockdev"; "file,node-name=f,filename=r.raw,locking=on" ] @ server @ [ "--export"; "nbd,id=e,node-name=f,writable=on" ]
+    [ "--blockdev"; "file,node-name=f,filename=r.raw,locking=on" ]
+    @ server
+    @ [ "--export"; "nbd,id=e,node-name=f,writable=on" ]
     "force-share",
-    Daemon.rawNode "r" image ",read-only=on,force-share=on" @ server @ [ "--export"; "nbd,id=e,node-name=r" ]
+    Daemon.rawNode "r" image ",read-only=on,force-share=on"
+    @ server
+    @ [ "--export"; "nbd,id=e,node-name=r" ]
     "offset and size",
-    [ "--blockdev"; "file,node-name=f,filename=r.raw"; "--blockdev"; "raw,node-name=r,file=f,offset=512,size=65536" ]
+    [
+        "--blockdev"
+        "file,node-name=f,filename=r.raw"
+        "--blockdev"
+        "raw,node-name=r,file=f,offset=512,size=65536"
+    ]
     @ server
     @ [ "--export"; "nbd,id=e,node-name=r,writable=on" ]
     "raw over raw",
@@ -60,7 +94,9 @@ let private configurations: (string * string list) list = [
     @ server
     @ [ "--export"; "nbd,id=e,node-name=s,writable=on" ]
     "cache.direct",
-    Daemon.rawNode "r" image ",cache.direct=on" @ server @ [ "--export"; "nbd,id=e,node-name=r,writable=on" ]
+    Daemon.rawNode "r" image ",cache.direct=on"
+    @ server
+    @ [ "--export"; "nbd,id=e,node-name=r,writable=on" ]
 ]
 
 let private bytesOf (name: string, arguments: string list) : Test =
@@ -80,7 +116,10 @@ let private overTime =
             Daemon.start subject.Binary subject.Path (Daemon.rawNode "r" image "" @ server @ Daemon.monitor "qmp.sock")
 
         use qmp = QmpClient.Negotiated(subject.Directory.File "qmp.sock")
-        let look (what: string) = subject.Note $"{what}: {locks (subject.Directory.File image)}"
+
+        let look (what: string) =
+            subject.Note $"{what}: {locks (subject.Directory.File image)}"
+
         look "at first"
 
         for command, arguments in
@@ -100,8 +139,14 @@ let private overTime =
 
 /// The uses of an image that daemons try against each other.
 let private uses: (string * string list) list = [
-    "writable", Daemon.rawNode "r" image "" @ server @ [ "--export"; "nbd,id=e,node-name=r,writable=on" ]
-    "read-only", Daemon.rawNode "r" image ",read-only=on" @ server @ [ "--export"; "nbd,id=e,node-name=r" ]
+    "writable",
+    Daemon.rawNode "r" image ""
+    @ server
+    @ [ "--export"; "nbd,id=e,node-name=r,writable=on" ]
+    "read-only",
+    Daemon.rawNode "r" image ",read-only=on"
+    @ server
+    @ [ "--export"; "nbd,id=e,node-name=r" ]
     "shared",
     Daemon.rawNode "r" image ",read-only=on,force-share=on"
     @ server
@@ -149,7 +194,11 @@ let private pairs: Test list =
     let ours () = Binaries.daemon.Value
     let real () = Requires.realDaemon ()
 
-    [ "ours and ours", ours, ours; "ours, then the real one", ours, real; "the real one, then ours", real, ours ]
+    [
+        "ours and ours", ours, ours
+        "ours, then the real one", ours, real
+        "the real one, then ours", real, ours
+    ]
     |> List.map (fun (name, first, second) ->
         testCase name (fun () ->
             let expected = encounters (real ()) (real ())

@@ -14,18 +14,19 @@ let private serve (subject: Subject) : ChildProcess.Child =
     Daemon.rawNode "q" "r.raw" ",discard=unmap"
     @ Daemon.rawNode "odd" "odd.raw" ",read-only=on"
     @ Daemon.rawNode "big" "big.raw" ""
-    @ [ "--blockdev"; "raw,node-name=window,file=odd-file,offset=1024,size=65536,read-only=on" ]
+    @ [
+        "--blockdev"
+        "raw,node-name=window,file=odd-file,offset=1024,size=65536,read-only=on"
+    ]
     @ [ "--blockdev"; "null-co,node-name=null" ]
     @ Daemon.nbdServer "n.sock"
-    @ List.collect
-        (fun export -> [ "--export"; "type=nbd," + export ])
-        [
-            "id=e0,node-name=q,name=q,description=hello,writable=on"
-            "id=e1,node-name=odd"
-            "id=e2,node-name=big,writable=on,writethrough=on"
-            "id=e3,node-name=null,name="
-            "id=e4,node-name=window"
-        ]
+    @ List.collect (fun export -> [ "--export"; "type=nbd," + export ]) [
+        "id=e0,node-name=q,name=q,description=hello,writable=on"
+        "id=e1,node-name=odd"
+        "id=e2,node-name=big,writable=on,writethrough=on"
+        "id=e3,node-name=null,name="
+        "id=e4,node-name=window"
+    ]
     |> Daemon.start subject.Binary subject.Path
 
 let private exports = [ "q"; "odd"; "big"; ""; "window" ]
@@ -46,7 +47,16 @@ let private forExports (tool: string) (arguments: (string -> string list) list) 
             note subject tool (make (uri export))
 
 let private flags = [
-    "cache"; "df"; "fast-zero"; "flush"; "fua"; "multi-conn"; "trim"; "write"; "zero"; "structured-reply"
+    "cache"
+    "df"
+    "fast-zero"
+    "flush"
+    "fua"
+    "multi-conn"
+    "trim"
+    "write"
+    "zero"
+    "structured-reply"
 ]
 
 [<Tests>]
@@ -66,7 +76,10 @@ let tests =
             "nbdinfo --can and --is"
             (forExports
                 "nbdinfo"
-                ([ (fun uri -> [ "--is"; "read-only"; uri ]); (fun uri -> [ "--is"; "rotational"; uri ]) ]
+                ([
+                    (fun uri -> [ "--is"; "read-only"; uri ])
+                    (fun uri -> [ "--is"; "rotational"; uri ])
+                 ]
                  @ (flags |> List.map (fun flag uri -> [ "--can"; flag; uri ]))))
         differential "nbdinfo --list" (fun subject ->
             let tool = Requires.tool "nbdinfo"

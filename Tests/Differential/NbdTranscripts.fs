@@ -28,7 +28,10 @@ let private serve (subject: Subject) : ChildProcess.Child =
         |> List.collect (fun export -> [ "--export"; "type=nbd," + export ])
 
     Daemon.rawNode "q" "r.raw" ",discard=unmap"
-    @ [ "--blockdev"; "null-co,node-name=ro,size=4194304,read-only=on,read-zeroes=on" ]
+    @ [
+        "--blockdev"
+        "null-co,node-name=ro,size=4194304,read-only=on,read-zeroes=on"
+    ]
     @ [ "--blockdev"; "null-co,node-name=null,size=4194304,read-zeroes=on" ]
     @ [ "--blockdev"; "file,node-name=odd,filename=odd.raw,read-only=on" ]
     @ Daemon.nbdServer "n.sock"
@@ -115,20 +118,48 @@ let private optionHaggling (subject: Subject) : unit =
 let private malformed: (string * uint32 * byte[]) list = [
     "LIST_META_CONTEXT empty", Opt.LIST_META_CONTEXT, [||]
     "LIST_META_CONTEXT too short", Opt.LIST_META_CONTEXT, [| 0uy; 0uy; 0uy; 9uy; 1uy |]
-    "LIST_META_CONTEXT count too large", Opt.LIST_META_CONTEXT, bytes (fun w -> text "q" w; u32 1000u w)
-    "LIST_META_CONTEXT query length lies", Opt.LIST_META_CONTEXT, bytes (fun w -> text "q" w; u32 1u w; u32 100u w)
+    "LIST_META_CONTEXT count too large",
+    Opt.LIST_META_CONTEXT,
+    bytes (fun w ->
+        text "q" w
+        u32 1000u w)
+    "LIST_META_CONTEXT query length lies",
+    Opt.LIST_META_CONTEXT,
+    bytes (fun w ->
+        text "q" w
+        u32 1u w
+        u32 100u w)
     "LIST_META_CONTEXT query of 4097", Opt.LIST_META_CONTEXT, metaPayload "q" [ String('n', 4097) ]
     "LIST_META_CONTEXT trailing byte", Opt.LIST_META_CONTEXT, Array.append (metaPayload "q" []) [| 1uy |]
     "SET_META_CONTEXT trailing byte", Opt.SET_META_CONTEXT, Array.append (metaPayload "q" []) [| 1uy |]
     "INFO empty", Opt.INFO, [||]
-    "INFO count too large", Opt.INFO, bytes (fun w -> text "q" w; u16 9us w)
+    "INFO count too large",
+    Opt.INFO,
+    bytes (fun w ->
+        text "q" w
+        u16 9us w)
     "INFO trailing byte", Opt.INFO, Array.append (infoPayload "q" []) [| 1uy |]
-    "INFO name length lies", Opt.INFO, bytes (fun w -> u32 1000u w; w.Write(ascii "q"); u16 0us w)
-    "INFO name length 2^32-1", Opt.INFO, bytes (fun w -> u32 UInt32.MaxValue w; w.Write(ascii "q"); u16 0us w)
+    "INFO name length lies",
+    Opt.INFO,
+    bytes (fun w ->
+        u32 1000u w
+        w.Write(ascii "q")
+        u16 0us w)
+    "INFO name length 2^32-1",
+    Opt.INFO,
+    bytes (fun w ->
+        u32 UInt32.MaxValue w
+        w.Write(ascii "q")
+        u16 0us w)
     "INFO name of 4096", Opt.INFO, infoPayload (String('n', 4096)) []
     "INFO name of 4097", Opt.INFO, infoPayload (String('n', 4097)) []
     "INFO name with NUL", Opt.INFO, infoPayload "q\000x" []
-    "INFO name not UTF-8", Opt.INFO, bytes (fun w -> u32 2u w; w.Write [| 255uy; 254uy |]; u16 0us w)
+    "INFO name not UTF-8",
+    Opt.INFO,
+    bytes (fun w ->
+        u32 2u w
+        w.Write [| 255uy; 254uy |]
+        u16 0us w)
 ]
 
 let private malformedOptions (subject: Subject) : unit =
@@ -301,7 +332,12 @@ let private writes (subject: Subject) (client: NbdClient) : unit =
             "WRITE across the end", 0us, size - 256UL, 512
             "WRITE bad flag", Flag.DF, 0UL, 512
         ] do
-        let flags = if client.Mode = Extended then flags ||| Flag.PAYLOAD_LEN else flags
+        let flags =
+            if client.Mode = Extended then
+                flags ||| Flag.PAYLOAD_LEN
+            else
+                flags
+
         let payload = TempDir.pattern (int64 offset) length
 
         for chunk in client.Command(Cmd.WRITE, flags, offset, uint64 length, payload) do
@@ -364,12 +400,32 @@ let private fatal (subject: Subject) : unit =
 
     play "bad request magic" Structured (fun client -> client.Send(Array.create 28 255uy))
     play "half a header" Structured (fun client -> client.Send(Array.create 13 0uy))
-    play "half a payload" Structured (fun client -> client.SendRequest(Cmd.WRITE, 0us, 0UL, 4096UL, [| 1uy |]) |> ignore)
-    play "WRITE of 33 MiB" Structured (fun client -> client.SendRequest(Cmd.WRITE, 0us, 0UL, 33UL <<< 20, [||]) |> ignore)
-    play "WRITE of 4 GiB" Structured (fun client -> client.SendRequest(Cmd.WRITE, 0us, 0UL, 0xFFFFFFFFUL, [||]) |> ignore)
-    play "compact header in extended mode" Extended (fun client -> client.Send(bytes (fun w -> u32 0x25609513u w; w.Write(Array.zeroCreate<byte> 24))))
-    play "extended header in structured mode" Structured (fun client -> client.Send(bytes (fun w -> u32 0x21E41C71u w; w.Write(Array.zeroCreate<byte> 28))))
-    play "WRITE without PAYLOAD_LEN" Extended (fun client -> client.SendRequest(Cmd.WRITE, 0us, 0UL, 512UL, Array.zeroCreate 512) |> ignore)
+
+    play "half a payload" Structured (fun client ->
+        client.SendRequest(Cmd.WRITE, 0us, 0UL, 4096UL, [| 1uy |]) |> ignore)
+
+    play "WRITE of 33 MiB" Structured (fun client ->
+        client.SendRequest(Cmd.WRITE, 0us, 0UL, 33UL <<< 20, [||]) |> ignore)
+
+    play "WRITE of 4 GiB" Structured (fun client ->
+        client.SendRequest(Cmd.WRITE, 0us, 0UL, 0xFFFFFFFFUL, [||]) |> ignore)
+
+    play "compact header in extended mode" Extended (fun client ->
+        client.Send(
+            bytes (fun w ->
+                u32 0x25609513u w
+                w.Write(Array.zeroCreate<byte> 24))
+        ))
+
+    play "extended header in structured mode" Structured (fun client ->
+        client.Send(
+            bytes (fun w ->
+                u32 0x21E41C71u w
+                w.Write(Array.zeroCreate<byte> 28))
+        ))
+
+    play "WRITE without PAYLOAD_LEN" Extended (fun client ->
+        client.SendRequest(Cmd.WRITE, 0us, 0UL, 512UL, Array.zeroCreate 512) |> ignore)
 
 [<Tests>]
 let tests =

@@ -153,9 +153,16 @@ junk @@
     script
         "protocol: deep nesting"
         ""
-        (let nested (depth: int) = $"""{{"execute":"query-version","id":{String.replicate depth "["}{String.replicate depth "]"}}}"""
+        (let nested (depth: int) =
+            $"""{{"execute":"query-version","id":{String.replicate depth "["}{String.replicate depth "]"}}}"""
 
-         String.concat "\n" [ nested 100; nested 1022; nested 1023; nested 1024; """{"execute":"query-version","id":1}""" ])
+         String.concat "\n" [
+             nested 100
+             nested 1022
+             nested 1023
+             nested 1024
+             """{"execute":"query-version","id":1}"""
+         ])
 ]
 
 let private errors: QmpScript =

@@ -18,10 +18,18 @@ let private prepare (subject: Subject) : unit =
     TempDir.sparse (subject.Directory.File "img/odd.raw") 1000001L
     TempDir.sparse (subject.Directory.File "img/empty.raw") 0L
 
-let private note (subject: Subject) (line: string) : unit = subject.Note("<- " + Normalise.message line)
+let private note (subject: Subject) (line: string) : unit =
+    subject.Note("<- " + Normalise.message line)
 
 let private request (subject: Subject) (qmp: QmpClient) (text: string) : unit =
-    subject.Note("-> " + (if text.Length > 300 then text.Substring(0, 300) + "…" else text))
+    subject.Note(
+        "-> "
+        + (if text.Length > 300 then
+               text.Substring(0, 300) + "…"
+           else
+               text)
+    )
+
     let events, reply = qmp.Request text
     events |> List.iter (note subject)
     note subject reply
@@ -92,7 +100,11 @@ let private quit (subject: Subject) (qmp: QmpClient) (child: ChildProcess.Child)
 
 let private converse (script: QmpScripts.QmpScript) (subject: Subject) : unit =
     prepare subject
-    let more = script.Arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries) |> List.ofArray
+
+    let more =
+        script.Arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries)
+        |> List.ofArray
+
     use child = Daemon.start subject.Binary subject.Path (more @ Daemon.monitor "qmp.sock")
     use qmp = QmpClient.Connect(subject.Directory.File "qmp.sock")
     note subject (qmp.ReadLine() |> Option.get)
@@ -141,7 +153,9 @@ let private answer (binary: string) (command: string) : JsonElement =
     qmp.Execute command
 
 let private names (key: string) (answer: JsonElement) : Set<string> =
-    answer.EnumerateArray() |> Seq.map (fun item -> item.GetProperty(key).GetString()) |> Set.ofSeq
+    answer.EnumerateArray()
+    |> Seq.map (fun item -> item.GetProperty(key).GetString())
+    |> Set.ofSeq
 
 /// What the daemon lists must be something the real one lists too.
 let private isSubset (command: string) (key: string) : Test =
@@ -176,7 +190,10 @@ let private schema =
 let tests =
     testSequenced
     <| testList "differential QMP" [
-        testList "scripts" (QmpScripts.all |> List.map (fun script -> differential script.Name (converse script)))
+        testList
+            "scripts"
+            (QmpScripts.all
+             |> List.map (fun script -> differential script.Name (converse script)))
         pretty
         isSubset "query-commands" "name"
         isSubset "query-chardev-backends" "name"

@@ -15,12 +15,17 @@ let private items (name: string) (element: JsonElement) : JsonElement list =
     | None -> []
 
 let private features (element: JsonElement) : string list =
-    items "features" element |> List.map (fun feature -> feature.GetString()) |> List.sort
+    items "features" element
+    |> List.map (fun feature -> feature.GetString())
+    |> List.sort
 
 /// The entities of a schema by name.
 let private index (schema: JsonElement) : IReadOnlyDictionary<string, JsonElement> =
     let table = Dictionary<string, JsonElement>()
-    schema.EnumerateArray() |> Seq.iter (fun entity -> table[str "name" entity] <- entity)
+
+    schema.EnumerateArray()
+    |> Seq.iter (fun entity -> table[str "name" entity] <- entity)
+
     table
 
 /// A walk over both schemas at once.
@@ -59,14 +64,12 @@ type private Walk(ours: IReadOnlyDictionary<string, JsonElement>, real: IReadOnl
         this.Type path (str "type" mine) (str "type" theirs)
 
     member private this.Object (path: string) (mine: JsonElement) (theirs: JsonElement) : unit =
-        this.Match
-            (path, str "name", items "members" mine, items "members" theirs)
-            (this.Member path)
-            (fun missing ->
-                if (tryMember "default" missing).IsNone then
-                    complain path ("lacks the mandatory member " + str "name" missing))
+        this.Match (path, str "name", items "members" mine, items "members" theirs) (this.Member path) (fun missing ->
+            if (tryMember "default" missing).IsNone then
+                complain path ("lacks the mandatory member " + str "name" missing))
 
-        let tag (element: JsonElement) = tryMember "tag" element |> Option.map (fun tag -> tag.GetString())
+        let tag (element: JsonElement) =
+            tryMember "tag" element |> Option.map (fun tag -> tag.GetString())
 
         if (tag mine).IsSome && tag mine <> tag theirs then
             complain path "different tags"
@@ -83,7 +86,10 @@ type private Walk(ours: IReadOnlyDictionary<string, JsonElement>, real: IReadOnl
             if metaType = "builtin" then str "name" entity else metaType
 
         for branch in items "members" mine do
-            match items "members" theirs |> List.tryFind (fun other -> kind real other = kind ours branch) with
+            match
+                items "members" theirs
+                |> List.tryFind (fun other -> kind real other = kind ours branch)
+            with
             | Some other -> this.Type (path + "|") (str "type" branch) (str "type" other)
             | None -> complain path $"the real alternate has no {kind ours branch}"
 
@@ -126,7 +132,8 @@ type private Walk(ours: IReadOnlyDictionary<string, JsonElement>, real: IReadOnl
             complain name "different allow-oob"
 
     /// An entity of ours that the real one does not have.
-    member _.Unknown(name: string) : unit = complain name "the real daemon has no such command or event"
+    member _.Unknown(name: string) : unit =
+        complain name "the real daemon has no such command or event"
 
 /// Everything that our schema says otherwise than the real one, a line each; empty when they agree.
 let contradictions (ours: JsonElement) (real: JsonElement) : string list =

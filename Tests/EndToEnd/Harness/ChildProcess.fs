@@ -58,7 +58,11 @@ let private startInfo (start: StartOptions) : ProcessStartInfo =
     if List.isEmpty start.Limits then
         info.FileName <- start.File
     else
-        let limits = start.Limits |> List.map (fun limit -> $"ulimit {limit} && ") |> String.concat ""
+        let limits =
+            start.Limits
+            |> List.map (fun limit -> $"ulimit {limit} && ")
+            |> String.concat ""
+
         info.FileName <- "/bin/sh"
         info.ArgumentList.Add "-c"
         info.ArgumentList.Add(limits + "exec \"$0\" \"$@\"")
@@ -67,7 +71,10 @@ let private startInfo (start: StartOptions) : ProcessStartInfo =
     start.Arguments |> List.iter info.ArgumentList.Add
     info.WorkingDirectory <- start.Directory
     info.Environment["LC_ALL"] <- "C"
-    start.Environment |> List.iter (fun (name, value) -> info.Environment[name] <- value)
+
+    start.Environment
+    |> List.iter (fun (name, value) -> info.Environment[name] <- value)
+
     info.RedirectStandardInput <- true
     info.RedirectStandardOutput <- true
     info.RedirectStandardError <- true

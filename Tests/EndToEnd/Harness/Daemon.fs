@@ -37,7 +37,12 @@ let startWith (start: StartOptions) : Started =
 
 /// Starts a daemon that has to start.
 let startOptions (start: StartOptions) : Child =
-    match startWith { start with Arguments = start.Arguments @ pidFileArguments } with
+    match
+        startWith {
+            start with
+                Arguments = start.Arguments @ pidFileArguments
+        }
+    with
     | Running child -> child
     | Exited(code, _, error) ->
         let arguments = String.concat " " start.Arguments
@@ -94,4 +99,5 @@ module Proc =
         | [| kib; _ |] -> int64 kib * 1024L
         | _ -> 0L
 
-    let descriptors (pid: int) : int = Directory.GetFileSystemEntries($"/proc/{pid}/fd").Length
+    let descriptors (pid: int) : int =
+        Directory.GetFileSystemEntries($"/proc/{pid}/fd").Length
