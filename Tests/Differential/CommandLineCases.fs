@@ -191,16 +191,21 @@ let exports: string list = [
     served + "--export nbd,id=e,node-name=x,iothread=zz"
     served + "--export nbd,id=e,node-name=x,writable=maybe"
     served + "--export nbd,id=e,node-name=x,writethrough=on"
-    served + "--export nbd,id=e,node-name=x --export nbd,id=e,node-name=x,name=other"
+    served
+    + "--export nbd,id=e,node-name=x --export nbd,id=e,node-name=x,name=other"
     served + "--export nbd,id=e,node-name=x --export nbd,id=f,node-name=x"
-    served + "--export nbd,id=e,node-name=x,name=n --export nbd,id=f,node-name=x,name=n"
+    served
+    + "--export nbd,id=e,node-name=x,name=n --export nbd,id=f,node-name=x,name=n"
     served + "--export nbd,id=e,node-name=x --export nbd,id=f,node-name=x,name="
-    served + "--export {\"type\":\"nbd\",\"id\":\"e\",\"node-name\":\"x\",\"writable\":\"on\"}"
+    served
+    + "--export {\"type\":\"nbd\",\"id\":\"e\",\"node-name\":\"x\",\"writable\":\"on\"}"
     served + "--object iothread,id=t --export nbd,id=e,node-name=x,iothread=t"
-    served + "--object iothread,id=t --export nbd,id=e,node-name=x,iothread=t,fixed-iothread=on"
+    served
+    + "--object iothread,id=t --export nbd,id=e,node-name=x,iothread=t,fixed-iothread=on"
     "--blockdev null-co,node-name=x,read-only=on --nbd-server addr.type=unix,addr.path=img/n.sock --export nbd,id=e,node-name=x,writable=on"
     "--blockdev null-co,node-name=x,read-only=on --nbd-server addr.type=unix,addr.path=img/n.sock --export nbd,id=e,node-name=x"
-    node + "--nbd-server addr.type=unix,addr.path=img/n.sock --nbd-server addr.type=unix,addr.path=img/n2.sock"
+    node
+    + "--nbd-server addr.type=unix,addr.path=img/n.sock --nbd-server addr.type=unix,addr.path=img/n2.sock"
     "--nbd-server addr.type=unix,path=x"
     "--nbd-server type=unix,path=x"
     "--nbd-server addr.path=img/n.sock"

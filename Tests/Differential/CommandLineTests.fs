@@ -12,8 +12,13 @@ let private prepare (subject: Subject) : unit =
     TempDir.sparse (subject.Directory.File "img/r.raw") 4194304L
     TempDir.sparse (subject.Directory.File "img/odd.raw") 1000001L
     TempDir.sparse (subject.Directory.File "img/empty.raw") 0L
-    File.CreateSymbolicLink(subject.Directory.File "img/link.raw", "r.raw") |> ignore
-    File.CreateSymbolicLink(subject.Directory.File "img/dangling.raw", "nothing") |> ignore
+
+    File.CreateSymbolicLink(subject.Directory.File "img/link.raw", "r.raw")
+    |> ignore
+
+    File.CreateSymbolicLink(subject.Directory.File "img/dangling.raw", "nothing")
+    |> ignore
+
     File.WriteAllText(subject.Directory.File "img/events", "# two events\nnonexist_event\n\n-nonexist_too\n")
 
 /// A daemon that went to the background is known by its pid file only.
@@ -30,12 +35,12 @@ let private play (arguments: string list) (subject: Subject) : unit =
     let pidFile = subject.Directory.File "daemon.pid"
 
     use child =
-        new ChildProcess.Child(
-            ChildProcess.options subject.Binary (Daemon.pidFileArguments @ arguments) subject.Path
-        )
+        new ChildProcess.Child(ChildProcess.options subject.Binary (Daemon.pidFileArguments @ arguments) subject.Path)
 
     let isUp () = File.Exists pidFile
-    let isWaiting () = child.Error.Contains "waiting for connection"
+
+    let isWaiting () =
+        child.Error.Contains "waiting for connection"
 
     Wait.orFail Wait.defaultTimeout "the daemon to start, to wait or to end" (fun () ->
         child.HasExited || isUp () || isWaiting ())
@@ -82,7 +87,15 @@ let private ownWords =
             Expect.equal result.ExitCode 0 "exit code"
 
             for option in
-                [ "--help"; "--trace"; "--version"; "--blockdev"; "--chardev"; "--daemonize"; "--export" ]
+                [
+                    "--help"
+                    "--trace"
+                    "--version"
+                    "--blockdev"
+                    "--chardev"
+                    "--daemonize"
+                    "--export"
+                ]
                 @ [ "--monitor"; "--nbd-server"; "--object"; "--pidfile" ] do
                 Expect.stringContains result.Output option "the help")
     ]

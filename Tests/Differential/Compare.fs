@@ -3,6 +3,7 @@ module StorageDaemon.Tests.Differential.Compare
 
 open System
 open System.Collections.Generic
+open System.IO
 open Expecto
 open StorageDaemon.Tests.Harness
 open StorageDaemon.Tests.Harness.TempDir
@@ -30,12 +31,17 @@ let private transcript (binary: string) (script: Subject -> unit) : string list 
     subject.Transcript
 
 let private shorten (line: string) : string =
-    if line.Length <= 1500 then line else line.Substring(0, 1500) + "…"
+    if line.Length <= 1500 then
+        line
+    else
+        line.Substring(0, 1500) + "…"
 
 /// The lines that differ without being known to, as text for a failure; empty when all is well.
 let differences (test: string) (real: string list) (ours: string list) : string list =
     let length = max real.Length ours.Length
-    let pad (lines: string list) = lines @ List.replicate (length - lines.Length) "(nothing)"
+
+    let pad (lines: string list) =
+        lines @ List.replicate (length - lines.Length) "(nothing)"
 
     List.zip3 [ 1..length ] (pad real) (pad ours)
     |> List.filter (fun (_, expected, actual) ->
@@ -43,22 +49,28 @@ let differences (test: string) (real: string list) (ours: string list) : string 
     |> List.map (fun (number, expected, actual) ->
         $"line {number}\n  real: {shorten expected}\n  ours: {shorten actual}")
 
+/// With DIFFERENTIAL_TRANSCRIPTS=DIRECTORY the transcripts are kept for reading.
+let private keep (test: string) (side: string) (transcript: string list) : unit =
+    match Environment.GetEnvironmentVariable "DIFFERENTIAL_TRANSCRIPTS" with
+    | null
+    | "" -> ()
+    | directory ->
+        let name = String.map (fun c -> if Char.IsLetterOrDigit c then c else '-') test
+        let name = name.Substring(0, min 100 name.Length)
+        File.WriteAllLines(Path.Combine(directory, $"{name}.{side}"), transcript)
+
 /// A test that the script gives the same transcript with both daemons.
 let differential (name: string) (script: Subject -> unit) : Test =
     testCase name (fun () ->
         let real = transcript (Requires.realDaemon ()) script
         let ours = transcript Binaries.daemon.Value script
 
+        keep name "real" real
+        keep name "ours" ours
+
         match differences name real ours with
         | [] ->
             match real |> List.tryFind (fun line -> line.StartsWith "the script broke off") with
             | Some line -> failtest $"both daemons, so the script is wrong: {line}"
             | None -> ()
-        | found ->
-            let context =
-                if Environment.GetEnvironmentVariable "DIFFERENTIAL_VERBOSE" = "1" then
-                    "\nreal transcript:\n" + String.Join("\n", real)
-                else
-                    ""
-
-            failtest (String.Join("\n", List.truncate 12 found) + context))
+        | found -> failtest (String.Join("\n", List.truncate 12 found)))

@@ -26,6 +26,11 @@ let table: KnownDifference list = [
         "\"id\": inf"
         "."
         "an id of 1e400 comes back from the real daemon as `inf`, which is not JSON"
+    difference
+        "malformed options"
+        "(LIST|SET)_META_CONTEXT trailing byte"
+        "0x80000003|LIST after"
+        "the real daemon leaves bytes after the last query unread and takes them for the next option"
 ]
 
 /// The reason why these two lines may differ in this test, if there is one.

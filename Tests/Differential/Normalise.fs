@@ -39,7 +39,8 @@ let private isTime (name: string) : bool = name.EndsWith "_ns"
 let private hasHashOrder (element: JsonElement) : bool =
     element.GetArrayLength() > 1
     && element[0].ValueKind = JsonValueKind.Object
-    && (fst (element[0].TryGetProperty "label") || fst (element[0].TryGetProperty "type") && fst (element[0].TryGetProperty "name"))
+    && (fst (element[0].TryGetProperty "label")
+        || fst (element[0].TryGetProperty "type") && fst (element[0].TryGetProperty "name"))
 
 let rec private write (output: StringBuilder) (name: string) (element: JsonElement) : unit =
     match element.ValueKind with
@@ -53,7 +54,9 @@ let rec private write (output: StringBuilder) (name: string) (element: JsonEleme
 
         members
         |> Seq.iteri (fun i property ->
-            if i > 0 then output.Append ", " |> ignore
+            if i > 0 then
+                output.Append ", " |> ignore
+
             output.Append('"').Append(property.Name).Append("\": ") |> ignore
             write output property.Name property.Value)
 
@@ -81,4 +84,5 @@ let message (line: string) : string =
         write output "" document.RootElement
         pty.Replace(output.ToString(), "/dev/pts/N")
     with :? JsonException ->
-        "not JSON: " + Regex.Replace(line, "\"package\": \"[^\"]*\"", "\"package\": \"PACKAGE\"")
+        "not JSON: "
+        + Regex.Replace(line, "\"package\": \"[^\"]*\"", "\"package\": \"PACKAGE\"")

@@ -7,9 +7,12 @@ open System.IO
 /// The directory with the solution file, found upwards from the test program.
 let repositoryRoot: string =
     let rec up (directory: DirectoryInfo) =
-        if isNull directory then failwith "the solution file was not found above the test program"
-        elif File.Exists(Path.Combine(directory.FullName, "StorageDaemon.sln")) then directory.FullName
-        else up directory.Parent
+        if isNull directory then
+            failwith "the solution file was not found above the test program"
+        elif File.Exists(Path.Combine(directory.FullName, "StorageDaemon.sln")) then
+            directory.FullName
+        else
+            up directory.Parent
 
     up (DirectoryInfo AppContext.BaseDirectory)
 

@@ -5,7 +5,7 @@ open System
 open System.Diagnostics
 open System.IO
 open System.Text
-open System.Threading.Tasks
+open System.Threading
 
 /// How to start a child. `Inherited` descriptors keep their numbers in the child.
 type StartOptions = {
@@ -32,18 +32,25 @@ let options (file: string) (arguments: string list) (directory: string) : StartO
 type private Capture(source: Stream) =
     let bytes = new MemoryStream()
 
+    // A thread of its own: blocked readers would use up the thread pool.
     let reader =
-        Task.Run(fun () ->
-            let buffer = Array.zeroCreate<byte> 65536
-            let mutable count = source.Read(buffer, 0, buffer.Length)
+        Thread(
+            (fun () ->
+                let buffer = Array.zeroCreate<byte> 65536
+                let mutable count = source.Read(buffer, 0, buffer.Length)
 
-            while count > 0 do
-                lock bytes (fun () -> bytes.Write(buffer, 0, count))
-                count <- source.Read(buffer, 0, buffer.Length))
+                while count > 0 do
+                    lock bytes (fun () -> bytes.Write(buffer, 0, count))
+                    count <- source.Read(buffer, 0, buffer.Length)),
+            256 * 1024,
+            IsBackground = true
+        )
+
+    do reader.Start()
 
     member _.Text = lock bytes (fun () -> Encoding.Latin1.GetString(bytes.ToArray()))
     /// Waits for the end of the stream; a grandchild may hold it open, hence the limit.
-    member _.Finish(limit: TimeSpan) : unit = reader.Wait limit |> ignore
+    member _.Finish(limit: TimeSpan) : unit = reader.Join limit |> ignore
 
 let private startInfo (start: StartOptions) : ProcessStartInfo =
     let info = ProcessStartInfo()
@@ -51,7 +58,11 @@ let private startInfo (start: StartOptions) : ProcessStartInfo =
     if List.isEmpty start.Limits then
         info.FileName <- start.File
     else
-        let limits = start.Limits |> List.map (fun limit -> $"ulimit {limit} && ") |> String.concat ""
+        let limits =
+            start.Limits
+            |> List.map (fun limit -> $"ulimit {limit} && ")
+            |> String.concat ""
+
         info.FileName <- "/bin/sh"
         info.ArgumentList.Add "-c"
         info.ArgumentList.Add(limits + "exec \"$0\" \"$@\"")
@@ -60,7 +71,10 @@ let private startInfo (start: StartOptions) : ProcessStartInfo =
     start.Arguments |> List.iter info.ArgumentList.Add
     info.WorkingDirectory <- start.Directory
     info.Environment["LC_ALL"] <- "C"
-    start.Environment |> List.iter (fun (name, value) -> info.Environment[name] <- value)
+
+    start.Environment
+    |> List.iter (fun (name, value) -> info.Environment[name] <- value)
+
     info.RedirectStandardInput <- true
     info.RedirectStandardOutput <- true
     info.RedirectStandardError <- true

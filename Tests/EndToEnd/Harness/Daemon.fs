@@ -37,7 +37,12 @@ let startWith (start: StartOptions) : Started =
 
 /// Starts a daemon that has to start.
 let startOptions (start: StartOptions) : Child =
-    match startWith { start with Arguments = start.Arguments @ pidFileArguments } with
+    match
+        startWith {
+            start with
+                Arguments = start.Arguments @ pidFileArguments
+        }
+    with
     | Running child -> child
     | Exited(code, _, error) ->
         let arguments = String.concat " " start.Arguments
@@ -94,15 +99,5 @@ module Proc =
         | [| kib; _ |] -> int64 kib * 1024L
         | _ -> 0L
 
-    let descriptors (pid: int) : int = Directory.GetFileSystemEntries($"/proc/{pid}/fd").Length
-
-    /// CPU time used by all threads, in nanoseconds. Threads that ended are counted by their last reading only,
-    /// so read it while the load's threads still live.
-    let cpuNs (pid: int) : int64 =
-        Directory.GetDirectories $"/proc/{pid}/task"
-        |> Array.sumBy (fun task ->
-            try
-                let fields = File.ReadAllText(Path.Combine(task, "schedstat")).Split ' '
-                int64 fields[0]
-            with :? IOException ->
-                0L)
+    let descriptors (pid: int) : int =
+        Directory.GetFileSystemEntries($"/proc/{pid}/fd").Length

@@ -64,9 +64,14 @@ let bytes (write: BinaryWriter -> unit) : byte[] =
     write writer
     stream.ToArray()
 
-let u16 (value: uint16) (writer: BinaryWriter) : unit = writer.Write(BinaryPrimitives.ReverseEndianness value)
-let u32 (value: uint32) (writer: BinaryWriter) : unit = writer.Write(BinaryPrimitives.ReverseEndianness value)
-let u64 (value: uint64) (writer: BinaryWriter) : unit = writer.Write(BinaryPrimitives.ReverseEndianness value)
+let u16 (value: uint16) (writer: BinaryWriter) : unit =
+    writer.Write(BinaryPrimitives.ReverseEndianness value)
+
+let u32 (value: uint32) (writer: BinaryWriter) : unit =
+    writer.Write(BinaryPrimitives.ReverseEndianness value)
+
+let u64 (value: uint64) (writer: BinaryWriter) : unit =
+    writer.Write(BinaryPrimitives.ReverseEndianness value)
 
 /// A string with its length in 32 bits before it.
 let text (value: string) (writer: BinaryWriter) : unit =
@@ -121,9 +126,14 @@ type NbdClient(socket: Socket) =
 
         buffer
 
-    let beU16 (source: byte[]) (at: int) = BinaryPrimitives.ReadUInt16BigEndian(ReadOnlySpan(source, at, 2))
-    let beU32 (source: byte[]) (at: int) = BinaryPrimitives.ReadUInt32BigEndian(ReadOnlySpan(source, at, 4))
-    let beU64 (source: byte[]) (at: int) = BinaryPrimitives.ReadUInt64BigEndian(ReadOnlySpan(source, at, 8))
+    let beU16 (source: byte[]) (at: int) =
+        BinaryPrimitives.ReadUInt16BigEndian(ReadOnlySpan(source, at, 2))
+
+    let beU32 (source: byte[]) (at: int) =
+        BinaryPrimitives.ReadUInt32BigEndian(ReadOnlySpan(source, at, 4))
+
+    let beU64 (source: byte[]) (at: int) =
+        BinaryPrimitives.ReadUInt64BigEndian(ReadOnlySpan(source, at, 8))
 
     let send (data: byte[]) : unit =
         let mutable sent = 0
@@ -149,7 +159,8 @@ type NbdClient(socket: Socket) =
 
     let greeting = receive 18
 
-    static member Connect(path: string) : NbdClient = new NbdClient(QmpClient.connectUnix path)
+    static member Connect(path: string) : NbdClient =
+        new NbdClient(QmpClient.connectUnix path)
 
     member _.Socket = socket
     /// NBDMAGIC, IHAVEOPT and the handshake flags.
@@ -208,8 +219,10 @@ type NbdClient(socket: Socket) =
         let replies = collect []
 
         if (List.last replies).Type = Rep.ACK then
-            if option = Opt.EXTENDED_HEADERS then mode <- Extended
-            elif option = Opt.STRUCTURED_REPLY then mode <- Structured
+            if option = Opt.EXTENDED_HEADERS then
+                mode <- Extended
+            elif option = Opt.STRUCTURED_REPLY then
+                mode <- Structured
 
         replies
 
@@ -223,7 +236,8 @@ type NbdClient(socket: Socket) =
         | Extended -> this.Option(Opt.EXTENDED_HEADERS, [||]) |> ignore
 
         if wanted <> Simple then
-            this.Option(Opt.SET_META_CONTEXT, metaPayload export [ "base:allocation" ]) |> ignore
+            this.Option(Opt.SET_META_CONTEXT, metaPayload export [ "base:allocation" ])
+            |> ignore
 
         let replies = this.Option(Opt.GO, infoPayload export [ 3us ])
 
@@ -239,12 +253,23 @@ type NbdClient(socket: Socket) =
 
         send (
             bytes (fun w ->
-                u32 (if mode = Extended then extendedRequestMagic else simpleRequestMagic) w
+                u32
+                    (if mode = Extended then
+                         extendedRequestMagic
+                     else
+                         simpleRequestMagic)
+                    w
+
                 u16 flags w
                 u16 command w
                 u64 cookie w
                 u64 offset w
-                if mode = Extended then u64 length w else u32 (uint32 length) w
+
+                if mode = Extended then
+                    u64 length w
+                else
+                    u32 (uint32 length) w
+
                 w.Write payload)
         )
 
@@ -279,7 +304,11 @@ type NbdClient(socket: Socket) =
     member this.ReadReply(readLength: int) : Chunk list =
         let rec collect (chunks: Chunk list) =
             let next = this.ReadChunk readLength
-            if next.IsLast then List.rev (next :: chunks) else collect (next :: chunks)
+
+            if next.IsLast then
+                List.rev (next :: chunks)
+            else
+                collect (next :: chunks)
 
         collect []
 
@@ -297,7 +326,11 @@ type NbdClient(socket: Socket) =
     /// Writes bytes; the error.
     member this.Write(flags: uint16, offset: uint64, data: byte[]) : uint32 =
         // Extended headers ask for this flag on every request with a payload.
-        let flags = if mode = Extended then flags ||| Flag.PAYLOAD_LEN else flags
+        let flags =
+            if mode = Extended then
+                flags ||| Flag.PAYLOAD_LEN
+            else
+                flags
 
         this.Command(Cmd.WRITE, flags, offset, uint64 data.Length, data)
         |> List.map (fun chunk -> chunk.Error)
@@ -320,7 +353,8 @@ type NbdClient(socket: Socket) =
         result
 
     /// Says goodbye; the server closes without a reply.
-    member this.Disconnect() : unit = this.SendRequest(Cmd.DISC, 0us, 0UL, 0UL, [||]) |> ignore
+    member this.Disconnect() : unit =
+        this.SendRequest(Cmd.DISC, 0us, 0UL, 0UL, [||]) |> ignore
 
     interface IDisposable with
         member _.Dispose() = socket.Dispose()

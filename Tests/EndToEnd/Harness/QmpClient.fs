@@ -20,7 +20,8 @@ let tryMember (name: string) (element: JsonElement) : JsonElement option =
 
 let private isEvent (line: string) : bool =
     line.Contains "\"event\":"
-    && (parse line |> fun message -> message.ValueKind = JsonValueKind.Object && (tryMember "event" message).IsSome)
+    && (parse line
+        |> fun message -> message.ValueKind = JsonValueKind.Object && (tryMember "event" message).IsSome)
 
 /// Connects to a Unix stream socket; the daemon may still be starting, so a refusal is retried for a while.
 let connectUnix (path: string) : Socket =

@@ -24,7 +24,8 @@ let sparse (path: string) (length: int64) : unit =
     file.SetLength length
 
 /// Byte `i` of `patterned` images: no period of a power of two, so that a misplaced block shows.
-let patternByte (i: int64) : byte = byte ((i * 167L + i / 251L) % 249L + 1L)
+let patternByte (i: int64) : byte =
+    byte ((i * 167L + i / 251L) % 249L + 1L)
 
 /// The bytes [offset, offset + length) of the pattern.
 let pattern (offset: int64) (length: int) : byte[] =
