@@ -26,27 +26,41 @@ module Chardevs =
     let private inContext id =
         Result.mapError (QapiError.prepend ("Failed to add chardev '" + id + "': "))
 
-    /// `--chardev` reports the bare error, `chardev-add` names the device.
-    let private open' (named: bool) (state: State) (arguments: ChardevAdd) : Transition =
-        let id = arguments.Id
+    /// A character device stands in its container as a property of its id, beside the property "type".
+    let private checkFree (state: State) id =
+        if id = "type" || state.Chardevs.ContainsKey id then
+            QapiError.fail ("attempt to add duplicate property '" + id + "' to object (type 'container')")
+        else
+            Ok()
 
-        let checkedBackend =
-            if state.Chardevs.ContainsKey id then
-                QapiError.fail ("Chardev with id '" + id + "' already exists")
-            elif named then
-                checkBackend arguments.Backend |> inContext id
+    let private check (state: State) (arguments: ChardevAdd) =
+        checkBackend arguments.Backend
+        |> Result.bind (fun () -> checkFree state arguments.Id)
+
+    let private open' (state: State) (arguments: ChardevAdd) named : Transition =
+        Transition.wait
+            state
+            (OpenChardev(arguments.Id, arguments.Backend))
+            (ChardevIsOpen(arguments.Id, arguments.Backend, named))
+
+    /// `chardev-add`: errors name the device.
+    let add (state: State) (arguments: ChardevAdd) : Transition =
+        let checkedArguments =
+            if state.Chardevs.ContainsKey arguments.Id then
+                QapiError.fail ("Chardev with id '" + arguments.Id + "' already exists")
             else
-                checkBackend arguments.Backend
+                check state arguments |> inContext arguments.Id
 
-        Transition.bind state checkedBackend (fun () ->
-            Transition.wait state (OpenChardev(id, arguments.Backend)) (ChardevIsOpen(id, arguments.Backend, named)))
+        Transition.bind state checkedArguments (fun () -> open' state arguments true)
 
-    let add state arguments = open' true state arguments
-    let addFromOption state arguments = open' false state arguments
+    /// `--chardev`: bare errors.
+    let addFromOption (state: State) (arguments: ChardevAdd) : Transition =
+        Transition.bind state (check state arguments) (fun () -> open' state arguments false)
 
+    /// A device that was opened, or took another one's place.
     let opened (state: State) id backend named (answer: Answer) : Transition =
         match answer with
-        | Answer.Refused error when named -> Transition.finished state [] (Error error |> inContext id)
+        | Answer.Refused error when named -> Transition.bind state (Error error |> inContext id) (Transition.value state)
         | Answer.Refused error -> Transition.fail state error
         | ChardevOpened returned ->
             Transition.value
@@ -63,7 +77,7 @@ module Chardevs =
                             )
                 }
                 (Command.encodeReturn Commands.chardevAdd returned)
-        | _ -> Transition.ok state []
+        | _ -> Transition.fail state (QapiError.generic "Internal error: unexpected answer")
 
     let remove (state: State) (arguments: ChardevRemove) : Transition =
         match state.Chardevs.TryFind arguments.Id with
@@ -83,11 +97,11 @@ module Chardevs =
         | Some { Busy = true } ->
             Transition.fail state (QapiError.generic "Chardev user does not support chardev hotswap")
         | Some _ ->
-            Transition.bind state (checkBackend arguments.Backend) (fun () ->
+            Transition.bind state (checkBackend arguments.Backend |> inContext arguments.Id) (fun () ->
                 Transition.wait
                     state
                     (ReplaceChardev(arguments.Id, arguments.Backend))
-                    (ChardevIsOpen(arguments.Id, arguments.Backend, false)))
+                    (ChardevIsOpen(arguments.Id, arguments.Backend, true)))
 
     let query (state: State) : Transition =
         Transition.wait state DescribeChardevs ChardevsDescribed
@@ -108,13 +122,8 @@ module Chardevs =
             | _, None -> QapiError.fail ("chardev \"" + options.Chardev + "\" not found")
             | Some MonitorMode.Readline, _ -> QapiError.fail "Only QMP is supported"
             | _, Some { Busy = true } -> QapiError.fail ("chardev '" + options.Chardev + "' is already in use")
-            | _ ->
-                match options.Id with
-                | Some id when not (Identifier.isWellFormed id) ->
-                    Error(Identifier.error "id")
-                | Some id when state.Monitors.Contains id ->
-                    QapiError.fail ("Duplicate ID '" + id + "' for mon")
-                | _ -> Ok()
+            // The monitor's own id may be anything, even another one's.
+            | _ -> Ok()
 
         Transition.bind state checkedOptions (fun () ->
             Transition.wait state (StartMonitor options) (MonitorStarted options))
@@ -132,9 +141,5 @@ module Chardevs =
                 {
                     state with
                         Chardevs = state.Chardevs.Add(options.Chardev, busy)
-                        Monitors =
-                            match options.Id with
-                            | Some id -> state.Monitors.Add id
-                            | None -> state.Monitors
                 }
                 []

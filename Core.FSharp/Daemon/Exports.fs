@@ -25,7 +25,7 @@ module Exports =
     let private checkId (state: State) (id: string) =
         if not (Identifier.isWellFormed id) then
             QapiError.fail "Invalid block export id"
-        elif state.Exports.ContainsKey id then
+        elif state.ExportKeys.ContainsKey id then
             QapiError.fail ("Block export id '" + id + "' is already in use")
         else
             Ok()
@@ -56,19 +56,9 @@ module Exports =
         else
             Ok()
 
-    /// What an NBD export needs of its node, and forbids others: its clients have been told the size.
-    let private permissions writable : PermPair = {
-        Used =
-            if writable then
-                Perm.ConsistentRead ||| Perm.Write
-            else
-                Perm.ConsistentRead
-        Shared = Perm.without Perm.Resize Perm.All
-    }
-
     let private attach (graph: Graph) (node: Node) writable fixedContext =
         let spec = {
-            Perms = permissions writable
+            Perms = Perm.forNbdExport writable
             Label = Backend.UnnamedLabel
             FixedContext = fixedContext
         }
@@ -196,16 +186,16 @@ module Exports =
                 {
                     state with
                         Graph = graph
-                        Exports = state.Exports.Add(export.Id, export)
-                        ExportIds = state.ExportIds.Add(key, export.Id)
-                        ExportNames = state.ExportNames.Add(export.Name, export.Id)
+                        Exports = state.Exports.Add(key, export)
+                        ExportKeys = state.ExportKeys.Add(export.Id, key)
+                        ExportNames = state.ExportNames.Add(export.Name, key)
                         NextExport = key + 1<exportKey>
                 }
                 [ ServeExport served ]
 
     /// The last connection of an export has gone: its node is free, its id may be used again.
     let stopped (state: State) (key: ExportKey) : struct (State * Effect list) =
-        match State.tryExportByKey key state with
+        match state.Exports.TryFind key with
         | None -> struct (state, [])
         | Some export ->
             let struct (state, effects) =
@@ -213,15 +203,15 @@ module Exports =
 
             let names =
                 match state.ExportNames.TryFind export.Name with
-                | Some id when id = export.Id -> state.ExportNames.Remove export.Name
+                | Some named when named = key -> state.ExportNames.Remove export.Name
                 | _ -> state.ExportNames
 
             let deleted: BlockExportDeleted = { Id = export.Id }
 
             struct ({
                         state with
-                            Exports = state.Exports.Remove export.Id
-                            ExportIds = state.ExportIds.Remove key
+                            Exports = state.Exports.Remove key
+                            ExportKeys = state.ExportKeys.Remove export.Id
                             ExportNames = names
                     },
                     effects
@@ -232,9 +222,18 @@ module Exports =
                         )
                     ])
 
+    /// All connections of these exports are gone: their events in this order, and what their nodes leave behind.
+    let allStopped (state: State) (keys: ExportKey list) : struct (State * Effect list) =
+        let step struct (state, effects) key =
+            let struct (next, more) = stopped state key
+            struct (next, List.fold (fun reversed effect -> effect :: reversed) effects more)
+
+        let struct (next, reversed) = List.fold step struct (state, []) keys
+        struct (next, List.rev reversed)
+
     let private beginStop (state: State) (export: Export) : State = {
         state with
-            Exports = state.Exports.Add(export.Id, { export with ShuttingDown = true })
+            Exports = state.Exports.Add(export.Key, { export with ShuttingDown = true })
             ExportNames = state.ExportNames.Remove export.Name
     }
 
@@ -250,7 +249,7 @@ module Exports =
         error |> QapiError.withHint "Use mode='hard' to force client disconnect"
 
     let delete (state: State) (arguments: BlockExportDel) : Transition =
-        match state.Exports.TryFind arguments.Id with
+        match State.tryExport arguments.Id state with
         | None -> Transition.fail state (noSuchExport arguments.Id)
         | Some { ShuttingDown = true } ->
             Transition.fail state (QapiError.generic ("Export '" + arguments.Id + "' is already shutting down"))
@@ -260,7 +259,7 @@ module Exports =
 
     /// Without `hard`, clients forbid an export's end.
     let counted (state: State) (id: string) (hard: bool) (clients: int) : Transition =
-        match state.Exports.TryFind id with
+        match State.tryExport id state with
         | None -> Transition.fail state (noSuchExport id)
         | Some _ when clients > 0 && not hard ->
             Transition.fail state (QapiError.generic ("export '" + id + "' still in use") |> hinted)

@@ -16,27 +16,34 @@ module Listings =
             | Raw _ -> false)
         |> List.map _.Id
 
-    /// Bytes on disk of the file below a node.
-    let rec private allocated (graph: Graph) (sizes: Map<NodeId, int64>) (node: Node) : int64 =
+    /// The node at the bottom, where the data are.
+    let rec private leaf (graph: Graph) (node: Node) : Node =
         match node.Children with
-        | child :: _ -> allocated graph sizes (Graph.node child.Node graph)
-        | [] -> sizes |> Map.tryFind node.Id |> Option.defaultValue 0L
+        | child :: _ -> leaf graph (Graph.node child.Node graph)
+        | [] -> node
 
-    let private imageInfo (graph: Graph) sizes filename (node: Node) : ImageInfo = {
-        Filename = filename
-        Format = Driver.name node.Driver
-        DirtyFlag = Some false
-        ActualSize = Some(allocated graph sizes node)
-        VirtualSize = node.SizeBytes
-        ClusterSize = None
-        Encrypted = None
-        Compressed = None
-        FormatSpecific =
-            match node.Driver with
-            | File _ -> Some(ImageInfoSpecific.File None)
-            | Null _
-            | Raw _ -> None
-    }
+    let private imageInfo (graph: Graph) (sizes: Map<NodeId, int64>) filename (node: Node) : ImageInfo =
+        let leaf = leaf graph node
+
+        {
+            Filename = filename
+            Format = Driver.name node.Driver
+            DirtyFlag =
+                match leaf.Driver with
+                | Null _ -> None
+                | File _
+                | Raw _ -> Some false
+            ActualSize = sizes |> Map.tryFind leaf.Id |> Option.defaultValue 0L |> Some
+            VirtualSize = node.SizeBytes
+            ClusterSize = None
+            Encrypted = None
+            Compressed = None
+            FormatSpecific =
+                match node.Driver with
+                | File _ -> Some(ImageInfoSpecific.File None)
+                | Null _
+                | Raw _ -> None
+        }
 
     let private deviceInfo (graph: Graph) sizes (node: Node) : BlockDeviceInfo =
         let filename = Filename.ofNode graph node

@@ -23,7 +23,15 @@ module NbdServer =
     let opened (state: State) (options: NbdServerOptions) (answer: Answer) : Transition =
         match answer with
         | Answer.Refused error -> Transition.fail state error
-        | _ -> Transition.ok { state with NbdServer = Some options } []
+        | _ ->
+            match options.TlsCreds with
+            // No object of that type can exist yet. The real daemon looks for it after it has bound its address.
+            | Some creds ->
+                Transition.wait
+                    state
+                    CloseNbdServer
+                    (NbdServerGivenUp(QapiError.generic ("No TLS credentials with id '" + creds + "'")))
+            | None -> Transition.ok { state with NbdServer = Some options } []
 
     let stop (state: State) : Transition =
         if state.NbdServer.IsNone then
@@ -32,16 +40,8 @@ module NbdServer =
             let keys = State.exports state |> List.map _.Key
             Transition.wait state (StopExports keys) (NbdExportsStopped keys)
 
-    /// All connections of these exports are gone.
-    let private forget (state: State) (keys: ExportKey list) =
-        let step struct (state, effects) key =
-            let struct (state, more) = Exports.stopped state key
-            struct (state, effects @ more)
-
-        List.fold step struct (state, []) keys
-
     let exportsStopped (state: State) (keys: ExportKey list) : Transition =
-        let struct (next, effects) = forget state keys
+        let struct (next, effects) = Exports.allStopped state keys
 
         {
             State = next
@@ -54,24 +54,21 @@ module NbdServer =
 
     /// `nbd-server-add`: as block-export-add, but a node that is read-only is exported so without an error.
     let add (state: State) (arguments: NbdServerAddOptions) : Transition =
-        if state.NbdServer.IsNone then
-            Transition.fail state (QapiError.generic "NBD server not running")
-        else
-            Transition.bind state (Graph.findReference arguments.Device state.Graph) (fun node ->
-                Exports.add state {
-                    Id = defaultArg arguments.Name arguments.Device
-                    FixedIothread = None
-                    Iothread = None
-                    NodeName = node.Name
-                    Writable = Some(arguments.Writable = Some true && not node.Options.ReadOnly)
-                    Writethrough = None
-                    AllowInactive = None
-                    Type =
-                        BlockExportBranch.Nbd {
-                            Name = Some(defaultArg arguments.Name arguments.Device)
-                            Description = arguments.Description
-                        }
-                })
+        Transition.bind state (Graph.findReference arguments.Device state.Graph) (fun node ->
+            Exports.add state {
+                Id = defaultArg arguments.Name arguments.Device
+                FixedIothread = None
+                Iothread = None
+                NodeName = node.Name
+                Writable = Some(arguments.Writable = Some true && not node.Options.ReadOnly)
+                Writethrough = None
+                AllowInactive = None
+                Type =
+                    BlockExportBranch.Nbd {
+                        Name = Some(defaultArg arguments.Name arguments.Device)
+                        Description = arguments.Description
+                    }
+            })
 
     let remove (state: State) (arguments: NbdServerRemove) : Transition =
         Exports.delete state {

@@ -7,8 +7,7 @@ open StorageDaemon.Core.Qapi
 
 /// blockdev-add, blockdev-del, block_resize.
 module Nodes =
-    let private unexpected state =
-        Transition.fail state (QapiError.generic "Internal error: unexpected answer")
+    let private unexpected = QapiError.generic "Internal error: unexpected answer"
 
     let add (state: State) (options: BlockdevOptions) : Transition =
         let planned =
@@ -46,7 +45,8 @@ module Nodes =
             | Ok added ->
                 let adopt = added.Files |> List.map (adopted added.Change.Graph)
                 Transition.wait state (ApplyFiles(adopt, added.Change.Files)) (AddApplied added)
-        | _ -> unexpected state
+        | Answer.Refused error -> Transition.finished state [ DiscardOpened ] (Error error)
+        | _ -> Transition.finished state [ DiscardOpened ] (Error unexpected)
 
     /// The image locks of the new nodes are taken, or not.
     let applied (state: State) (added: AddedNodes) (answer: Answer) : Transition =
@@ -109,4 +109,5 @@ module Nodes =
                 Transition.ok next effects
             | Error error -> giveUp state plan error
         | NotMeasured reason -> giveUp state plan (Resize.truncateError reason)
-        | _ -> unexpected state
+        | Answer.Refused error -> giveUp state plan error
+        | _ -> giveUp state plan unexpected

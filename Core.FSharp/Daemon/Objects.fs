@@ -1,5 +1,6 @@
 namespace StorageDaemon.Core.Daemon
 
+open System
 open StorageDaemon.Core
 open StorageDaemon.Core.Json
 open StorageDaemon.Core.Qapi
@@ -40,7 +41,7 @@ module Objects =
                     do! checkId options.Id
                     let! iothread = Iothread.create (given properties)
                     do! checkFree state options.Id
-                    return iothread
+                    return! Iothread.checkPool iothread
             }
 
         Transition.bind state created (fun iothread ->
@@ -76,16 +77,19 @@ module Objects =
                 }
                 [ StopIothread id ]
 
-    let private connected (chardevs: ChardevInfo list) id =
-        chardevs
-        |> List.exists (fun info -> info.Label = id && not (info.Filename.StartsWith "disconnected:"))
+    let private tree (state: State) (chardevs: ChardevInfo list) : QomTree =
+        let connected =
+            chardevs
+            |> List.filter (fun info -> not (info.Filename.StartsWith("disconnected:", StringComparison.Ordinal)))
+            |> List.map _.Label
+            |> Set.ofList
 
-    let private tree (state: State) (chardevs: ChardevInfo list) : QomTree = {
-        Objects = state.Iothreads
-        Chardevs =
-            state.Chardevs
-            |> Map.map (fun id chardev -> ChardevObject(id, chardev.TypeName, connected chardevs id))
-    }
+        {
+            Objects = state.Iothreads
+            Chardevs =
+                state.Chardevs
+                |> Map.map (fun id chardev -> ChardevObject(id, chardev.TypeName, connected.Contains id))
+        }
 
     let private propertyInfo (name, typeName) : ObjectPropertyInfo = {
         Name = name

@@ -34,16 +34,15 @@ type Chardev = {
 [<NoComparison; NoEquality>]
 type State = {
     Graph: Graph
-    Exports: Map<string, Export>
-    /// Ids by key, newest last; the order of listings is the reverse.
-    ExportIds: Map<ExportKey, string>
-    /// Export ids by the name that NBD clients use; without those on their way out.
-    ExportNames: Map<string, string>
+    /// By key: in the order in which they were made.
+    Exports: Map<ExportKey, Export>
+    ExportKeys: Map<string, ExportKey>
+    /// By the name that NBD clients use; without those on their way out.
+    ExportNames: Map<string, ExportKey>
     NextExport: ExportKey
     NbdServer: NbdServerOptions option
     Iothreads: Map<string, Iothread>
     Chardevs: Map<string, Chardev>
-    Monitors: Set<string>
     /// The version text of this program, for `query-version`.
     Package: string
     Quitting: bool
@@ -54,28 +53,35 @@ module State =
     let create (seed: uint64) (package: string) : State = {
         Graph = Graph.create seed
         Exports = Map.empty
-        ExportIds = Map.empty
+        ExportKeys = Map.empty
         ExportNames = Map.empty
         NextExport = 1<exportKey>
         NbdServer = None
         Iothreads = Map.empty
         Chardevs = Map.empty
-        Monitors = Set.empty
         Package = package
         Quitting = false
     }
 
     /// Exports, the newest first.
     let exports (state: State) : Export list =
-        Map.fold (fun newest _ id -> state.Exports[id] :: newest) [] state.ExportIds
+        Map.fold (fun newest _ export -> export :: newest) [] state.Exports
 
     /// What NBD clients may ask for, in the order in which the real daemon lists it: oldest first.
     let nbdExports (state: State) : ExportInfo list =
-        state |> exports |> List.rev |> List.filter (fun e -> not e.ShuttingDown) |> List.map _.Info
+        Map.foldBack
+            (fun _ export listed -> if export.ShuttingDown then listed else export.Info :: listed)
+            state.Exports
+            []
 
-    let tryExportByKey (key: ExportKey) (state: State) : Export option =
-        Map.tryFind key state.ExportIds
-        |> Option.bind (fun id -> Map.tryFind id state.Exports)
+    /// The export that an NBD client asks for by name, without making the list.
+    let tryNbdExport (name: string) (state: State) : ExportInfo option =
+        Map.tryFind name state.ExportNames
+        |> Option.map (fun key -> state.Exports[key].Info)
+
+    let tryExport (id: string) (state: State) : Export option =
+        Map.tryFind id state.ExportKeys
+        |> Option.map (fun key -> state.Exports[key])
 
 /// What a command waits for, with all that it needs to go on.
 [<NoComparison; NoEquality>]
@@ -91,6 +97,8 @@ type Continuation =
     | ExportCounted of id: string * hard: bool
     | NbdExportsStopped of ExportKey list
     | NbdServerClosed
+    /// The listener is open, but the server cannot be: it is closed again.
+    | NbdServerGivenUp of QapiError
     | IothreadStarted of id: string * Iothread
     /// `named`: errors name the device.
     | ChardevIsOpen of id: string * ChardevBackend * named: bool

@@ -82,7 +82,8 @@ module Step =
     let private unexpected (state: State) =
         Transition.fail state (QapiError.generic "Internal error: unexpected answer")
 
-    /// Goes on with a command after the shell has answered.
+    /// Goes on with a command after the shell has answered. `state` is that of the waiting transition: between the two
+    /// nothing else may happen to it, for the plans of changes are made for the state that they were made from.
     let resume (state: State) (continuation: Continuation) (answer: Answer) : Transition =
         match continuation, answer with
         | AddOpened plan, _ -> Nodes.opened state plan answer
@@ -96,6 +97,7 @@ module Step =
         | ExportCounted(id, hard), Count clients -> Exports.counted state id hard clients
         | NbdExportsStopped keys, _ -> NbdServer.exportsStopped state keys
         | NbdServerClosed, _ -> NbdServer.closed state
+        | NbdServerGivenUp error, _ -> Transition.fail state error
         | IothreadStarted(id, iothread), _ -> Objects.started state id iothread answer
         | ChardevIsOpen(id, backend, named), _ -> Chardevs.opened state id backend named answer
         | ChardevsDescribed, Chardevs infos -> Chardevs.described state infos
@@ -105,7 +107,7 @@ module Step =
 
     /// The last client of an export on its way out has gone.
     let exportStopped (state: State) (key: ExportKey) : Transition =
-        match State.tryExportByKey key state with
+        match state.Exports.TryFind key with
         | Some { ShuttingDown = true } ->
             let struct (next, effects) = Exports.stopped state key
             Transition.ok next effects
@@ -117,12 +119,5 @@ module Step =
 
     /// All exports are gone: their events, and the nodes' files.
     let exportsStopped (state: State) (keys: ExportKey list) : Transition =
-        let struct (next, effects) =
-            List.fold
-                (fun struct (state, effects) key ->
-                    let struct (state, more) = Exports.stopped state key
-                    struct (state, effects @ more))
-                struct (state, [])
-                keys
-
+        let struct (next, effects) = Exports.allStopped state keys
         Transition.ok next effects

@@ -77,8 +77,19 @@ module Iothread =
     let set name value iothread =
         put name value iothread |> Result.bind checkPool
 
-    /// Makes an object from the properties given at its creation.
+    /// In this order the properties of a new object are set, and their mistakes reported.
+    let private creationOrder = [
+        "poll-shrink"
+        "aio-max-batch"
+        "poll-grow"
+        "thread-pool-max"
+        "thread-pool-min"
+        "poll-max-ns"
+    ]
+
+    /// Makes an object from the properties given at its creation, each by its name and at most once. `checkPool` is
+    /// still to come, after the object has found its place in the tree.
     let create (given: (string * int64) list) : Result<Iothread, QapiError> =
-        given
+        creationOrder
+        |> List.collect (fun name -> given |> List.filter (fun (other, _) -> other = name))
         |> List.fold (fun state (name, value) -> Result.bind (put name value) state) (Ok defaults)
-        |> Result.bind checkPool

@@ -39,41 +39,50 @@ module QomTree =
         | Container "chardevs" -> Map.toList tree.Chardevs
         | _ -> []
 
-    let private child tree name target =
-        children tree target
-        |> List.tryPick (fun (n, c) -> if n = name then Some c else None)
+    let private child (tree: QomTree) name target =
+        match target with
+        | Root when List.contains name containers -> Some(Container name)
+        | Container "objects" ->
+            tree.Objects.TryFind name
+            |> Option.map (fun iothread -> IothreadObject(name, iothread))
+        | Container "chardevs" -> tree.Chardevs.TryFind name
+        | _ -> None
 
     let rec private descend tree (parts: string list) target =
         match parts with
         | [] -> Some target
         | name :: rest -> child tree name target |> Option.bind (descend tree rest)
 
-    /// All objects below one, itself first; the tree is three levels deep.
-    let rec private below tree target =
-        target :: (children tree target |> List.collect (snd >> below tree))
+    /// The places where a partial path may begin: all that have children.
+    let private starts = Root :: List.map Container containers
+
+    /// All objects at a path, absolute or partial. No part at all, without a slash, fits everywhere.
+    let private candidates tree (path: string) =
+        let parts =
+            path.Split('/', StringSplitOptions.RemoveEmptyEntries) |> List.ofArray
+
+        if path.StartsWith '/' then
+            descend tree parts Root |> Option.toList
+        else
+            starts |> List.choose (descend tree parts)
 
     let private notFound path =
         Error(QapiError.ofClass DeviceNotFound ("Device '" + path + "' not found"))
 
     /// Resolves an absolute path, or a partial one that fits exactly one place.
     let resolve (tree: QomTree) (path: string) : Result<QomObject, QapiError> =
-        let parts =
-            path.Split('/', StringSplitOptions.RemoveEmptyEntries) |> List.ofArray
-
-        if path.StartsWith '/' then
-            match descend tree parts Root with
-            | Some target -> Ok target
-            | None -> notFound path
-        else
-            match below tree Root |> List.choose (descend tree parts) with
-            | [ target ] -> Ok target
-            | [] -> notFound path
-            | _ when parts.IsEmpty -> QapiError.fail ("Path '" + path + "' is ambiguous")
-            | _ -> notFound path
+        match candidates tree path with
+        | [ target ] -> Ok target
+        | _ -> notFound path
 
     /// `qom-list`: the properties and children of an object, name and type.
     let list tree path : Result<(string * string) list, QapiError> =
-        resolve tree path
+        let target =
+            match candidates tree path with
+            | _ :: _ :: _ -> QapiError.fail ("Path '" + path + "' is ambiguous")
+            | _ -> resolve tree path
+
+        target
         |> Result.map (fun target ->
             let own = TypeTable.properties (typeName target)
 

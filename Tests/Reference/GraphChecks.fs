@@ -44,7 +44,7 @@ let opened (bytes: int64) =
 
 let mib = 1048576L
 
-let private runLocks (change: LockChange) (file: HostFile) =
+let runLocks (change: LockChange) (file: HostFile) =
     let after =
         change.Steps
         |> List.fold

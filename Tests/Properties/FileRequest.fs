@@ -1,8 +1,9 @@
-module StorageDaemon.Tests.Properties.FileRequestTests
+module StorageDaemon.Tests.Properties.FileRequest
 
 open System
 open Expecto
 open FsCheck
+open FsCheck.FSharp
 open StorageDaemon.Core
 open StorageDaemon.Core.Io
 
