@@ -17,8 +17,7 @@ module AddressRules =
     [<Literal>]
     let SunPathLength = 108
 
-    let private isSpace (c: char) =
-        c = ' ' || (c >= '\t' && c <= '\r')
+    let private isSpace (c: char) = c = ' ' || (c >= '\t' && c <= '\r')
 
     /// An optional sign and decimal digits after white space, as strtol(3) takes them, with nothing behind.
     /// Saturates far outside 64 bits, so that the caller's range check sees it. ValueNone: not a number.

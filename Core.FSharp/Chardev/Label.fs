@@ -25,8 +25,7 @@ type ConnectionEnd =
 
 /// The `filename` labels of query-chardev and of the "waiting for connection" line.
 module Label =
-    let private serverSuffix isServer =
-        if isServer then ",server=on" else ""
+    let private serverSuffix isServer = if isServer then ",server=on" else ""
 
     let private scheme protocol =
         match protocol with

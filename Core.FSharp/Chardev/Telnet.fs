@@ -80,7 +80,11 @@ module Telnet =
                 if b = IAC then
                     state <- TelnetState.SubnegotiationCommand
             | TelnetState.SubnegotiationCommand ->
-                state <- (if b = SE then TelnetState.Data else TelnetState.Subnegotiation)
+                state <-
+                    (if b = SE then
+                         TelnetState.Data
+                     else
+                         TelnetState.Subnegotiation)
             | _ -> state <- TelnetState.Data
 
         struct (kept, state)

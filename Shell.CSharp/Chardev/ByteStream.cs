@@ -49,7 +49,7 @@ internal sealed unsafe class ByteStream : IDisposable
     }
 
     /// <summary>Bytes taken by <see cref="Write"/> but not by the kernel yet.</summary>
-    internal int PendingBytes => output.Length;
+    internal int PendingBytes => broken ? 0 : output.Length;
 
     private bool IsShared => inputFd == outputFd;
 
@@ -79,6 +79,23 @@ internal sealed unsafe class ByteStream : IDisposable
         {
             output.Append(bytes[written..]);
             Watch();
+        }
+    }
+
+    /// <summary>Blocks until the pending output is written, but not longer than a given time.</summary>
+    internal void Flush(int limitMs)
+    {
+        long deadline = Environment.TickCount64 + limitMs;
+        while (output.Length > 0 && !isDisposed && !broken)
+        {
+            var polled = new PollFd { Fd = outputFd, Events = (short)Libc.EPOLLOUT };
+            long left = deadline - Environment.TickCount64;
+            if (left <= 0 || Libc.Poll(&polled, 1, (int)left) == 0)
+            {
+                return;
+            }
+
+            output.Consume(WriteSome(output.Pending));
         }
     }
 
@@ -184,8 +201,7 @@ internal sealed unsafe class ByteStream : IDisposable
 
     private void OnOutputReady(uint events)
     {
-        int written = WriteSome(output.Pending);
-        output.Consume(written);
+        output.Consume(WriteSome(output.Pending));
         if (broken)
         {
             return;
@@ -234,7 +250,6 @@ internal sealed unsafe class ByteStream : IDisposable
     private void Break()
     {
         broken = true;
-        output.Clear();
         Watch();
         reactor.Defer(() =>
         {

@@ -7,6 +7,9 @@ namespace StorageDaemon.Shell.Chardev;
 /// </summary>
 internal abstract class CharacterDevice : IDisposable
 {
+    /// <summary>How long the last output may hold up the end of the device.</summary>
+    protected const int FinalFlushMs = 500;
+
     private IChardevFrontend? frontend;
     private int suspendCount;
 

@@ -106,14 +106,15 @@ internal abstract class SocketChardev : CharacterDevice, IByteStreamOwner
         RaiseOpened();
     }
 
-    protected override void OnInputWanted()
-    {
-        stream?.WantInput(WantsInput);
-    }
+    protected override void OnInputWanted() => stream?.WantInput(WantsInput);
 
     protected override void WriteOut(ReadOnlySpan<byte> bytes) => stream?.Write(bytes);
 
-    protected override void DisposeDevice() => CloseConnection();
+    protected override void DisposeDevice()
+    {
+        stream?.Flush(FinalFlushMs);
+        CloseConnection();
+    }
 
     private void DropConnection()
     {

@@ -49,6 +49,7 @@ internal class StreamChardev : CharacterDevice, IByteStreamOwner
 
     protected override void DisposeDevice()
     {
+        stream.Flush(FinalFlushMs);
         stream.Dispose();
         if (!ownsDescriptors)
         {

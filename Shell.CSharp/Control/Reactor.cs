@@ -46,7 +46,7 @@ internal sealed unsafe class Reactor : IDisposable
         }
     }
 
-    /// <summary>A descriptor whose readiness ends <see cref="WaitFor"/> early (the signals'); -1 for none.</summary>
+    /// <summary>A descriptor whose readiness ends <see cref="WaitForAny"/> early (the signals'); -1 for none.</summary>
     internal int InterruptFd { get; set; } = -1;
 
     /// <summary>
@@ -146,27 +146,35 @@ internal sealed unsafe class Reactor : IDisposable
     }
 
     /// <summary>
-    /// Blocks the thread until a descriptor is ready or has failed, without running any handler.
-    /// False when <see cref="InterruptFd"/> became ready first.
+    /// Blocks the thread until one of a few descriptors is ready or has failed, without running any handler.
+    /// Returns its index, or -1 when <see cref="InterruptFd"/> is ready.
     /// </summary>
-    internal bool WaitFor(int fd, uint events)
+    internal int WaitForAny(ReadOnlySpan<int> fds, uint events)
     {
-        PollFd* polled = stackalloc PollFd[2];
-        while (true)
+        Span<PollFd> polled = new PollFd[fds.Length + 1];
+        for (int i = 0; i < fds.Length; i++)
         {
-            polled[0] = new PollFd { Fd = fd, Events = (short)events };
-            polled[1] = new PollFd { Fd = InterruptFd, Events = (short)Libc.EPOLLIN };
-            int count = Libc.Poll(polled, 2, -1);
-            if (count > 0 && polled[1].Revents != 0)
-            {
-                return false;
-            }
+            polled[i] = new PollFd { Fd = fds[i], Events = (short)events };
+        }
 
-            if (count > 0)
+        polled[^1] = new PollFd { Fd = InterruptFd, Events = (short)Libc.EPOLLIN };
+        fixed (PollFd* first = polled)
+        {
+            while (Libc.Poll(first, (nuint)polled.Length, -1) <= 0)
             {
-                return true;
+                // Interrupted: poll again.
             }
         }
+
+        for (int i = 0; polled[^1].Revents == 0 && i < fds.Length; i++)
+        {
+            if (polled[i].Revents != 0)
+            {
+                return i;
+            }
+        }
+
+        return -1;
     }
 
     public void Dispose()

@@ -1,5 +1,7 @@
 using System;
 using System.Collections.Generic;
+using System.Runtime.InteropServices;
+using System.Threading;
 using StorageDaemon.Core.Chardev;
 using StorageDaemon.Shell.Control;
 using StorageDaemon.Shell.Native;
@@ -36,7 +38,7 @@ internal sealed class Listener : IDisposable
         }
     }
 
-    /// <summary>The bound addresses, e.g. with the port that the system chose.</summary>
+    /// <summary>The listening descriptors, one for each bound address; at least one.</summary>
     internal IReadOnlyList<int> Sockets => sockets;
 
     /// <summary>The first bound address as labels show it.</summary>
@@ -99,9 +101,10 @@ internal sealed class Listener : IDisposable
     /// </summary>
     internal int? WaitForClient(Reactor loop)
     {
-        while (loop.WaitFor(sockets[0], Libc.EPOLLIN))
+        int ready;
+        while ((ready = loop.WaitForAny(CollectionsMarshal.AsSpan(sockets), Libc.EPOLLIN)) >= 0)
         {
-            int fd = Accept(sockets[0], out int error);
+            int fd = Accept(sockets[ready], out int error);
             if (fd >= 0)
             {
                 return fd;
@@ -109,7 +112,7 @@ internal sealed class Listener : IDisposable
 
             if (IsExhausted(error))
             {
-                System.Threading.Thread.Sleep(ExhaustedPauseMs);
+                Thread.Sleep(ExhaustedPauseMs);
             }
         }
 

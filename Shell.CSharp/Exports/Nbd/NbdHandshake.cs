@@ -97,21 +97,21 @@ internal sealed unsafe class NbdHandshake
     {
         while (_output.Length == 0)
         {
-            (int consumed, Handshake.State state, Handshake.Output output) =
+            (int consumed, Handshake.State state, Output output) =
                 Handshake.feed(_exports(), _state, _input);
             _state = state;
             _input = consumed == 0 ? _input : _input[consumed..];
             switch (output)
             {
-                case Handshake.Output.Send send:
+                case Output.Send send:
                     _output = send.Item;
                     break;
-                case Handshake.Output.Enter enter:
-                    _output = enter.Item2;
-                    _entered = enter.Item1;
+                case Output.Enter enter:
+                    _output = enter.reply;
+                    _entered = enter.session;
                     _ending = true;
                     break;
-                case Handshake.Output.Close close:
+                case Output.Close close:
                     _output = close.Item;
                     _ending = true;
                     break;
