@@ -93,7 +93,8 @@ type Effect =
     | RelaxFiles of FileChange list
     | CloseFiles of NodeId list
     | ServeExport of ServedExport
-    /// Begin to end an export's connections; `Daemon.exportStopped` follows when the last is gone.
+    /// Begin to end an export's connections; `Step.exportStopped` follows when the last has gone. One that has none is
+    /// only forgotten.
     | StopExport of ExportKey
     | TuneIothread of id: string * Iothread
     | StopIothread of id: string
