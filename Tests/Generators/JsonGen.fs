@@ -116,6 +116,15 @@ let private badBytes: byte[] list = [
 /// Text that looks like JSON here and there.
 let nearText: Gen<string> = Gen.elements fragments |> Gen.listOf |> join |> Gen.resize 14
 
+/// The spelling of a value with one character removed, doubled or replaced.
+let damaged: Gen<string> =
+    gen {
+        let! _, spelling = spelled
+        let! position = Gen.choose (0, spelling.Length - 1)
+        let! other = Gen.elements [ ""; "x"; "\""; "0"; ","; "]"; "}"; "."; "\\"; spelling.Substring(position, 1) + "1" ]
+        return spelling.Remove(position, 1).Insert(position, other)
+    }
+
 /// Bytes that look like messages here and there.
 let junk: Gen<byte[]> =
     let piece =

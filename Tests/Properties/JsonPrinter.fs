@@ -76,7 +76,10 @@ let tests =
             let printed = JsonPrinter.toString (Json.String text)
             Ascii.IsValid printed && Result.isOk (JsonParser.parse printed))
 
-        testList "golden" [ for value, text in golden -> test text { Expect.equal (JsonPrinter.toString value) text "" } ]
+        testList "golden" [
+            for index, (value, text) in List.indexed golden ->
+                test (string<int> index + " " + text) { Expect.equal (JsonPrinter.toString value) text "printed" }
+        ]
 
         test "pretty" {
             let inner = List [ Int 1L; Object [ "b", Null ]; List [] ]

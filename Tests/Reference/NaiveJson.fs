@@ -20,7 +20,7 @@ let private integer (digits: string) =
     elif value > BigInteger.Zero && value <= BigInteger UInt64.MaxValue then
         UInt(uint64 value)
     else
-        Json.Double(float value)
+        Json.Double(Double.Parse(digits, CultureInfo.InvariantCulture))
 
 type private Reader(text: string) =
     let mutable position = 0
