@@ -41,7 +41,8 @@ module JsonStream =
             Parser.accept &parser kind (ReadOnlySpan(Chunks.joinWith last pending))
 
     /// Reads up to the end of the next value or error: how many bytes of `input` that took, the state after them, and
-    /// what was found. The caller feeds the rest again; `More` means that there is none.
+    /// what was found. The caller feeds the rest again; `More` means that there is none. A byte that only shows that a
+    /// number or a word has ended is not taken with it, so zero bytes taken can come with a value.
     let feed (state: State) (input: ReadOnlySpan<byte>) : struct (int * State * Output) =
         let mutable mode = state.Mode
         let mutable pending = state.Pending

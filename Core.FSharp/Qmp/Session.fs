@@ -251,8 +251,8 @@ module Session =
     let disconnected state : struct (State * Output list) =
         struct ({ initial with Execution = abandon state.Execution }, [])
 
-    /// Bytes have come from the client: how many were consumed, the next state, and what to do. The rest is consumed
-    /// after `ResumeReading`.
+    /// Bytes have come from the client: how many were consumed (all unless reading is suspended), the next state, and
+    /// what to do. The rest is consumed after `ResumeReading`.
     let received config state (input: ReadOnlySpan<byte>) : struct (int * State * Output list) =
         let mutable step = begins state
         let mutable consumed = 0

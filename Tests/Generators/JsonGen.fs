@@ -122,7 +122,9 @@ let damaged: Gen<string> =
         let! _, spelling = spelled
         let! position = Gen.choose (0, spelling.Length - 1)
         let! other = Gen.elements [ ""; "x"; "\""; "0"; ","; "]"; "}"; "."; "\\"; spelling.Substring(position, 1) + "1" ]
-        return spelling.Remove(position, 1).Insert(position, other)
+        // Half a surrogate pair could not be sent as UTF-8.
+        let isHalf = Char.IsSurrogate spelling[position]
+        return if isHalf then spelling else spelling.Remove(position, 1).Insert(position, other)
     }
 
 /// Bytes that look like messages here and there.
