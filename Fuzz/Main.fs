@@ -20,9 +20,12 @@ let private usage =
 /// The project's folder: the corpora are there, not next to the program.
 let private home =
     let rec find (folder: DirectoryInfo) =
-        if isNull folder then Directory.GetCurrentDirectory()
-        elif File.Exists(Path.Combine(folder.FullName, "Fuzz.fsproj")) then folder.FullName
-        else find folder.Parent
+        if isNull folder then
+            Directory.GetCurrentDirectory()
+        elif File.Exists(Path.Combine(folder.FullName, "Fuzz.fsproj")) then
+            folder.FullName
+        else
+            find folder.Parent
 
     find (DirectoryInfo AppContext.BaseDirectory)
 
@@ -51,7 +54,7 @@ let private save (target: Target) (input: byte[]) =
     File.WriteAllBytes(path, input)
     path
 
-/// Runs the corpus and past failures, then mutations of them until the time is over or one fails. Answers the exit code.
+/// Runs the corpus and past failures, then mutations of them until the time is over or one fails: the exit code.
 let private fuzz (seconds: float) (seed: int) (target: Target) =
     printfn "%s: seed %d" target.Name seed
     let random = Random seed
@@ -92,7 +95,9 @@ let main arguments =
     let arguments = List.ofArray arguments
     let seconds = float (option "--seconds" 10 arguments)
     let seed = option "--seed" Environment.TickCount arguments
-    let find name = targets |> List.tryFind (fun target -> target.Name = name)
+
+    let find name =
+        targets |> List.tryFind (fun target -> target.Name = name)
 
     match arguments with
     | "--all" :: _ -> targets |> List.map (fuzz seconds seed) |> List.max

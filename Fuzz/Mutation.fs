@@ -7,7 +7,21 @@ open System
 [<Literal>]
 let private MaxLength = 65536
 
-let private interesting: byte[] = [| 0uy; 1uy; 9uy; 10uy; 32uy; 34uy; 39uy; 92uy; 127uy; 128uy; 192uy; 254uy; 255uy |]
+let private interesting: byte[] = [|
+    0uy
+    1uy
+    9uy
+    10uy
+    32uy
+    34uy
+    39uy
+    92uy
+    127uy
+    128uy
+    192uy
+    254uy
+    255uy
+|]
 
 let private randomByte (random: Random) =
     if random.Next 2 = 0 then
@@ -45,4 +59,7 @@ let mutate (random: Random) (corpus: byte[][]) : byte[] =
     for _ in 0 .. random.Next 8 do
         bytes <- change random (pick ()) bytes
 
-    if bytes.Length > MaxLength then Array.truncate MaxLength bytes else bytes
+    if bytes.Length > MaxLength then
+        Array.truncate MaxLength bytes
+    else
+        bytes

@@ -13,13 +13,12 @@ open StorageDaemon.Core
 module JsonStream =
     /// Between two calls: how far the current token and the current value have come. Holds no position and no clock, so
     /// it can be handed to another process.
-    type State =
-        internal {
-            Mode: LexerMode
-            /// The bytes so far of a token that is not finished.
-            Pending: Chunks
-            Parser: Parser
-        }
+    type State = internal {
+        Mode: LexerMode
+        /// The bytes so far of a token that is not finished.
+        Pending: Chunks
+        Parser: Parser
+    }
 
     type Output =
         /// All input was taken, and no further value is complete.
@@ -88,7 +87,13 @@ module JsonStream =
                     output <- Failed(QapiError.generic error)
                     isDone <- true
 
-        struct (position, { Mode = mode; Pending = pending; Parser = parser }, output)
+        struct (position,
+                {
+                    Mode = mode
+                    Pending = pending
+                    Parser = parser
+                },
+                output)
 
     /// What is left when no more input will come: a value that had no visible end, an error, or `More` for nothing.
     let finish (state: State) : Output =
@@ -129,7 +134,8 @@ module JsonParser =
             | JsonStream.More -> collect []
             | last -> collect [ last ]
         | JsonStream.Value _ ->
-            let struct (_, state, second) = JsonStream.feed state (ReadOnlySpan(bytes, consumed, bytes.Length - consumed))
+            let struct (_, state, second) =
+                JsonStream.feed state (ReadOnlySpan(bytes, consumed, bytes.Length - consumed))
 
             match second with
             | JsonStream.More ->

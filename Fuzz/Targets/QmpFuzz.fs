@@ -61,7 +61,9 @@ let private converse (pieceLength: int) (input: byte[]) : Transcript =
         | ValueSome request when position = input.Length || not isReading -> complete request
         | _ ->
             let length = min pieceLength (input.Length - position)
-            let struct (consumed, next, outputs) = Session.received config state (ReadOnlySpan(input, position, length))
+
+            let struct (consumed, next, outputs) =
+                Session.received config state (ReadOnlySpan(input, position, length))
 
             // A byte that only ends a number is not consumed with it.
             if consumed = 0 && outputs.IsEmpty then
@@ -70,7 +72,10 @@ let private converse (pieceLength: int) (input: byte[]) : Transcript =
             position <- position + consumed
             take (struct (next, outputs))
 
-    { Sent = sent.ToArray(); Executed = executed }
+    {
+        Sent = sent.ToArray()
+        Executed = executed
+    }
 
 /// Every line that is sent must be JSON that can be read back.
 let private checkIsJson (sent: byte[]) =
@@ -78,7 +83,9 @@ let private checkIsJson (sent: byte[]) =
     let mutable position = 0
 
     while position < sent.Length do
-        let struct (taken, next, output) = JsonStream.feed state (ReadOnlySpan(sent, position, sent.Length - position))
+        let struct (taken, next, output) =
+            JsonStream.feed state (ReadOnlySpan(sent, position, sent.Length - position))
+
         position <- position + taken
         state <- next
 
@@ -94,7 +101,10 @@ let run (input: byte[]) =
         let whole = converse Int32.MaxValue bytes
         let pieces = converse pieceLength bytes
 
-        if whole.Executed <> pieces.Executed || not (whole.Sent.AsSpan().SequenceEqual(ReadOnlySpan pieces.Sent)) then
+        if
+            whole.Executed <> pieces.Executed
+            || not (whole.Sent.AsSpan().SequenceEqual(ReadOnlySpan pieces.Sent))
+        then
             invalidOp "the answers depend on how the input is cut"
 
         checkIsJson whole.Sent

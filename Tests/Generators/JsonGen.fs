@@ -11,7 +11,8 @@ let private join (parts: Gen<string list>) = Gen.map (String.concat "") parts
 
 /// One character that QMP accepts in a string.
 let private character: Gen<string> =
-    let inRange first last = Gen.choose (first, last) |> Gen.map Char.ConvertFromUtf32
+    let inRange first last =
+        Gen.choose (first, last) |> Gen.map Char.ConvertFromUtf32
 
     Gen.frequency [
         8, inRange 0x20 0x7E
@@ -35,7 +36,13 @@ let private scalar: Gen<Json> =
         1, Gen.constant Null
         1, Gen.elements [ Bool true; Bool false ]
         3, ArbMap.defaults |> ArbMap.generate<int64> |> Gen.map Int
-        1, Gen.elements [ Int Int64.MinValue; Int Int64.MaxValue; UInt 9223372036854775808UL; UInt UInt64.MaxValue ]
+        1,
+        Gen.elements [
+            Int Int64.MinValue
+            Int Int64.MaxValue
+            UInt 9223372036854775808UL
+            UInt UInt64.MaxValue
+        ]
         1, Gen.map Json.Double fractional
         3, Gen.map Json.String text
     ]
@@ -66,66 +73,130 @@ let private spellCharacter (quote: char) (rune: Rune) : Gen<string> =
     else
         Gen.constant escapes
 
-let private spellString (text: string) : Gen<string> =
-    gen {
-        let! quote = Gen.elements [ '"'; '\'' ]
-        let! characters = [ for rune in text.EnumerateRunes() -> spellCharacter quote rune ] |> Gen.sequenceToList |> join
-        return string<char> quote + characters + string<char> quote
-    }
+let private spellString (text: string) : Gen<string> = gen {
+    let! quote = Gen.elements [ '"'; '\'' ]
 
-let rec private spellValue (value: Json) : Gen<string> =
-    gen {
-        let! before = blank
-        let! after = blank
+    let! characters =
+        [ for rune in text.EnumerateRunes() -> spellCharacter quote rune ]
+        |> Gen.sequenceToList
+        |> join
 
-        let! spelling =
-            match value with
-            | Json.String text -> spellString text
-            | Json.List items -> between "[" "]" (List.map spellValue items)
-            | Json.Object members -> between "{" "}" (List.map spellMember members)
-            | scalar -> Gen.constant (JsonPrinter.toString scalar)
+    return string<char> quote + characters + string<char> quote
+}
 
-        return before + spelling + after
-    }
+let rec private spellValue (value: Json) : Gen<string> = gen {
+    let! before = blank
+    let! after = blank
+
+    let! spelling =
+        match value with
+        | Json.String text -> spellString text
+        | Json.List items -> between "[" "]" (List.map spellValue items)
+        | Json.Object members -> between "{" "}" (List.map spellMember members)
+        | scalar -> Gen.constant (JsonPrinter.toString scalar)
+
+    return before + spelling + after
+}
 
 and private spellMember (key, value) =
     Gen.map2 (fun key value -> key + ":" + value) (spellValue (Json.String key)) (spellValue value)
 
 and private between left right (parts: Gen<string> list) =
-    parts |> Gen.sequenceToList |> Gen.map (fun parts -> left + String.Join(",", parts) + right)
+    parts
+    |> Gen.sequenceToList
+    |> Gen.map (fun parts -> left + String.Join(",", parts) + right)
 
 /// A value and one of its many spellings.
-let spelled: Gen<Json * string> =
-    gen {
-        let! value = value
-        let! spelling = spellValue value
-        return value, spelling
-    }
+let spelled: Gen<Json * string> = gen {
+    let! value = value
+    let! spelling = spellValue value
+    return value, spelling
+}
 
 let private fragments = [
-    "{"; "}"; "["; "]"; ":"; ","; "\""; "'"; "\"a\""; "\"execute\""; "\"id\""; "'exec-oob'"; "\"query-version\""; "1"
-    "0"; "-"; "."; "e"; "E5"; "1.5"; "18446744073709551616"; "true"; "null"; "x"; "@"; "%"; "\n"; "\t"; " "; "\\"
-    "\\u"; "\\ud83d"; "\\ude00"; "00e9"; "\000"; "\001"; "{\"a\":1}"; "[1,2]"; "{\"execute\":\"query-version\",\"id\":7}"
+    "{"
+    "}"
+    "["
+    "]"
+    ":"
+    ","
+    "\""
+    "'"
+    "\"a\""
+    "\"execute\""
+    "\"id\""
+    "'exec-oob'"
+    "\"query-version\""
+    "1"
+    "0"
+    "-"
+    "."
+    "e"
+    "E5"
+    "1.5"
+    "18446744073709551616"
+    "true"
+    "null"
+    "x"
+    "@"
+    "%"
+    "\n"
+    "\t"
+    " "
+    "\\"
+    "\\u"
+    "\\ud83d"
+    "\\ude00"
+    "00e9"
+    "\000"
+    "\001"
+    "{\"a\":1}"
+    "[1,2]"
+    "{\"execute\":\"query-version\",\"id\":7}"
 ]
 
 let private badBytes: byte[] list = [
-    [| 0xFFuy |]; [| 0xFEuy |]; [| 0xC3uy; 0xA9uy |]; [| 0xE2uy; 0x82uy |]; [| 0xC0uy; 0x80uy |]; [| 0x80uy |]
-    [| 0xF0uy; 0x9Fuy; 0x98uy; 0x80uy |]; [| 0xEDuy; 0xA0uy; 0x80uy |]; [| 0xEFuy; 0xBFuy; 0xBEuy |]
+    [| 0xFFuy |]
+    [| 0xFEuy |]
+    [| 0xC3uy; 0xA9uy |]
+    [| 0xE2uy; 0x82uy |]
+    [| 0xC0uy; 0x80uy |]
+    [| 0x80uy |]
+    [| 0xF0uy; 0x9Fuy; 0x98uy; 0x80uy |]
+    [| 0xEDuy; 0xA0uy; 0x80uy |]
+    [| 0xEFuy; 0xBFuy; 0xBEuy |]
 ]
 
 /// Text that looks like JSON here and there.
 let nearText: Gen<string> = Gen.elements fragments |> Gen.listOf |> join |> Gen.resize 14
 
 /// The spelling of a value with one character removed, doubled or replaced.
-let damaged: Gen<string> =
-    gen {
-        let! _, spelling = spelled
-        let! position = Gen.choose (0, spelling.Length - 1)
-        let! other = Gen.elements [ ""; "x"; "\""; "0"; ","; "]"; "}"; "."; "\\"; spelling.Substring(position, 1) + "1" ]
-        // Half a surrogate pair could not be sent as UTF-8.
-        let isHalf = Char.IsSurrogate spelling[position]
-        return if isHalf then spelling else spelling.Remove(position, 1).Insert(position, other)
-    }
+let damaged: Gen<string> = gen {
+    let! _, spelling = spelled
+    let! position = Gen.choose (0, spelling.Length - 1)
+
+    let! other =
+        Gen.elements [
+            ""
+            "x"
+            "\""
+            "0"
+            ","
+            "]"
+            "}"
+            "."
+            "\\"
+            spelling.Substring(position, 1) + "1"
+        ]
+    // Half a surrogate pair could not be sent as UTF-8.
+    let isHalf = Char.IsSurrogate spelling[position]
+
+    return
+        if isHalf then
+            spelling
+        else
+            spelling.Remove(position, 1).Insert(position, other)
+}
 
 /// Bytes that look like messages here and there.
 let junk: Gen<byte[]> =

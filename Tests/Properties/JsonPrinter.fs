@@ -31,32 +31,31 @@ let private prettySample =
     }
 }"""
 
-let private golden =
-    [
-        Object [], "{}"
-        List [], "[]"
-        Object [ "a", Int 1L; "b", List [ Int 1L; Int 2L ] ], """{"a": 1, "b": [1, 2]}"""
-        Int Int64.MinValue, "-9223372036854775808"
-        UInt UInt64.MaxValue, "18446744073709551615"
-        Json.Double 1.0, "1"
-        Json.Double 0.1, "0.10000000000000001"
-        Json.Double 1e16, "10000000000000000"
-        Json.Double 1e17, "1e+17"
-        Json.Double 0.0001, "0.0001"
-        Json.Double 1e-5, "1.0000000000000001e-05"
-        Json.Double -0.0, "-0"
-        Json.Double 5e-324, "4.9406564584124654e-324"
-        Json.Double 1.5e300, "1.5000000000000001e+300"
-        Json.Double nan, "null"
-        Json.Double infinity, "null"
-        Json.Double -infinity, "null"
-        Json.String "\000\b\t\n\012\r\027\127", "\"\\u0000\\b\\t\\n\\f\\r\\u001B\\u007F\""
-        Json.String "\"\\/'<>&", "\"\\\"\\\\/'<>&\""
-        Json.String "é€😀", "\"\\u00E9\\u20AC\\uD83D\\uDE00\""
-        Json.String "\uD83D", "\"\\uFFFD\""
-        Json.String "\uDE00\uD83Dx", "\"\\uFFFD\\uFFFDx\""
-        Json.String "\uFFFE\uFDD0", "\"\\uFFFD\\uFFFD\""
-    ]
+let private golden = [
+    Object [], "{}"
+    List [], "[]"
+    Object [ "a", Int 1L; "b", List [ Int 1L; Int 2L ] ], """{"a": 1, "b": [1, 2]}"""
+    Int Int64.MinValue, "-9223372036854775808"
+    UInt UInt64.MaxValue, "18446744073709551615"
+    Json.Double 1.0, "1"
+    Json.Double 0.1, "0.10000000000000001"
+    Json.Double 1e16, "10000000000000000"
+    Json.Double 1e17, "1e+17"
+    Json.Double 0.0001, "0.0001"
+    Json.Double 1e-5, "1.0000000000000001e-05"
+    Json.Double -0.0, "-0"
+    Json.Double 5e-324, "4.9406564584124654e-324"
+    Json.Double 1.5e300, "1.5000000000000001e+300"
+    Json.Double nan, "null"
+    Json.Double infinity, "null"
+    Json.Double -infinity, "null"
+    Json.String "\000\b\t\n\012\r\027\127", "\"\\u0000\\b\\t\\n\\f\\r\\u001B\\u007F\""
+    Json.String "\"\\/'<>&", "\"\\\"\\\\/'<>&\""
+    Json.String "é€😀", "\"\\u00E9\\u20AC\\uD83D\\uDE00\""
+    Json.String "\uD83D", "\"\\uFFFD\""
+    Json.String "\uDE00\uD83Dx", "\"\\uFFFD\\uFFFDx\""
+    Json.String "\uFFFE\uFDD0", "\"\\uFFFD\\uFFFD\""
+]
 
 [<Tests>]
 let tests =

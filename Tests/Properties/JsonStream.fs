@@ -32,7 +32,8 @@ let private read (pieces: byte[] list) : string list * JsonStream.State =
 
     List.ofSeq found, state
 
-let private readText (text: string) = read [ Encoding.UTF8.GetBytes text ] |> fst
+let private readText (text: string) =
+    read [ Encoding.UTF8.GetBytes text ] |> fst
 
 let private forAll gen property = Prop.forAll (Arb.fromGen gen) property
 
@@ -119,29 +120,32 @@ let private optionArguments =
         for text, error in refusals do
             yield test text { Expect.equal (errorOf text) error "error" }
 
-        yield test "blanks around the value" { Expect.equal (parsed " {'a':1}\n") (Some(Object [ "a", Int 1L ])) "value" }
+        yield test "blanks around the value" {
+            Expect.equal (parsed " {'a':1}\n") (Some(Object [ "a", Int 1L ])) "value"
+        }
     ]
 
-let private manyKeys =
-    test "duplicates among many keys" {
-        let members = [ for i in 1..100 -> "\"k" + string<int> i + "\":0" ]
-        let text extra = "{" + String.Join(",", members @ extra) + "}"
-        Expect.isSome (parsed (text [])) "distinct"
+let private manyKeys = test "duplicates among many keys" {
+    let members = [ for i in 1..100 -> "\"k" + string<int> i + "\":0" ]
 
-        for i in [ 1; 8; 9; 10; 100 ] do
-            Expect.equal (errorOf (text [ members[i - 1] ])) "JSON parse error, duplicate key" "duplicate"
-    }
+    let text extra =
+        "{" + String.Join(",", members @ extra) + "}"
 
-let private linearTime =
-    test "a long string in small pieces" {
-        let body = Array.create (16 <<< 20) 'x'B
-        let pieces = [ "\""B ] @ List.ofArray (Array.chunkBySize 4096 body) @ [ "\""B ]
-        let clock = Diagnostics.Stopwatch.StartNew()
-        let answers, _ = read pieces
-        clock.Stop()
-        Expect.equal answers.Head.Length (body.Length + 2) "all of it"
-        Expect.isLessThan clock.ElapsedMilliseconds 2000L "in linear time"
-    }
+    Expect.isSome (parsed (text [])) "distinct"
+
+    for i in [ 1; 8; 9; 10; 100 ] do
+        Expect.equal (errorOf (text [ members[i - 1] ])) "JSON parse error, duplicate key" "duplicate"
+}
+
+let private linearTime = test "a long string in small pieces" {
+    let body = Array.create (16 <<< 20) 'x'B
+    let pieces = [ "\""B ] @ List.ofArray (Array.chunkBySize 4096 body) @ [ "\""B ]
+    let clock = Diagnostics.Stopwatch.StartNew()
+    let answers, _ = read pieces
+    clock.Stop()
+    Expect.equal answers.Head.Length (body.Length + 2) "all of it"
+    Expect.isLessThan clock.ElapsedMilliseconds 2000L "in linear time"
+}
 
 [<Tests>]
 let tests =
@@ -158,7 +162,9 @@ let tests =
         testProperty "answers the same however the bytes are cut"
         <| forAll (Gen.zip JsonGen.junk JsonGen.cuts) (fun (bytes, cuts) ->
             let whole = fst (read [ bytes ])
-            whole = fst (read (JsonGen.pieces cuts bytes)) && whole = fst (read (JsonGen.pieces [ 1 ] bytes)))
+
+            whole = fst (read (JsonGen.pieces cuts bytes))
+            && whole = fst (read (JsonGen.pieces [ 1 ] bytes)))
 
         testProperty "ends the same however the bytes are cut"
         <| forAll (Gen.zip JsonGen.junk JsonGen.cuts) (fun (bytes, cuts) ->

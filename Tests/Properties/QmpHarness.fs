@@ -71,8 +71,11 @@ type Client(config: Session.Config, answersAtOnce: bool) =
         unread <- 0L
         client.Run(Session.disconnected state)
 
-    member client.Complete outcome = client.Run(Session.completed config outcome state)
-    member client.Event name data = client.Run(Session.event config name data 1700000000L 123456L state)
+    member client.Complete outcome =
+        client.Run(Session.completed config outcome state)
+
+    member client.Event name data =
+        client.Run(Session.event config name data 1700000000L 123456L state)
 
     /// Reads everything that was sent.
     member client.Read() =
@@ -94,7 +97,8 @@ type Client(config: Session.Config, answersAtOnce: bool) =
         kept <- Array.append kept bytes
         client.Retry()
 
-    member client.Type(text: string) = client.Type(Encoding.UTF8.GetBytes text)
+    member client.Type(text: string) =
+        client.Type(Encoding.UTF8.GetBytes text)
 
 /// A client that is connected, its greeting read.
 let connect config answersAtOnce =

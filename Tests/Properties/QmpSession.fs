@@ -18,7 +18,9 @@ let private lines (text: string) =
 let private command (id: int) =
     "{'execute':'query-version','id':" + string<int> id + "}"
 
-let private reply (id: int) = "{\"return\": {}, \"id\": " + string<int> id + "}\r\n"
+let private reply (id: int) =
+    "{\"return\": {}, \"id\": " + string<int> id + "}\r\n"
+
 let private nothing = Ok(Object [])
 
 /// The recorded transcript: the messages that open a section, an input, and the lines that answered it.
@@ -102,7 +104,11 @@ let private connecting =
             client.Connect()
             client.Sent |> ignore
             client.Type "{'execute':'qmp_capabilities','id':[1]}"
-            Expect.equal client.Sent "{\r\n    \"return\": {\r\n    },\r\n    \"id\": [\r\n        1\r\n    ]\r\n}\r\n" ""
+
+            Expect.equal
+                client.Sent
+                "{\r\n    \"return\": {\r\n    },\r\n    \"id\": [\r\n        1\r\n    ]\r\n}\r\n"
+                ""
         }
 
         test "a new client starts over" {
@@ -163,7 +169,13 @@ let private queueing =
             let client = negotiate config false "['oob']"
             client.Type(command 1 + "@\n{'exec-oob':'query-version','id':2}")
             let error = "The command query-version does not support OOB"
-            Expect.equal client.Sent (JsonPrinter.toString (Envelope.failure (Some(Int 2L)) (QapiError.generic error)) + "\r\n") ""
+
+            Expect.equal
+                client.Sent
+                (JsonPrinter.toString (Envelope.failure (Some(Int 2L)) (QapiError.generic error))
+                 + "\r\n")
+                ""
+
             client.Complete nothing
             let replies = lines client.Sent
             Expect.equal replies.Length 2 "reply, then the error that came after the command"
@@ -181,7 +193,13 @@ let private queueing =
         test "arguments" {
             let client = negotiate config false "[]"
             client.Type "{'execute':'query-version','arguments':{'b':1,'a':[]},'id':{}}"
-            let request = { Command = "query-version"; Arguments = [ "b", Int 1L; "a", List [] ]; Id = Some(Object []) }
+
+            let request = {
+                Command = "query-version"
+                Arguments = [ "b", Int 1L; "a", List [] ]
+                Id = Some(Object [])
+            }
+
             Expect.equal client.Requests [ request ] "as written"
         }
     ]

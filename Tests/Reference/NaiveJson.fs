@@ -88,7 +88,10 @@ let private escaped (reader: Reader) =
     | 'r' -> "\r"
     | 't' -> "\t"
     | 'u' -> codepoint reader
-    | '"' | '\'' | '\\' | '/' as c -> string<char> c
+    | '"'
+    | '\''
+    | '\\'
+    | '/' as c -> string<char> c
     | _ -> raise Malformed
 
 let private stringLiteral (reader: Reader) =
@@ -130,12 +133,21 @@ let private number (reader: Reader) =
     let exponent =
         if mayHaveExponent && (reader.Peek = 'e' || reader.Peek = 'E') then
             reader.Take() |> ignore
-            let sign = if reader.Peek = '+' || reader.Peek = '-' then string<char> (reader.Take()) else ""
+
+            let sign =
+                if reader.Peek = '+' || reader.Peek = '-' then
+                    string<char>(reader.Take())
+                else
+                    ""
+
             "e" + sign + reader.While Char.IsAsciiDigit
         else
             ""
 
-    if fraction = "." || (exponent <> "" && not (Char.IsAsciiDigit exponent[exponent.Length - 1])) then
+    if
+        fraction = "."
+        || (exponent <> "" && not (Char.IsAsciiDigit exponent[exponent.Length - 1]))
+    then
         raise Malformed
 
     let value =
@@ -155,7 +167,8 @@ let rec private value (reader: Reader) : Json =
         match reader.Peek with
         | '{' -> Json.Object(members reader)
         | '[' -> Json.List(items reader)
-        | '"' | '\'' -> Json.String(stringLiteral reader)
+        | '"'
+        | '\'' -> Json.String(stringLiteral reader)
         | c when c >= 'a' && c <= 'z' ->
             match reader.While(fun c -> c >= 'a' && c <= 'z') with
             | "true" -> Bool true
@@ -184,7 +197,8 @@ and private elements (reader: Reader) (close: char) (element: unit -> 'T) : 'T l
         reader.Expect close
         List.ofSeq found
 
-and private items reader = elements reader ']' (fun () -> value reader)
+and private items reader =
+    elements reader ']' (fun () -> value reader)
 
 and private members reader =
     let found =
