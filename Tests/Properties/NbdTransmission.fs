@@ -1,0 +1,2 @@
+module StorageDaemon.Tests.Properties.NbdTransmission
+let x = 1
