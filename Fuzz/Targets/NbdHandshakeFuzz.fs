@@ -37,7 +37,8 @@ let private handshake policy (chunks: byte[] list) =
             unread <- unread + chunk.Length
 
         while feeding do
-            let struct (consumed, next, output) = Handshake.feed exports state (ReadOnlySpan<byte>(chunk, at, chunk.Length - at))
+            let rest = ReadOnlySpan<byte>(chunk, at, chunk.Length - at)
+            let struct (consumed, next, output) = Handshake.feed exports state rest
             at <- at + consumed
             state <- next
 
@@ -64,7 +65,8 @@ let private handshake policy (chunks: byte[] list) =
 
     sent.ToArray(), ending, (if ending = 1uy then unread else 0)
 
-/// The first byte chooses the TLS policy; the rest comes from the client, at once and byte by byte with the same result.
+/// The first byte chooses the TLS policy; the rest comes from the client, at once and byte by byte with the same
+/// result.
 let run (input: byte[]) =
     if input.Length > 0 then
         let policy =

@@ -34,7 +34,8 @@ let private fail code replyType message model = reply code replyType (text messa
 let private unknownExport code (name: string) model =
     let bytes = text name
     let shown = Array.truncate 80 bytes
-    let data = Array.concat [ text "export '"; shown; text (if bytes.Length >= 80 then "..." else ""); text "' not present" ]
+    let ellipsis = if bytes.Length >= 80 then "..." else ""
+    let data = Array.concat [ text "export '"; shown; text (ellipsis + "' not present") ]
     reply code NBD_REP_ERR_UNKNOWN data model
 
 let private contextsFor (export: ExportInfo) (model: Model) =

@@ -263,7 +263,7 @@ let private tls =
         <| fun () ->
             let run = handshake TlsRequired exports [ Array.append flags3 (option 5u [||]) ]
             let again = continueWith exports { run with End = Waiting; Sent = [||] } [ option 5u [||] ]
-            Expect.equal (fst (lastReply again)) NBD_REP_ERR_INVALID "refusal"
+            Expect.equal (lastReply again) (NBD_REP_ERR_INVALID, "TLS already enabled") "refusal"
     ]
 
 let private policy = Gen.elements [ NoTls; TlsAllowed; TlsRequired ]

@@ -86,7 +86,9 @@ let private golden =
                 let name = [ string (int mode); string command; string flags; string offset; string length ]
 
                 testCase (String.concat " " name)
-                <| fun () -> Expect.equal (snd (verdict (writable mode) (headerOf command flags offset length))) message ""
+                <| fun () ->
+                    let header = headerOf command flags offset length
+                    Expect.equal (snd (verdict (writable mode) header)) message "text"
 
         for command in [ NBD_CMD_WRITE; NBD_CMD_TRIM; NBD_CMD_WRITE_ZEROES ] do
             testCase ("command " + string command + " on a read-only export")
@@ -366,10 +368,10 @@ let private replies =
             Expect.equal (hex bytes) header "extended block status"
             let bytes = written (fun b -> Reply.writeStatusChunk &structured (Span<byte> b) &request true 0u 1)
             Expect.equal (hex bytes) "668e33ef0001000541424344454647480000000c00000000" "structured block status"
-            let error = Reply.error &structured &request 22u "CMD_BLOCK_STATUS not negotiated"
-
-            let expected = "668e33ef000180014142434445464748000000250000" + "0016001f" + hex (text "CMD_BLOCK_STATUS not negotiated")
-            Expect.equal (hex error) expected "structured error"
+            let refusal = "CMD_BLOCK_STATUS not negotiated"
+            let error = Reply.error &structured &request 22u refusal
+            let header = "668e33ef00018001414243444546474800000025" + "00000016001f"
+            Expect.equal (hex error) (header + hex (text refusal)) "structured error"
     ]
 
 /// Status of a range told in pieces: the naive twin of `Extents`.
