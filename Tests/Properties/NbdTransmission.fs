@@ -303,7 +303,7 @@ let private replies =
             let request = decode session header
             let bytes = written (fun buffer -> Reply.writeSuccess &session (Span<byte> buffer) &request)
             let message, rest = replyMessage bytes
-            let chunk = if session.Mode = ReplyMode.Extended then None_ else SimpleReply 0u
+            let chunk = if session.Mode = ReplyMode.Extended then NoContent else SimpleReply 0u
             Expect.equal message.Chunk chunk "framing"
             Expect.equal (message.Cookie, message.IsLast, rest) (request.Cookie, true, [||]) "message"
             Expect.equal message.Offset (offsetIn session request) "offset")
@@ -318,7 +318,7 @@ let private replies =
 
             match session.Mode, length with
             | ReplyMode.Simple, _ -> Expect.equal (message.Chunk, rest) (SimpleReply 0u, data) "simple"
-            | _, 0 -> Expect.equal (message.Chunk, rest) (None_, [||]) "nothing"
+            | _, 0 -> Expect.equal (message.Chunk, rest) (NoContent, [||]) "nothing"
             | _ -> Expect.equal (message.Chunk, rest) (Data(4096UL, data), [||]) "chunk"
 
             Expect.isTrue message.IsLast "last")
@@ -491,7 +491,7 @@ let private serve (session: inref<Session>) (input: byte[]) (output: byte[]) =
     else
         0
 
-let private allocation_ =
+let private hotPath =
     testCase "ten thousand requests allocate nothing"
     <| fun () ->
         for mode in [ ReplyMode.Structured; ReplyMode.Extended ] do
@@ -520,4 +520,4 @@ let private allocation_ =
 
 [<Tests>]
 let tests =
-    testList "NBD transmission" [ golden; payloads; decoding; replies; extents; allocation_ ]
+    testList "NBD transmission" [ golden; payloads; decoding; replies; extents; hotPath ]

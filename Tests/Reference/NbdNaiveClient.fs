@@ -115,7 +115,7 @@ let request (mode: ReplyMode) (flags: uint16) (command: uint16) (cookie: uint64)
 
 type Chunk =
     | SimpleReply of error: uint32
-    | None_
+    | NoContent
     | Data of offset: uint64 * data: byte[]
     | Hole of offset: uint64 * length: uint32
     | Status of context: uint32 * extents: (uint64 * uint64) list
@@ -138,7 +138,7 @@ let private chunkOf chunkType (payload: byte[]) =
     let errorText () = Encoding.UTF8.GetString payload[6 .. 5 + int (number payload 4 2)]
 
     match chunkType with
-    | NBD_REPLY_TYPE_NONE when payload.Length = 0 -> None_
+    | NBD_REPLY_TYPE_NONE when payload.Length = 0 -> NoContent
     | NBD_REPLY_TYPE_OFFSET_DATA when payload.Length > 8 -> Data(number payload 0 8, payload[8..])
     | NBD_REPLY_TYPE_OFFSET_HOLE when payload.Length = 12 -> Hole(number payload 0 8, uint32 (number payload 8 4))
     | NBD_REPLY_TYPE_BLOCK_STATUS when payload.Length % 8 = 4 -> Status(uint32 (number payload 0 4), pairs 4 4)
