@@ -52,7 +52,8 @@ let private extents (target: string) : (int64 * int64 * bool) list =
     |> List.fold
         (fun joined (start, length, isData) ->
             match joined with
-            | (first, sum, kind) :: rest when kind = isData && first + sum = start -> (first, sum + length, kind) :: rest
+            | (first, sum, kind) :: rest when kind = isData && first + sum = start ->
+                (first, sum + length, kind) :: rest
             | _ -> (start, length, isData) :: joined)
         []
     |> List.rev
@@ -114,7 +115,7 @@ let private qemuIo =
         io [ "discard 4M 2M"; "flush" ]
         let after = allocatedBytes disk.Image
         Expect.isLessThanOrEqual after (before - MiB) "a discard frees space"
-        io [ "read -P 0 4M 2M"; "read -P 0xab 0 64k" ]
+        io [ "read -P 0 4M 2M"; "read -P 0xab 0 65000" ]
         disk.Stop())
 
 let private discardIgnored =
@@ -138,10 +139,12 @@ let private discardIgnored =
         Expect.equal (Daemon.stop child) 0 "exit code")
 
 /// fio writes blocks with checksums and reads them back while it goes on, over `jobs` connections.
-let private fioVerify (name: string) (jobs: int) (more: string list) : Test =
+let private fioVerify (name: string) (jobs: int) (blockSize: int) (more: string list) : Test =
     testCase $"fio verifies {name}" (fun () ->
         let fio = Requires.tool "fio"
         use disk = new Disk(128L * MiB)
+        // A part of the disk for each job, in whole blocks: fio would write a last one beyond it.
+        let share = 128 * int MiB / jobs / blockSize * blockSize
         let seconds = if Binaries.isLongRun then 600 else 5
 
         let arguments =
@@ -150,8 +153,9 @@ let private fioVerify (name: string) (jobs: int) (more: string list) : Test =
                 "--ioengine=nbd"
                 $"--uri={disk.Uri}"
                 $"--numjobs={jobs}"
-                $"--size={128 / jobs}m"
-                $"--offset_increment={128 / jobs}m"
+                $"--size={share}"
+                $"--offset_increment={share}"
+                $"--bs={blockSize}"
                 "--group_reporting"
                 "--iodepth=16"
                 "--verify=crc32c"
@@ -176,7 +180,7 @@ let tests =
         map
         qemuIo
         discardIgnored
-        fioVerify "random writes of 4 KiB" 1 [ "--rw=randwrite"; "--bs=4k" ]
-        fioVerify "four connections" 4 [ "--rw=randwrite"; "--bs=4k" ]
-        fioVerify "odd sizes" 2 [ "--rw=write"; "--bs=70656" ]
+        fioVerify "random writes of 4 KiB" 1 4096 [ "--rw=randwrite" ]
+        fioVerify "four connections" 4 4096 [ "--rw=randwrite" ]
+        fioVerify "odd sizes" 2 70656 [ "--rw=write" ]
     ]

@@ -45,7 +45,7 @@ let private breakOff =
     testCase "clients that leave after any number of bytes" (fun () ->
         use disk = new Disk(2L * MiB)
 
-        for length in 0 .. 3 .. honest.Length do
+        for length in 0..3 .. honest.Length do
             use client = NbdClient.Connect disk.Socket
             trySend client honest[.. length - 1]
 
@@ -56,16 +56,15 @@ let private byteByByte =
     testCase "a client that sends single bytes" (fun () ->
         use disk = new Disk(2L * MiB)
         use client = NbdClient.Connect disk.Socket
-        client.Socket.NoDelay <- false
 
         for value in honest do
             client.Send [| value |]
 
         let rec untilWritten () =
-            // Option replies first; the reply to the write begins with another magic.
+            // Option replies first, 0x0003E889045565A9; the reply to the write, simple or structured, begins otherwise.
             let magic = client.Receive 4
 
-            if magic <> [| 0x66uy; 0x8Euy; 0x33uy; 0xEFuy |] then
+            if magic[0] = 0uy then
                 let rest = client.Receive 16
                 let length = Buffers.Binary.BinaryPrimitives.ReadUInt32BigEndian(ReadOnlySpan(rest, 12, 4))
                 client.Receive(int length) |> ignore
@@ -103,9 +102,15 @@ let private garbage =
         let random = Random 7
 
         for round in 1..100 do
-            let data = Array.zeroCreate<byte> (random.Next 5000)
+            let data = Array.zeroCreate<byte>(random.Next 5000)
             random.NextBytes data
-            use client = if round % 2 = 0 then NbdClient.Connect disk.Socket else disk.Client Extended
+
+            use client =
+                if round % 2 = 0 then
+                    NbdClient.Connect disk.Socket
+                else
+                    disk.Client Extended
+
             trySend client data
 
         disk.MustBeHealthy "garbage"
@@ -175,7 +180,10 @@ let private stopWhileNegotiating =
             let address = $"""{{"addr": {{"type": "unix", "data": {{"path": "{path}"}}}}}}"""
             qmp.Execute("nbd-server-start", address) |> ignore
             let clients = [ for _ in 1..10 -> QmpClient.connectUnix path ]
-            clients |> List.iter (fun client -> client.Send [| 0uy; 0uy; 0uy; 3uy |] |> ignore)
+
+            clients
+            |> List.iter (fun client -> client.Send [| 0uy; 0uy; 0uy; 3uy |] |> ignore)
+
             clients |> List.iter (fun client -> client.Dispose())
 
         qmp.Execute "query-block-exports" |> ignore
@@ -190,7 +198,8 @@ let private vanishing =
             use client = disk.Client(if round % 2 = 0 then Structured else Extended)
 
             for i in 0..15 do
-                client.SendRequest(Cmd.READ, 0us, uint64 i * 1048576UL, 1048576UL, [||]) |> ignore
+                client.SendRequest(Cmd.READ, 0us, uint64 i * 1048576UL, 1048576UL, [||])
+                |> ignore
 
             // Sometimes after half of a reply, sometimes before any.
             if round % 3 = 0 then
@@ -236,7 +245,11 @@ let private manyNames =
         |> ignore
 
         let tooLong = String('n', 4097)
-        let _, reply = qmp.Request $"""{{"execute": "block-export-add", "arguments": {{"type": "nbd", "id": "longer", "node-name": "disk", "name": "{tooLong}"}}}}"""
+
+        let _, reply =
+            qmp.Request
+                $"""{{"execute": "block-export-add", "arguments": {{"type": "nbd", "id": "longer", "node-name": "disk", "name": "{tooLong}"}}}}"""
+
         Expect.stringContains reply "error" "a name of 4097 bytes"
         use client = NbdClient.Connect disk.Socket
         client.ClientFlags 3u

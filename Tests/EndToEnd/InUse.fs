@@ -51,7 +51,7 @@ let private lxd =
         use client = NbdClient.Connect(directory.File "nbd.sock")
         client.Go(Structured, "disk") |> ignore
         Expect.equal (client.Read(12345UL, 10000)) (TempDir.pattern 12345L 10000) "data"
-        Expect.equal (client.Write(0us, 0UL, Array.zeroCreate 512)) 1u "a write is not permitted"
+        Expect.equal (client.Write(0us, 0UL, Array.zeroCreate 512)) 22u "a write to a read-only export"
         client.Disconnect()
         Expect.equal (Daemon.stop child) 0 "exit code")
 
@@ -89,7 +89,12 @@ let private xcp =
             Expect.equal (client.Write(Flag.FUA, 8192UL, data)) 0u "write"
             Expect.equal (client.Read(8192UL, 65536)) data "data"
             Expect.equal (client.Write(0us, 1UL, Array.create 3 9uy)) 0u "a write that O_DIRECT cannot do as it is"
-            Expect.equal (client.Read(0UL, 5)) [| TempDir.patternByte 0L; 9uy; 9uy; 9uy; TempDir.patternByte 4L |] "data"
+
+            Expect.equal
+                (client.Read(0UL, 5))
+                [| TempDir.patternByte 0L; 9uy; 9uy; 9uy; TempDir.patternByte 4L |]
+                "data"
+
             client.Disconnect()
             use qmp = QmpClient.Negotiated(file "qmp.sock")
             qmp.Execute "quit" |> ignore

@@ -85,7 +85,12 @@ let private fewDescriptors =
         let before = Native.processCpuNs disk.Child.Pid
         let clock = Stopwatch.StartNew()
         Thread.Sleep 1000
-        let used = float (Native.processCpuNs disk.Child.Pid - before) / 1e9 / clock.Elapsed.TotalSeconds
+
+        let used =
+            float (Native.processCpuNs disk.Child.Pid - before)
+            / 1e9
+            / clock.Elapsed.TotalSeconds
+
         Expect.isLessThan used 0.25 "part of a processor used while idle"
         Expect.equal (early.Read(0UL, 4096)) (TempDir.pattern 0L 4096) "the early client"
         dispose waiting

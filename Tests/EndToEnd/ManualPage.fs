@@ -121,11 +121,12 @@ let private fileDescriptor =
         let fd = int (image.DangerousGetHandle())
 
         use child =
-            launch directory.Path [ fd ] (
-                [ "--blockdev"; $"driver=file,node-name=disk,filename=/proc/self/fd/{fd}" ]
-                @ Daemon.nbdServer "nbd.sock"
-                @ Daemon.writableExport "disk"
-            )
+            launch
+                directory.Path
+                [ fd ]
+                ([ "--blockdev"; $"driver=file,node-name=disk,filename=/proc/self/fd/{fd}" ]
+                 @ Daemon.nbdServer "nbd.sock"
+                 @ Daemon.writableExport "disk")
 
         use client = NbdClient.Connect(directory.File "nbd.sock")
         client.Go(Simple, "disk") |> ignore

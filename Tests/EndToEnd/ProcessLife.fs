@@ -55,13 +55,18 @@ let private background =
         let pid = int (File.ReadAllText(file "d.pid"))
 
         try
-            let link (name: string) = File.ResolveLinkTarget($"/proc/{pid}/{name}", false).FullName
+            let link (name: string) =
+                File.ResolveLinkTarget($"/proc/{pid}/{name}", false).FullName
+
             Expect.equal (link "cwd") "/" "working directory"
 
             for fd in 0..2 do
                 Expect.equal (link $"fd/{fd}") "/dev/null" $"descriptor {fd}"
 
-            let stat = File.ReadAllText($"/proc/{pid}/stat").Split(')') |> Array.last |> _.Trim().Split(' ')
+            let stat =
+                File.ReadAllText($"/proc/{pid}/stat").Split(')')
+                |> Array.last
+                |> _.Trim().Split(' ')
             // Fields after the name: state, parent, process group, session.
             Expect.notEqual stat[3] "0" "a session of its own"
             Expect.notEqual (int stat[3]) Environment.ProcessId "not the caller's session"

@@ -35,6 +35,7 @@ type Disk(length: int64, more: string list, limits: string list) =
     member _.Child = child
     member _.Socket = directory.File "n.sock"
     member _.Uri = $"nbd+unix:///disk?socket={directory.Path}/n.sock"
+
     /// A client in transmission.
     member this.Client(mode: Mode) : NbdClient =
         let client = NbdClient.Connect this.Socket
