@@ -42,6 +42,9 @@ internal static unsafe partial class Libc
     [LibraryImport(Name, EntryPoint = "write")]
     internal static partial nint Write(int fd, void* buffer, nuint count);
 
+    [LibraryImport(Name, EntryPoint = "dup3")]
+    internal static partial int Dup3(int oldFd, int newFd, int flags);
+
     [LibraryImport(Name, EntryPoint = "fcntl")]
     internal static partial int Fcntl(int fd, int command, nint argument);
 }

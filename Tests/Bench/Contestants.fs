@@ -59,6 +59,7 @@ let all (ours: string) (real: string option) : Contestant list = [
     | Some nbdkit -> {
         Name = "nbdkit"
         IsDaemon = false
+        IsDefault = false
         File = nbdkit
         Can = fun serving -> not serving.Direct
         Arguments = fun serving -> [ "-f"; "-U"; "n.sock"; "file"; serving.Image ]

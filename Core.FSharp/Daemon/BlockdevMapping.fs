@@ -1,0 +1,85 @@
+namespace StorageDaemon.Core.Daemon
+
+open StorageDaemon.Core
+open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Image
+open StorageDaemon.Core.Qapi
+
+/// From the schema's `BlockdevOptions` to the graph's own description.
+module BlockdevMapping =
+    let private fileOptions (o: BlockdevOptionsFile) : FileOptions = {
+        Filename = o.Filename
+        Locking =
+            match o.Locking with
+            | None
+            | Some OnOffAuto.Auto -> LockingAuto
+            | Some OnOffAuto.On -> LockingOn
+            | Some OnOffAuto.Off -> LockingOff
+        // The daemon's own default is the ring, where the kernel has it.
+        Aio =
+            match o.Aio with
+            | Some BlockdevAioOptions.Threads -> AioThreads
+            | Some BlockdevAioOptions.Native -> AioNative
+            | None
+            | Some BlockdevAioOptions.IoUring -> AioIoUring
+        AioMaxBatch = defaultArg o.AioMaxBatch 0L
+        DropCache = defaultArg o.DropCache true
+        CheckCacheDropped = defaultArg o.CheckCacheDropped false
+        PrManager = o.PrManager
+    }
+
+    let private nullOptions (o: BlockdevOptionsNull) : NullOptions = {
+        SizeBytes = o.Size
+        LatencyNs = defaultArg o.LatencyNs 0UL
+        ReadZeroes = o.ReadZeroes
+    }
+
+    let private rawOptions (o: BlockdevOptionsRaw) : RawOptions = {
+        OffsetBytes = o.Offset
+        SizeBytes = o.Size
+    }
+
+    /// The description, or the error for a driver that is listed but not built.
+    let rec spec (options: BlockdevOptions) : Result<BlockdevSpec, QapiError> =
+        let make driver children = {
+            BlockdevSpec.ofDriver options.NodeName driver children with
+                ReadOnly = options.ReadOnly
+                AutoReadOnly = options.AutoReadOnly
+                ForceShare = options.ForceShare
+                Discard =
+                    options.Discard
+                    |> Option.map (function
+                        | BlockdevDiscardOptions.Ignore -> DiscardIgnore
+                        | BlockdevDiscardOptions.Unmap -> DiscardUnmap)
+                DetectZeroes =
+                    options.DetectZeroes
+                    |> Option.map (function
+                        | BlockdevDetectZeroesOptions.Off -> DetectZeroesOff
+                        | BlockdevDetectZeroesOptions.On -> DetectZeroesOn
+                        | BlockdevDetectZeroesOptions.Unmap -> DetectZeroesUnmap)
+                Direct = options.Cache |> Option.bind _.Direct
+                NoFlush = options.Cache |> Option.bind _.NoFlush
+                Active = options.Active
+        }
+
+        match options.Driver with
+        | BlockdevDriver.File o -> Ok(make (File(RegularFile, fileOptions o)) [])
+        | BlockdevDriver.HostDevice o -> Ok(make (File(HostDevice, fileOptions o)) [])
+        | BlockdevDriver.HostCdrom o -> Ok(make (File(HostCdrom, fileOptions o)) [])
+        | BlockdevDriver.NullCo o -> Ok(make (Null(NullCo, nullOptions o)) [])
+        | BlockdevDriver.NullAio o -> Ok(make (Null(NullAio, nullOptions o)) [])
+        | BlockdevDriver.Raw o ->
+            child o.File
+            |> Result.map (fun file -> make (Raw(rawOptions o)) [ "file", file ])
+        | BlockdevDriver.Unavailable branch -> QapiError.fail ("Unknown driver '" + branch.Tag + "'")
+
+    and private child (reference: BlockdevRef) : Result<ChildSpec, QapiError> =
+        match reference with
+        | BlockdevRef.Reference name -> Ok(Reference name)
+        | BlockdevRef.Definition options -> spec options |> Result.map Inline
+
+    let detectZeroes (mode: DetectZeroesMode) =
+        match mode with
+        | DetectZeroesOff -> BlockdevDetectZeroesOptions.Off
+        | DetectZeroesOn -> BlockdevDetectZeroesOptions.On
+        | DetectZeroesUnmap -> BlockdevDetectZeroesOptions.Unmap

@@ -1,0 +1,104 @@
+namespace StorageDaemon.Core.Daemon
+
+open StorageDaemon.Core
+open StorageDaemon.Core.Json
+open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Qapi
+open StorageDaemon.Core.Qom
+
+[<Measure>]
+type exportKey
+
+/// The shell's handle of an export; never given twice.
+type ExportKey = int<exportKey>
+
+/// A host file that a new node owns, with the options that matter to the I/O path.
+type AdoptedFile = {
+    Node: NodeId
+    Aio: AioMode
+    AioMaxBatch: int64
+    Direct: bool
+    IsDevice: bool
+}
+
+/// An NBD export for the shell to serve.
+[<NoComparison; NoEquality>]
+type ServedExport = {
+    Key: ExportKey
+    Path: DataPath
+    /// The nodes that a request passes, the top one first, each with the offset in the leaf at which it begins.
+    Passes: (NodeId * int64) list
+    Writethrough: bool
+    /// Ids of iothread objects; none for the daemon's own threads.
+    Iothreads: string list
+}
+
+/// What the shell is asked, and must answer before the command goes on.
+[<NoComparison; NoEquality>]
+type Call =
+    /// Open files, in order, and keep them until they are adopted or discarded.
+    | OpenFiles of OpenRequest list
+    /// Adopt the files that were opened last, then run the change's file steps (`FileChange`).
+    | ApplyFiles of adopt: AdoptedFile list * FileChange list
+    | TruncateFile of NodeId * bytes: int64
+    | MeasureFile of NodeId
+    /// Bytes that each file takes on disk.
+    | AllocatedSizes of NodeId list
+    /// Counters of nodes: the end of the highest write, and the discards of files.
+    | NodeCounters of NodeId list
+    | OpenNbdServer of NbdServerOptions
+    /// How many clients an export has.
+    | CountClients of ExportKey
+    /// End exports' connections and wait until they are gone.
+    | StopExports of ExportKey list
+    /// Close the NBD server's listener, and clients that have not chosen an export.
+    | CloseNbdServer
+    | StartIothread of id: string * Iothread
+    | OpenChardev of id: string * ChardevBackend
+    | ReplaceChardev of id: string * ChardevBackend
+    /// Labels and states of chardevs, which change as clients come and go.
+    | DescribeChardevs
+    | StartMonitor of MonitorOptions
+
+[<NoComparison; NoEquality>]
+type CounterValues = {
+    WriteHighestOffset: uint64
+    Discards: BlockStatsSpecificFile
+}
+
+/// The answer to a `Call`. A failure carries the text that the command reports, as the real daemon words it.
+[<NoComparison; NoEquality>]
+type Answer =
+    | Finished
+    | Refused of QapiError
+    | OpenOutcomes of OpenOutcome list
+    /// A new length in bytes.
+    | Measured of int64
+    /// The C library's text of a failed truncate.
+    | NotMeasured of reason: string
+    | Sizes of Map<NodeId, int64>
+    | Counters of Map<NodeId, CounterValues>
+    | Count of int
+    | ChardevOpened of ChardevReturn
+    | Chardevs of ChardevInfo list
+
+/// What the shell does without being asked back, in order.
+[<NoComparison; NoEquality>]
+type Effect =
+    /// Send an event to all monitors.
+    | Emit of name: string * data: (string * Json) list
+    /// Close the files that were opened last and not adopted.
+    | DiscardOpened
+    /// File steps that can only give something up; errors are ignored.
+    | RelaxFiles of FileChange list
+    | CloseFiles of NodeId list
+    | ServeExport of ServedExport
+    /// Begin to end an export's connections; `Daemon.exportStopped` follows when the last is gone.
+    | StopExport of ExportKey
+    | TuneIothread of id: string * Iothread
+    | StopIothread of id: string
+    | CloseChardev of id: string
+    /// End the process in good order.
+    | Shutdown
+    /// A warning for the person at the command line or in the log.
+    | Warn of string

@@ -1,0 +1,281 @@
+namespace StorageDaemon.Core.Daemon
+
+open StorageDaemon.Core
+open StorageDaemon.Core.Json
+open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Nbd
+open StorageDaemon.Core.Qapi
+
+/// block-export-add, -del, query-block-exports, and the NBD server's own older commands.
+module Exports =
+    /// Names and descriptions of NBD exports (proto.md, "Strings").
+    [<Literal>]
+    let MaxStringBytes = 4096
+
+    /// The metadata context that every export has (proto.md, "The base: metadata context namespace").
+    [<Literal>]
+    let BaseAllocation = "base:allocation"
+
+    let private noSuchExport id =
+        QapiError.generic ("Export '" + id + "' is not found")
+
+    let private utf8Length (text: string) =
+        System.Text.Encoding.UTF8.GetByteCount text
+
+    let private checkId (state: State) (id: string) =
+        if not (Identifier.isWellFormed id) then
+            QapiError.fail "Invalid block export id"
+        elif state.ExportKeys.ContainsKey id then
+            QapiError.fail ("Block export id '" + id + "' is already in use")
+        else
+            Ok()
+
+    let private iothreadIds (options: BlockExportOptions) =
+        match options.Iothread with
+        | None -> []
+        | Some(ExportIothread.One id) -> [ id ]
+        | Some(ExportIothread.Many ids) -> ids
+
+    let private checkIothreads (state: State) (options: BlockExportOptions) =
+        match options.Iothread with
+        | Some(ExportIothread.Many []) -> QapiError.fail "The list of iothreads is empty"
+        | _ ->
+            match iothreadIds options |> List.tryFind (fun id -> not (state.Iothreads.ContainsKey id)) with
+            | Some id -> QapiError.fail ("iothread \"" + id + "\" not found")
+            | None -> Ok()
+
+    let private checkNbd (state: State) (name: string) (description: string option) =
+        if state.NbdServer.IsNone then
+            QapiError.fail "NBD server not running"
+        elif utf8Length name > MaxStringBytes then
+            QapiError.fail ("export name '" + name + "' too long")
+        elif description |> Option.exists (fun text -> utf8Length text > MaxStringBytes) then
+            QapiError.fail ("description '" + defaultArg description "" + "' too long")
+        elif state.ExportNames.ContainsKey name then
+            QapiError.fail ("NBD server already has export named '" + name + "'")
+        else
+            Ok()
+
+    let private attach (graph: Graph) (node: Node) writable fixedContext =
+        let spec = {
+            Perms = Perm.forNbdExport writable
+            Label = Backend.UnnamedLabel
+            FixedContext = fixedContext
+        }
+
+        Backends.attachExport node.Id spec graph
+
+    /// A single thread also becomes the node's; where the node cannot move, that matters only if it is asked for.
+    let private place (state: State) (node: Node) (options: BlockExportOptions) =
+        match iothreadIds options with
+        | [ id ] ->
+            match Contexts.move node.Id (Some id) state.Graph with
+            | Error error when options.FixedIothread = Some true -> Error error
+            | Error _ -> Ok state.Graph
+            | Ok graph -> Ok graph
+        | _ -> Ok state.Graph
+
+    let add (state: State) (options: BlockExportOptions) : Transition =
+        let (BlockExportBranch.Nbd nbd) = options.Type
+        let name = defaultArg nbd.Name options.NodeName
+        let writable = defaultArg options.Writable false
+
+        let planned =
+            result {
+                do! checkId state options.Id
+                let! node = Graph.find None (Some options.NodeName) state.Graph
+
+                if node.Options.ReadOnly && writable then
+                    return! QapiError.fail "Cannot export read-only node as writable"
+                else
+                    do! checkIothreads state options
+                    let! graph = place state node options
+                    let! attached = attach graph node writable (options.FixedIothread = Some true)
+                    do! checkNbd state name nbd.Description
+
+                    return {
+                        Options = options
+                        NbdName = name
+                        Description = nbd.Description
+                        Writable = writable
+                        Iothreads = iothreadIds options
+                        Attached = attached
+                        Node = node.Id
+                    }
+            }
+
+        Transition.bind state planned (fun pending ->
+            Transition.wait state (ApplyFiles([], pending.Attached.Change.Files)) (ExportApplied pending))
+
+    /// Every client may use several connections, unless the server admits only one.
+    let private multiConn (state: State) =
+        match state.NbdServer with
+        | Some { MaxConnections = Some 1u } -> false
+        | _ -> true
+
+    let private transmissionFlags writable multiConn =
+        let reading =
+            Wire.NBD_FLAG_HAS_FLAGS
+            ||| Wire.NBD_FLAG_SEND_FLUSH
+            ||| Wire.NBD_FLAG_SEND_FUA
+            ||| Wire.NBD_FLAG_SEND_CACHE
+
+        let writing =
+            if writable then
+                Wire.NBD_FLAG_SEND_TRIM
+                ||| Wire.NBD_FLAG_SEND_WRITE_ZEROES
+                ||| Wire.NBD_FLAG_SEND_FAST_ZERO
+            else
+                Wire.NBD_FLAG_READ_ONLY
+
+        reading ||| writing ||| (if multiConn then Wire.NBD_FLAG_CAN_MULTI_CONN else 0us)
+
+    let private exportInfo (state: State) (key: ExportKey) (pending: PendingExport) (path: DataPath) : ExportInfo = {
+        Name = pending.NbdName
+        Description = pending.Description
+        SizeBytes = uint64 (path.SizeBytes / 512L * 512L)
+        TransmissionFlags = transmissionFlags pending.Writable (multiConn state)
+        MinimumBlock = uint32 (max 1 path.AlignmentBytes)
+        PreferredBlock = uint32 (max 4096 path.AlignmentBytes)
+        MaximumBlock = uint32 Wire.NBD_MAX_BUFFER_SIZE
+        Contexts = [ { Id = 0u; Name = BaseAllocation } ]
+        Key = int key
+    }
+
+    /// The nodes on the way down, with where each begins in the leaf.
+    let private passes (graph: Graph) (path: DataPath) (top: NodeId) =
+        let rec walk (offset: int64) id seen =
+            let node = Graph.node id graph
+            let seen = (id, offset) :: seen
+
+            match node.Driver, node.Children with
+            | Raw options, child :: _ -> walk (offset - defaultArg options.OffsetBytes 0L) child.Node seen
+            | _, child :: _ -> walk offset child.Node seen
+            | _, [] -> List.rev seen
+
+        walk path.BaseOffset top []
+
+    /// The image locks are taken, or not.
+    let applied (state: State) (pending: PendingExport) (answer: Answer) : Transition =
+        match answer with
+        | Answer.Refused error -> Transition.fail state error
+        | _ ->
+            let graph = pending.Attached.Change.Graph
+            let path = Path.compile graph pending.Node
+            let key = state.NextExport
+
+            let export = {
+                Key = key
+                Id = pending.Options.Id
+                Name = pending.NbdName
+                Backend = pending.Attached.Id
+                Iothreads = pending.Iothreads
+                ShuttingDown = false
+                Info = exportInfo state key pending path
+            }
+
+            let served = {
+                Key = key
+                Path = path
+                Passes = passes graph path pending.Node
+                Writethrough = defaultArg pending.Options.Writethrough false
+                Iothreads = pending.Iothreads
+            }
+
+            Transition.ok
+                {
+                    state with
+                        Graph = graph
+                        Exports = state.Exports.Add(key, export)
+                        ExportKeys = state.ExportKeys.Add(export.Id, key)
+                        ExportNames = state.ExportNames.Add(export.Name, key)
+                        NextExport = key + 1<exportKey>
+                }
+                [ ServeExport served ]
+
+    /// The last connection of an export has gone: its node is free, its id may be used again.
+    let stopped (state: State) (key: ExportKey) : struct (State * Effect list) =
+        match state.Exports.TryFind key with
+        | None -> struct (state, [])
+        | Some export ->
+            let struct (state, effects) =
+                Nodes.relax state (Remove.backend export.Backend state.Graph)
+
+            let names =
+                match state.ExportNames.TryFind export.Name with
+                | Some named when named = key -> state.ExportNames.Remove export.Name
+                | _ -> state.ExportNames
+
+            let deleted: BlockExportDeleted = { Id = export.Id }
+
+            struct ({
+                        state with
+                            Exports = state.Exports.Remove key
+                            ExportKeys = state.ExportKeys.Remove export.Id
+                            ExportNames = names
+                    },
+                    effects
+                    @ [
+                        Emit(
+                            Events.blockExportDeleted.Name,
+                            StructCodec.encode Events.blockExportDeleted.Data deleted
+                        )
+                    ])
+
+    /// All connections of these exports are gone: their events in this order, and what their nodes leave behind.
+    let allStopped (state: State) (keys: ExportKey list) : struct (State * Effect list) =
+        let step struct (state, effects) key =
+            let struct (next, more) = stopped state key
+            struct (next, List.fold (fun reversed effect -> effect :: reversed) effects more)
+
+        let struct (next, reversed) = List.fold step struct (state, []) keys
+        struct (next, List.rev reversed)
+
+    let private beginStop (state: State) (export: Export) : State = {
+        state with
+            Exports = state.Exports.Add(export.Key, { export with ShuttingDown = true })
+            ExportNames = state.ExportNames.Remove export.Name
+    }
+
+    /// Ends an export that has no clients at once, so that its event comes before the reply; else begins to.
+    let private stop (state: State) (export: Export) (clients: int) : Transition =
+        if clients = 0 then
+            let struct (next, effects) = stopped (beginStop state export) export.Key
+            Transition.ok next (StopExport export.Key :: effects)
+        else
+            Transition.ok (beginStop state export) [ StopExport export.Key ]
+
+    let private hinted error =
+        error |> QapiError.withHint "Use mode='hard' to force client disconnect"
+
+    let delete (state: State) (arguments: BlockExportDel) : Transition =
+        match State.tryExport arguments.Id state with
+        | None -> Transition.fail state (noSuchExport arguments.Id)
+        | Some { ShuttingDown = true } ->
+            Transition.fail state (QapiError.generic ("Export '" + arguments.Id + "' is already shutting down"))
+        | Some export ->
+            let hard = arguments.Mode = Some BlockExportRemoveMode.Hard
+            Transition.wait state (CountClients export.Key) (ExportCounted(export.Id, hard))
+
+    /// Without `hard`, clients forbid an export's end.
+    let counted (state: State) (id: string) (hard: bool) (clients: int) : Transition =
+        match State.tryExport id state with
+        | None -> Transition.fail state (noSuchExport id)
+        | Some _ when clients > 0 && not hard ->
+            Transition.fail state (QapiError.generic ("export '" + id + "' still in use") |> hinted)
+        | Some export -> stop state export clients
+
+    let list (state: State) : Transition =
+        State.exports state
+        |> List.map (fun export ->
+            let node = Graph.node state.Graph.Backends[export.Backend].Node state.Graph
+
+            {
+                Id = export.Id
+                Type = BlockExportType.Nbd
+                NodeName = node.Name
+                ShuttingDown = export.ShuttingDown
+            }
+            : BlockExportInfo)
+        |> Command.encodeReturn Commands.queryBlockExports
+        |> Transition.value state

@@ -1,0 +1,134 @@
+namespace StorageDaemon.Core.Daemon
+
+open StorageDaemon.Core
+open StorageDaemon.Core.Json
+open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Qapi
+
+/// query-named-block-nodes, query-block and query-blockstats.
+module Listings =
+    let private fileNodes (state: State) =
+        Graph.nodes state.Graph
+        |> List.filter (fun node ->
+            match node.Driver with
+            | File _ -> true
+            | Null _
+            | Raw _ -> false)
+        |> List.map _.Id
+
+    /// The node at the bottom, where the data are.
+    let rec private leaf (graph: Graph) (node: Node) : Node =
+        match node.Children with
+        | child :: _ -> leaf graph (Graph.node child.Node graph)
+        | [] -> node
+
+    let private imageInfo (graph: Graph) (sizes: Map<NodeId, int64>) filename (node: Node) : ImageInfo =
+        let leaf = leaf graph node
+
+        {
+            Filename = filename
+            Format = Driver.name node.Driver
+            DirtyFlag =
+                match leaf.Driver with
+                | Null _ -> None
+                | File _
+                | Raw _ -> Some false
+            ActualSize = sizes |> Map.tryFind leaf.Id |> Option.defaultValue 0L |> Some
+            VirtualSize = node.SizeBytes
+            ClusterSize = None
+            Encrypted = None
+            Compressed = None
+            FormatSpecific =
+                match node.Driver with
+                | File _ -> Some(ImageInfoSpecific.File None)
+                | Null _
+                | Raw _ -> None
+        }
+
+    let private deviceInfo (graph: Graph) sizes (node: Node) : BlockDeviceInfo =
+        let filename = Filename.ofNode graph node
+
+        {
+            File = filename
+            NodeName = Some node.Name
+            ReadOnly = node.Options.ReadOnly
+            Driver = Driver.name node.Driver
+            BackingFileDepth = 0L
+            Active = node.Options.Active
+            Encrypted = false
+            DetectZeroes = BlockdevMapping.detectZeroes node.Options.DetectZeroes
+            Bps = 0L
+            BpsRd = 0L
+            BpsWr = 0L
+            Iops = 0L
+            IopsRd = 0L
+            IopsWr = 0L
+            Image = imageInfo graph sizes filename node
+            Cache = {
+                Writeback = true
+                Direct = node.Options.Direct
+                NoFlush = node.Options.NoFlush
+            }
+            WriteThreshold = 0L
+        }
+
+    let namedBlockNodes (state: State) (_: QueryNamedBlockNodes) : Transition =
+        Transition.wait state (AllocatedSizes(fileNodes state)) SizesKnown
+
+    let namedBlockNodesKnown (state: State) (sizes: Map<NodeId, int64>) : Transition =
+        Graph.nodes state.Graph
+        |> List.map (deviceInfo state.Graph sizes)
+        |> Command.encodeReturn Commands.queryNamedBlockNodes
+        |> Transition.value state
+
+    /// Only guest devices are listed, and a storage daemon has none.
+    let block (state: State) : Transition =
+        Command.encodeReturn Commands.queryBlock [] |> Transition.value state
+
+    let rec private blockStats (graph: Graph) (counters: Map<NodeId, CounterValues>) (node: Node) : BlockStats =
+        let own = Map.tryFind node.Id counters
+
+        let discards =
+            match own with
+            | Some values -> values.Discards
+            | None -> {
+                DiscardNbOk = 0UL
+                DiscardNbFailed = 0UL
+                DiscardBytesOk = 0UL
+              }
+
+        {
+            Device = None
+            Qdev = None
+            NodeName = Some node.Name
+            Stats = {
+                BlockDeviceStats.zero with
+                    WrHighestOffset = own |> Option.map (_.WriteHighestOffset >> int64) |> Option.defaultValue 0L
+            }
+            DriverSpecific =
+                match node.Driver with
+                | File(RegularFile, _) -> Some(BlockStatsSpecific.File discards)
+                | File(HostDevice, _) -> Some(BlockStatsSpecific.HostDevice discards)
+                | File(HostCdrom, _)
+                | Null _
+                | Raw _ -> None
+            Parent =
+                node.Children
+                |> List.tryHead
+                |> Option.map (fun child -> blockStats graph counters (Graph.node child.Node graph))
+            Backing = None
+        }
+
+    let stats (state: State) (arguments: QueryBlockstats) : Transition =
+        if arguments.QueryNodes = Some true then
+            Transition.wait state (NodeCounters(Graph.nodes state.Graph |> List.map _.Id)) CountersKnown
+        else
+            Command.encodeReturn Commands.queryBlockstats [] |> Transition.value state
+
+    let statsKnown (state: State) (counters: Map<NodeId, CounterValues>) : Transition =
+        // The oldest first, unlike the nodes' own listing.
+        Graph.nodes state.Graph
+        |> List.rev
+        |> List.map (blockStats state.Graph counters)
+        |> Command.encodeReturn Commands.queryBlockstats
+        |> Transition.value state

@@ -1,0 +1,113 @@
+namespace StorageDaemon.Core.Daemon
+
+open StorageDaemon.Core
+open StorageDaemon.Core.Json
+open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Qapi
+
+/// blockdev-add, blockdev-del, block_resize.
+module Nodes =
+    let private unexpected = QapiError.generic "Internal error: unexpected answer"
+
+    let add (state: State) (options: BlockdevOptions) : Transition =
+        let planned =
+            BlockdevMapping.spec options
+            |> Result.bind (fun spec -> Add.plan spec state.Graph)
+
+        Transition.bind state planned (fun plan -> Transition.wait state (OpenFiles plan.Opens) (AddOpened plan))
+
+    let private adopted (graph: Graph) (id: NodeId) : AdoptedFile =
+        let node = Graph.node id graph
+
+        match node.Driver with
+        | File(kind, file) -> {
+            Node = id
+            Aio = file.Aio
+            AioMaxBatch = file.AioMaxBatch
+            Direct = node.Options.Direct
+            IsDevice = kind <> RegularFile
+          }
+        | Null _
+        | Raw _ -> {
+            Node = id
+            Aio = AioThreads
+            AioMaxBatch = 0L
+            Direct = false
+            IsDevice = false
+          }
+
+    /// All files of a planned addition have been tried.
+    let opened (state: State) (plan: AddPlan) (answer: Answer) : Transition =
+        match answer with
+        | OpenOutcomes outcomes ->
+            match Add.commit plan outcomes state.Graph with
+            | Error error -> Transition.finished state [ DiscardOpened ] (Error error)
+            | Ok added ->
+                let adopt = added.Files |> List.map (adopted added.Change.Graph)
+                Transition.wait state (ApplyFiles(adopt, added.Change.Files)) (AddApplied added)
+        | Answer.Refused error -> Transition.finished state [ DiscardOpened ] (Error error)
+        | _ -> Transition.finished state [ DiscardOpened ] (Error unexpected)
+
+    /// The image locks of the new nodes are taken, or not.
+    let applied (state: State) (added: AddedNodes) (answer: Answer) : Transition =
+        match answer with
+        | Answer.Refused error -> Transition.finished state [ CloseFiles added.Files ] (Error error)
+        | _ ->
+            Transition.ok
+                { state with Graph = added.Change.Graph }
+                [
+                    if not added.Change.Close.IsEmpty then
+                        CloseFiles added.Change.Close
+                ]
+
+    /// Puts a change in place that only gives things up.
+    let relax (state: State) (change: GraphChange) : struct (State * Effect list) =
+        struct ({ state with Graph = change.Graph },
+                [
+                    if not change.Files.IsEmpty then
+                        RelaxFiles change.Files
+                    if not change.Close.IsEmpty then
+                        CloseFiles change.Close
+                ])
+
+    let delete (state: State) (arguments: BlockdevDel) : Transition =
+        Transition.bind state (Remove.node arguments.NodeName state.Graph) (fun change ->
+            let struct (next, effects) = relax state change
+            Transition.ok next effects)
+
+    let resize (state: State) (arguments: BlockResize) : Transition =
+        let planned =
+            Graph.find arguments.Device arguments.NodeName state.Graph
+            |> Result.bind (fun node -> Resize.plan node arguments.Size state.Graph)
+
+        Transition.bind state planned (fun plan ->
+            Transition.wait state (ApplyFiles([], plan.Grant.Files)) (ResizeGranted plan))
+
+    /// Takes the command's own permission back and ends it with an error.
+    let private giveUp (state: State) (plan: ResizePlan) error =
+        let struct (next, effects) = relax state (Remove.backend plan.User state.Graph)
+        Transition.finished next effects (Error error)
+
+    let resizeGranted (state: State) (plan: ResizePlan) (answer: Answer) : Transition =
+        match answer, plan.Target with
+        | Answer.Refused error, _ -> Transition.fail state error
+        | _, Error error -> giveUp { state with Graph = plan.Grant.Graph } plan error
+        | _, Ok target ->
+            let call =
+                match target with
+                | Truncate(node, bytes) -> TruncateFile(node, bytes)
+                | Measure(node, _) -> MeasureFile node
+
+            Transition.wait { state with Graph = plan.Grant.Graph } call (ResizeMeasured plan)
+
+    let resizeMeasured (state: State) (plan: ResizePlan) (answer: Answer) : Transition =
+        match answer with
+        | Measured bytes ->
+            match Resize.commit plan bytes state.Graph with
+            | Ok change ->
+                let struct (next, effects) = relax state change
+                Transition.ok next effects
+            | Error error -> giveUp state plan error
+        | NotMeasured reason -> giveUp state plan (Resize.truncateError reason)
+        | Answer.Refused error -> giveUp state plan error
+        | _ -> giveUp state plan unexpected

@@ -1,0 +1,156 @@
+namespace StorageDaemon.Core.Daemon
+
+open StorageDaemon.Core
+open StorageDaemon.Core.Json
+open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Nbd
+open StorageDaemon.Core.Qapi
+open StorageDaemon.Core.Qom
+
+/// An export that exists, possibly on its way out.
+[<NoComparison; NoEquality>]
+type Export = {
+    Key: ExportKey
+    Id: string
+    /// The name by which NBD clients ask for it.
+    Name: string
+    Backend: BackendId
+    Iothreads: string list
+    ShuttingDown: bool
+    /// What a client learns in the handshake.
+    Info: ExportInfo
+}
+
+/// A character device.
+type Chardev = {
+    /// The name of its type in the object tree.
+    TypeName: string
+    Backend: ChardevBackend
+    /// Has a monitor on it.
+    Busy: bool
+}
+
+/// Everything the control plane knows: one value, on one thread.
+[<NoComparison; NoEquality>]
+type State = {
+    Graph: Graph
+    /// By key: in the order in which they were made.
+    Exports: Map<ExportKey, Export>
+    ExportKeys: Map<string, ExportKey>
+    /// By the name that NBD clients use; without those on their way out.
+    ExportNames: Map<string, ExportKey>
+    NextExport: ExportKey
+    NbdServer: NbdServerOptions option
+    Iothreads: Map<string, Iothread>
+    Chardevs: Map<string, Chardev>
+    /// The version text of this program, for `query-version`.
+    Package: string
+    Quitting: bool
+}
+
+module State =
+    /// `seed` feeds generated node names; `package` is this program's name and version.
+    let create (seed: uint64) (package: string) : State = {
+        Graph = Graph.create seed
+        Exports = Map.empty
+        ExportKeys = Map.empty
+        ExportNames = Map.empty
+        NextExport = 1<exportKey>
+        NbdServer = None
+        Iothreads = Map.empty
+        Chardevs = Map.empty
+        Package = package
+        Quitting = false
+    }
+
+    /// Exports, the newest first.
+    let exports (state: State) : Export list =
+        Map.fold (fun newest _ export -> export :: newest) [] state.Exports
+
+    /// What NBD clients may ask for, in the order in which the real daemon lists it: oldest first.
+    let nbdExports (state: State) : ExportInfo list =
+        Map.foldBack
+            (fun _ export listed -> if export.ShuttingDown then listed else export.Info :: listed)
+            state.Exports
+            []
+
+    /// The export that an NBD client asks for by name, without making the list.
+    let tryNbdExport (name: string) (state: State) : ExportInfo option =
+        Map.tryFind name state.ExportNames
+        |> Option.map (fun key -> state.Exports[key].Info)
+
+    let tryExport (id: string) (state: State) : Export option =
+        Map.tryFind id state.ExportKeys
+        |> Option.map (fun key -> state.Exports[key])
+
+/// What a command waits for, with all that it needs to go on.
+[<NoComparison; NoEquality>]
+type Continuation =
+    | AddOpened of AddPlan
+    | AddApplied of AddedNodes
+    | ResizeGranted of ResizePlan
+    | ResizeMeasured of ResizePlan
+    | SizesKnown
+    | CountersKnown
+    | NbdServerOpened of NbdServerOptions
+    | ExportApplied of PendingExport
+    | ExportCounted of id: string * hard: bool
+    | NbdExportsStopped of ExportKey list
+    | NbdServerClosed
+    /// The listener is open, but the server cannot be: it is closed again.
+    | NbdServerGivenUp of QapiError
+    | IothreadStarted of id: string * Iothread
+    /// `named`: errors name the device.
+    | ChardevIsOpen of id: string * ChardevBackend * named: bool
+    | ChardevsDescribed
+    | QomChardevsDescribed of QomGet
+    | MonitorStarted of MonitorOptions
+
+/// An export whose permissions are granted in the next graph.
+and [<NoComparison; NoEquality>] PendingExport = {
+    Options: BlockExportOptions
+    NbdName: string
+    Description: string option
+    Writable: bool
+    Iothreads: string list
+    Attached: AttachedBackend
+    Node: NodeId
+}
+
+/// How far a command has come.
+[<NoComparison; NoEquality>]
+type Outcome =
+    | Done of Result<Json, QapiError>
+    | Waiting of Call * Continuation
+
+/// One step of the daemon: the next state, what to do now in this order, and how far the command has come.
+[<NoComparison; NoEquality>]
+type Transition = {
+    State: State
+    Effects: Effect list
+    Outcome: Outcome
+}
+
+module Transition =
+    let finished state effects result = {
+        State = state
+        Effects = effects
+        Outcome = Done result
+    }
+
+    /// The command has ended without a value.
+    let ok state effects = finished state effects (Ok(Object []))
+    let value state json = finished state [] (Ok json)
+    let fail state error = finished state [] (Error error)
+
+    let wait state call continuation = {
+        State = state
+        Effects = []
+        Outcome = Waiting(call, continuation)
+    }
+
+    /// Goes on with a value, or ends with its error.
+    let bind state (result: Result<'T, QapiError>) (next: 'T -> Transition) =
+        match result with
+        | Ok value -> next value
+        | Error error -> fail state error

@@ -1,0 +1,123 @@
+namespace StorageDaemon.Core.Daemon
+
+open StorageDaemon.Core
+open StorageDaemon.Core.Json
+open StorageDaemon.Core.Qapi
+
+/// The control plane's transitions: a command or an answer comes in, the next state and what to do go out.
+module Step =
+    /// The version of QEMU whose interface this is.
+    let version: VersionTriple = { Major = 10L; Minor = 0L; Micro = 2L }
+
+    let private queryVersion (state: State) =
+        {
+            Qemu = version
+            Package = state.Package
+        }
+        |> Command.encodeReturn Commands.queryVersion
+        |> Transition.value state
+
+    let private quit (state: State) =
+        Transition.ok { state with Quitting = true } [ Shutdown ]
+
+    type private Handler = State -> Transition
+
+    let private bindings: Map<string, CommandBinding<Handler>> =
+        let on (command: Command<'A, 'R>) (handle: State -> 'A -> Transition) =
+            Command.bind command (fun arguments state -> handle state arguments)
+
+        let query (command: Command<unit, 'R>) (handle: State -> Transition) =
+            Command.bind command (fun () -> handle)
+
+        [
+            query Commands.queryVersion queryVersion
+            query Commands.queryCommands (fun state ->
+                Command.encodeReturn Commands.queryCommands Commands.infos
+                |> Transition.value state)
+            query Commands.queryQmpSchema (fun state ->
+                Command.encodeReturn Commands.queryQmpSchema Introspect.schema
+                |> Transition.value state)
+            query Commands.quit quit
+            on Commands.blockdevAdd Nodes.add
+            on Commands.blockdevDel Nodes.delete
+            on Commands.blockResize Nodes.resize
+            on Commands.queryNamedBlockNodes Listings.namedBlockNodes
+            query Commands.queryBlock Listings.block
+            on Commands.queryBlockstats Listings.stats
+            on Commands.blockExportAdd Exports.add
+            on Commands.blockExportDel Exports.delete
+            query Commands.queryBlockExports Exports.list
+            on Commands.nbdServerStart NbdServer.start
+            query Commands.nbdServerStop NbdServer.stop
+            on Commands.nbdServerAdd NbdServer.add
+            on Commands.nbdServerRemove NbdServer.remove
+            on Commands.objectAdd Objects.add
+            on Commands.objectDel Objects.delete
+            on Commands.qomList Objects.list
+            on Commands.qomGet Objects.get
+            on Commands.qomSet Objects.set
+            on Commands.qomListTypes Objects.listTypes
+            on Commands.qomListProperties Objects.listProperties
+            on Commands.chardevAdd Chardevs.add
+            on Commands.chardevRemove Chardevs.remove
+            on Commands.chardevChange Chardevs.change
+            query Commands.queryChardev Chardevs.query
+            query Commands.queryChardevBackends Chardevs.backends
+        ]
+        |> List.map (fun binding -> binding.Schema.Name, binding)
+        |> Map.ofList
+
+    /// Whether a monitor may execute a command of that name; `qmp_capabilities` is the session's own.
+    let isCommand (name: string) =
+        bindings.ContainsKey name || name = Commands.qmpCapabilities.Name
+
+    /// Begins a command of a monitor.
+    let execute (state: State) (name: string) (arguments: (string * Json) list) : Transition =
+        let handler =
+            Command.find bindings name
+            |> Result.bind (fun binding -> binding.Decode arguments)
+
+        Transition.bind state handler (fun handle -> handle state)
+
+    let private unexpected (state: State) =
+        Transition.fail state (QapiError.generic "Internal error: unexpected answer")
+
+    /// Goes on with a command after the shell has answered. `state` is that of the waiting transition: between the two
+    /// nothing else may happen to it, for the plans of changes are made for the state that they were made from.
+    let resume (state: State) (continuation: Continuation) (answer: Answer) : Transition =
+        match continuation, answer with
+        | AddOpened plan, _ -> Nodes.opened state plan answer
+        | AddApplied added, _ -> Nodes.applied state added answer
+        | ResizeGranted plan, _ -> Nodes.resizeGranted state plan answer
+        | ResizeMeasured plan, _ -> Nodes.resizeMeasured state plan answer
+        | SizesKnown, Sizes sizes -> Listings.namedBlockNodesKnown state sizes
+        | CountersKnown, Counters counters -> Listings.statsKnown state counters
+        | NbdServerOpened options, _ -> NbdServer.opened state options answer
+        | ExportApplied pending, _ -> Exports.applied state pending answer
+        | ExportCounted(id, hard), Count clients -> Exports.counted state id hard clients
+        | NbdExportsStopped keys, _ -> NbdServer.exportsStopped state keys
+        | NbdServerClosed, _ -> NbdServer.closed state
+        | NbdServerGivenUp error, _ -> Transition.fail state error
+        | IothreadStarted(id, iothread), _ -> Objects.started state id iothread answer
+        | ChardevIsOpen(id, backend, named), _ -> Chardevs.opened state id backend named answer
+        | ChardevsDescribed, Chardevs infos -> Chardevs.described state infos
+        | QomChardevsDescribed question, Chardevs infos -> Objects.described state question infos
+        | MonitorStarted options, _ -> Chardevs.monitorStarted state options answer
+        | _ -> unexpected state
+
+    /// The last client of an export on its way out has gone.
+    let exportStopped (state: State) (key: ExportKey) : Transition =
+        match state.Exports.TryFind key with
+        | Some { ShuttingDown = true } ->
+            let struct (next, effects) = Exports.stopped state key
+            Transition.ok next effects
+        | _ -> Transition.ok state []
+
+    /// The exports to end when the process ends.
+    let exportsToStop (state: State) : ExportKey list =
+        State.exports state |> List.map _.Key
+
+    /// All exports are gone: their events, and the nodes' files.
+    let exportsStopped (state: State) (keys: ExportKey list) : Transition =
+        let struct (next, effects) = Exports.allStopped state keys
+        Transition.ok next effects

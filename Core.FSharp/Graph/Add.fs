@@ -1,0 +1,385 @@
+namespace StorageDaemon.Core.Graph
+
+open StorageDaemon.Core
+open StorageDaemon.Core.Image
+
+/// What a host file turned out to be.
+type OpenedKind =
+    | PlainFile
+    | BlockDevice
+    | CharacterDevice
+    | OtherFile
+
+[<NoComparison>]
+type OpenedFile = {
+    Kind: OpenedKind
+    SizeBytes: int64
+    /// Bytes; the unit in which the descriptor can be read and written: 1 with the page cache.
+    AlignmentBytes: int
+}
+
+/// The result of an `OpenRequest`.
+[<NoComparison>]
+type OpenOutcome =
+    | Opened of OpenedFile
+    /// The C library's text for the errno.
+    | NotOpened of reason: string
+
+/// A child of a planned node.
+[<NoComparison>]
+type PlannedTarget =
+    | ExistingNode of id: NodeId * reference: string
+    /// The number of another planned node.
+    | PlannedNode of index: int
+
+[<NoComparison>]
+type PlannedNode = {
+    Name: string option
+    Driver: Driver
+    Options: NodeOptions
+    Children: (string * PlannedTarget) list
+    MonitorOwned: bool
+}
+
+/// How a description becomes nodes: children before parents. The files are to be opened in order; their outcomes go
+/// to `Add.commit`, whatever they are.
+[<NoComparison>]
+type AddPlan = {
+    Opens: OpenRequest list
+    Nodes: PlannedNode list
+    /// A mistake in a parent, which is reported only after its children are there: their errors come first.
+    Failure: QapiError option
+}
+
+/// The nodes of a committed plan. `Files` are those of the nodes that own the opened files, in the plan's order.
+[<NoComparison; NoEquality>]
+type AddedNodes = {
+    Change: GraphChange
+    Root: NodeId
+    Files: NodeId list
+}
+
+/// blockdev-add.
+module Add =
+    /// The deepest description: one level of JSON nesting each.
+    [<Literal>]
+    let MaxDepth = 1024
+
+    [<NoComparison>]
+    type private Planning = {
+        /// The newest first.
+        OpensReversed: OpenRequest list
+        NodesReversed: PlannedNode list
+        Count: int
+        Names: Set<string>
+    }
+
+    [<NoComparison>]
+    type private Stopped = { Error: QapiError; Sofar: Planning }
+
+    let private stopOn (sofar: Planning) (check: Result<unit, QapiError>) : Result<unit, Stopped> =
+        check |> Result.mapError (fun error -> { Error = error; Sofar = sofar })
+
+    let private checkName (graph: Graph) (sofar: Planning) (name: string option) : Result<unit, QapiError> =
+        match name with
+        | None -> Ok()
+        | Some name ->
+            NodeName.check (fun taken -> graph.ByName.ContainsKey taken || sofar.Names.Contains taken) name
+
+    let private planned (node: PlannedNode) (sofar: Planning) : Planning = {
+        NodesReversed = node :: sofar.NodesReversed
+        OpensReversed =
+            match node.Driver with
+            | File(kind, file) -> GraphChange.firstOpen kind file node.Options :: sofar.OpensReversed
+            | Null _
+            | Raw _ -> sofar.OpensReversed
+        Count = sofar.Count + 1
+        Names =
+            match node.Name with
+            | Some name -> sofar.Names.Add name
+            | None -> sofar.Names
+    }
+
+    /// Plans one node with everything below it; gives its number.
+    let rec private walk
+        (graph: Graph)
+        (depth: int)
+        (inherited: NodeOptions option)
+        (spec: BlockdevSpec)
+        (sofar: Planning)
+        : Result<struct (int * Planning), Stopped> =
+        let options = BlockdevSpec.settle inherited spec
+
+        result {
+            if depth > MaxDepth then
+                do! stopOn sofar (QapiError.fail "Block nodes are nested too deeply")
+
+            let! struct (children, below) = walkChildren graph depth options spec sofar
+            do! stopOn below (BlockdevSpec.checkCommon spec.Driver options)
+            do! stopOn below (checkName graph below spec.NodeName)
+            do! stopOn below (BlockdevSpec.checkDriver spec.Driver)
+
+            let node = {
+                Name = spec.NodeName
+                Driver = spec.Driver
+                Options = options
+                Children = children
+                MonitorOwned = inherited.IsNone
+            }
+
+            return struct (below.Count, planned node below)
+        }
+
+    and private walkChildren
+        (graph: Graph)
+        (depth: int)
+        (options: NodeOptions)
+        (spec: BlockdevSpec)
+        (sofar: Planning)
+        : Result<struct ((string * PlannedTarget) list * Planning), Stopped> =
+        let step state (name, child) =
+            result {
+                let! struct (targets, sofar) = state
+
+                match child with
+                | Reference reference ->
+                    let! node =
+                        Graph.findReference reference graph
+                        |> Result.mapError (fun error -> { Error = error; Sofar = sofar })
+
+                    return struct (targets @ [ name, ExistingNode(node.Id, reference) ], sofar)
+                | Inline spec' ->
+                    let inherited =
+                        BlockdevSpec.inheritOptions options (Driver.childRole spec.Driver name)
+
+                    let! struct (index, sofar) = walk graph (depth + 1) (Some inherited) spec' sofar
+                    return struct (targets @ [ name, PlannedNode index ], sofar)
+            }
+
+        List.fold step (Ok(struct ([], sofar))) spec.Children
+
+    /// Checks a description and lists the files to open. An error here means that nothing has to be opened.
+    let plan (spec: BlockdevSpec) (graph: Graph) : Result<AddPlan, QapiError> =
+        let nothing = {
+            OpensReversed = []
+            NodesReversed = []
+            Count = 0
+            Names = Set.empty
+        }
+
+        let toPlan (sofar: Planning) failure = {
+            Opens = List.rev sofar.OpensReversed
+            Nodes = List.rev sofar.NodesReversed
+            Failure = failure
+        }
+
+        if spec.NodeName.IsNone then
+            QapiError.fail "'node-name' must be specified for the root node"
+        else
+            match walk graph 0 None spec nothing with
+            | Ok struct (_, sofar) -> Ok(toPlan sofar None)
+            | Error { Error = error; Sofar = sofar } when sofar.Count = 0 -> Error error
+            | Error stopped -> Ok(toPlan stopped.Sofar (Some stopped.Error))
+
+    [<NoComparison; NoEquality>]
+    type private Committing = {
+        Graph: Graph
+        Ids: Map<int, NodeId>
+        Outcomes: OpenOutcome list
+        FilesReversed: NodeId list
+    }
+
+    let private checkOpened (kind: FileKind) (file: FileOptions) (options: NodeOptions) (opened: OpenedFile) =
+        let requires what =
+            QapiError.fail ("'" + Driver.name (File(kind, file)) + "' driver requires '" + file.Filename + "' " + what)
+
+        match kind, opened.Kind with
+        | _ when file.Aio = AioNative && not options.Direct ->
+            QapiError.fail "aio=native was specified, but it requires cache.direct=on, which was not specified."
+        | RegularFile, PlainFile -> Ok()
+        | RegularFile, _ -> requires "to be a regular file"
+        | _, (BlockDevice | CharacterDevice) -> Ok()
+        | _ -> requires "to be either a character or block device"
+
+    let private checkLength (bytes: int64) : Result<int64, QapiError> =
+        if bytes > Raw.MaxLengthBytes then
+            QapiError.fail "Could not refresh total sector count: File too large"
+        else
+            Ok(Raw.roundUpToSector (max 0L bytes))
+
+    /// The default length of a null node: 1 GiB.
+    [<Literal>]
+    let private DefaultNullBytes = 1073741824L
+
+    /// Length, alignment and plain file name of a node.
+    let private measure
+        (node: PlannedNode)
+        (outcome: OpenOutcome option)
+        (child: Node option)
+        : Result<struct (int64 * int * string option), QapiError> =
+        match node.Driver, outcome, child with
+        | File(_, file), Some(NotOpened reason), _ -> Error(OpenFailure.error file.Filename reason)
+        | File(kind, file), Some(Opened opened), _ ->
+            result {
+                do! checkOpened kind file node.Options opened
+                let! bytes = checkLength opened.SizeBytes
+                return struct (bytes, max 1 opened.AlignmentBytes, Some file.Filename)
+            }
+        | Null(_, options), _, _ ->
+            result {
+                let! bytes = checkLength (defaultArg options.SizeBytes DefaultNullBytes)
+                return struct (bytes, 1, Filename.ofNull node.Driver options)
+            }
+        | Raw options, _, Some child ->
+            result {
+                let! geometry = Raw.settle options child.SizeBytes
+                return struct (geometry.LengthBytes, child.AlignmentBytes, Filename.ofRaw options child)
+            }
+        | File _, None, _
+        | Raw _, _, None -> QapiError.fail "The node lacks its file"
+
+    let private takeName (node: PlannedNode) (graph: Graph) : Result<struct (string * Graph), QapiError> =
+        match node.Name with
+        // Once more, because other commands may have run while the files were opened.
+        | Some name ->
+            NodeName.check graph.ByName.ContainsKey name
+            |> Result.map (fun () -> struct (name, graph))
+        | None ->
+            let struct (name, names) = NodeName.generate graph.Names
+            Ok(struct (name, { graph with Names = names }))
+
+    let private childId (ids: Map<int, NodeId>) (graph: Graph) (target: PlannedTarget) : Result<NodeId, QapiError> =
+        match target with
+        | PlannedNode index -> Ok ids[index]
+        | ExistingNode(id, _) when graph.Nodes.ContainsKey id -> Ok id
+        | ExistingNode(_, reference) -> Graph.findReference reference graph |> Result.map _.Id
+
+    let private childIds (ids: Map<int, NodeId>) (graph: Graph) (node: PlannedNode) =
+        let step state (name, target) =
+            result {
+                let! found = state
+                let! id = childId ids graph target
+                return (name, id) :: found
+            }
+
+        List.fold step (Ok []) node.Children |> Result.map List.rev
+
+    /// Lets `parent` use a child: one I/O thread for both, permissions over all that is below.
+    let private attachChild (parent: NodeId) (name: string) (child: NodeId) (graph: Graph) : Result<Graph, QapiError> =
+        result {
+            let! graph = Contexts.join parent child graph
+            let parentNode = Graph.node parent graph
+            let childNode = Graph.node child graph
+
+            let link = {
+                Name = name
+                Role = Driver.childRole parentNode.Driver name
+                Node = child
+                Edge = graph.NextEdge
+            }
+
+            let edge = {
+                Id = link.Edge
+                User = NodeUser parent
+                ChildName = name
+                Perms = Permissions.wanted parentNode link childNode
+            }
+
+            return!
+                {
+                    graph with
+                        NextEdge = graph.NextEdge + 1L<edgeId>
+                }
+                |> Graph.putNode {
+                    parentNode with
+                        Children = parentNode.Children @ [ link ]
+                }
+                |> Graph.addEdge child edge false
+                |> Permissions.refresh (Node.perms childNode) child
+        }
+
+    let private insert (node: PlannedNode) (name: string) struct (size, alignment, filename) (graph: Graph) =
+        let id = graph.NextNode
+
+        let added: Node = {
+            Id = id
+            Name = name
+            Driver = node.Driver
+            Options = node.Options
+            Children = []
+            Parents = Map.empty
+            Users = Users.empty
+            BackendCount = 0
+            FixedBackendCount = 0
+            Context = None
+            SizeBytes = size
+            AlignmentBytes = alignment
+            ExactFilename = filename
+            MonitorOwned = node.MonitorOwned
+        }
+
+        struct (id,
+                {
+                    graph with
+                        Nodes = graph.Nodes.Add(id, added)
+                        ByName = graph.ByName.Add(name, id)
+                        NextNode = graph.NextNode + 1L<nodeId>
+                })
+
+    let private commitNode (state: Committing) (index: int) (node: PlannedNode) : Result<Committing, QapiError> =
+        result {
+            let isFile, outcome, rest =
+                match node.Driver, state.Outcomes with
+                | File _, first :: rest -> true, Some first, rest
+                | _, outcomes -> false, None, outcomes
+
+            let! struct (name, graph) = takeName node state.Graph
+            let! children = childIds state.Ids graph node
+            let child = children |> List.tryHead |> Option.map (fun (_, id) -> Graph.node id graph)
+            let! measured = measure node outcome child
+            let struct (id, graph) = insert node name measured graph
+
+            let attach graph (childName, child) =
+                graph |> Result.bind (attachChild id childName child)
+
+            let! graph = children |> List.fold attach (Ok graph)
+
+            return {
+                Graph = graph
+                Ids = state.Ids.Add(index, id)
+                Outcomes = rest
+                FilesReversed =
+                    if isFile then
+                        id :: state.FilesReversed
+                    else
+                        state.FilesReversed
+            }
+        }
+
+    /// Turns a plan and the outcomes of its openings (one each, in order) into the next graph. After an error every
+    /// file that was opened is to be closed.
+    let commit (plan: AddPlan) (outcomes: OpenOutcome list) (graph: Graph) : Result<AddedNodes, QapiError> =
+        result {
+            let start = {
+                Graph = graph
+                Ids = Map.empty
+                Outcomes = outcomes
+                FilesReversed = []
+            }
+
+            let step state (index, node) =
+                state |> Result.bind (fun state -> commitNode state index node)
+
+            let! state = plan.Nodes |> List.indexed |> List.fold step (Ok start)
+
+            match plan.Failure with
+            | Some error -> return! Error error
+            | None ->
+                let root = state.Ids[plan.Nodes.Length - 1]
+
+                return {
+                    Change = GraphChange.between true [ root ] graph state.Graph
+                    Root = root
+                    Files = List.rev state.FilesReversed
+                }
+        }

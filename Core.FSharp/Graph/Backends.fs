@@ -1,0 +1,102 @@
+namespace StorageDaemon.Core.Graph
+
+open StorageDaemon.Core
+
+/// A user to attach to a node.
+[<NoComparison; NoEquality>]
+type BackendSpec = {
+    Perms: PermPair
+    /// How error texts call it: `Backend.UnnamedLabel` for exports.
+    Label: string
+    FixedContext: bool
+}
+
+[<NoComparison; NoEquality>]
+type AttachedBackend = { Id: BackendId; Change: GraphChange }
+
+/// Users of nodes that are not nodes.
+module Backends =
+    /// The change without the image files: what follows of it for them is `GraphChange.between`.
+    let private insert
+        (target: NodeId)
+        (spec: BackendSpec)
+        (graph: Graph)
+        : Result<struct (BackendId * Graph), QapiError> =
+        let before = Node.perms (Graph.node target graph)
+        let id = graph.NextBackend
+
+        let backend: Backend = {
+            Id = id
+            Node = target
+            Edge = graph.NextEdge
+            Perms = spec.Perms
+            Label = spec.Label
+            FixedContext = spec.FixedContext
+        }
+
+        let edge = {
+            Id = backend.Edge
+            User = BackendUser id
+            ChildName = "root"
+            Perms = spec.Perms
+        }
+
+        {
+            graph with
+                Backends = graph.Backends.Add(id, backend)
+                NextBackend = id + 1L<backendId>
+                NextEdge = graph.NextEdge + 1L<edgeId>
+        }
+        |> Graph.addEdge target edge spec.FixedContext
+        |> Permissions.refresh before target
+        |> Result.map (fun graph -> struct (id, graph))
+
+    /// Attaches a user with all its permissions at once.
+    let attach (target: NodeId) (spec: BackendSpec) (graph: Graph) : Result<AttachedBackend, QapiError> =
+        insert target spec graph
+        |> Result.map (fun struct (id, next) -> {
+            Id = id
+            Change = GraphChange.between false [ target ] graph next
+        })
+
+    /// Changes what a user wants.
+    let setPerms (id: BackendId) (perms: PermPair) (graph: Graph) : Result<GraphChange, QapiError> =
+        let backend = graph.Backends[id]
+        let before = Node.perms (Graph.node backend.Node graph)
+
+        {
+            graph with
+                Backends = graph.Backends.Add(id, { backend with Perms = perms })
+        }
+        |> Graph.setEdgePerms backend.Node backend.Edge perms
+        |> Permissions.refresh before backend.Node
+        |> Result.map (fun next -> GraphChange.between true [ backend.Node ] graph next)
+
+    /// Attaches an export: first with what it uses, tolerating everybody, then with what it tolerates. The two steps
+    /// decide which of several conflicts is reported.
+    let attachExport (target: NodeId) (spec: BackendSpec) (graph: Graph) : Result<AttachedBackend, QapiError> =
+        result {
+            let tolerant = { spec.Perms with Shared = Perm.All }
+            let! first = attach target { spec with Perms = tolerant } graph
+            let! second = setPerms first.Id spec.Perms first.Change.Graph
+
+            return {
+                first with
+                    Change = GraphChange.append first.Change second
+            }
+        }
+
+    /// Takes a user away. The node stays: `Remove.releaseIfUnused` takes nodes that only their users kept.
+    let internal remove (id: BackendId) (graph: Graph) : struct (NodeId * Graph) =
+        let backend = graph.Backends[id]
+        let before = Node.perms (Graph.node backend.Node graph)
+
+        let next =
+            {
+                graph with
+                    Backends = graph.Backends.Remove id
+            }
+            |> Graph.removeEdge backend.Node backend.Edge backend.FixedContext
+            |> Permissions.relax before backend.Node
+
+        struct (backend.Node, next)

@@ -1,0 +1,158 @@
+namespace StorageDaemon.Core.Graph
+
+open System.Collections.Generic
+
+/// A host file to open, with everything that the flags of open(2) depend on.
+[<NoComparison>]
+type OpenRequest = {
+    Kind: FileKind
+    Path: string
+    Writable: bool
+    /// O_DIRECT.
+    Direct: bool
+}
+
+/// What a graph change asks of one host file that is open already. First the file is opened anew where that is
+/// asked (an error gives up the change: `OpenFailure.error`); then the lock steps run on the old descriptor; when
+/// all files of the change have come so far, a new descriptor takes `Locks.Held` and replaces the old one, and
+/// where there is none, `Locks.Release` is released.
+[<NoComparison; NoEquality>]
+type FileChange = {
+    Node: NodeId
+    /// The file's name for error texts.
+    Filename: string
+    /// Open for writing from now on, or no longer (auto-read-only).
+    Reopen: OpenRequest option
+    Locks: LockChange
+}
+
+/// The next graph, and what must succeed before it may take the old one's place.
+[<NoComparison; NoEquality>]
+type GraphChange = {
+    Graph: Graph
+    Files: FileChange list
+    /// Files that no node uses any more, to close once the graph is in place.
+    Close: NodeId list
+}
+
+module GraphChange =
+    let ofGraph (graph: Graph) : GraphChange = {
+        Graph = graph
+        Files = []
+        Close = []
+    }
+
+    let private openRequest
+        (kind: FileKind)
+        (options: FileOptions)
+        (node: NodeOptions)
+        (writable: bool)
+        : OpenRequest =
+        {
+            Kind = kind
+            Path = options.Filename
+            Writable = writable
+            Direct = node.Direct
+        }
+
+    /// The first opening of a file, when nobody uses the node yet.
+    let firstOpen (kind: FileKind) (options: FileOptions) (node: NodeOptions) : OpenRequest =
+        openRequest kind options node (Node.opensWritable node Perm.unused)
+
+    /// What the change of users from `before` to `after` asks of the file of a node.
+    let private fileChange (hinted: bool) (before: PermPair) (node: Node) : FileChange option =
+        match node.Driver with
+        | File(kind, options) ->
+            let after = Node.perms node
+
+            let locks =
+                if Node.takesLocks node then
+                    Locks.change hinted before after
+                else
+                    Locks.none
+
+            let writable = Node.opensWritable node.Options after
+
+            let reopen =
+                if writable = Node.opensWritable node.Options before then
+                    None
+                else
+                    Some(openRequest kind options node.Options writable)
+
+            if reopen.IsNone && Locks.isEmpty locks then
+                None
+            else
+                Some {
+                    Node = node.Id
+                    Filename = options.Filename
+                    Reopen = reopen
+                    Locks = locks
+                }
+        | Null _
+        | Raw _ -> None
+
+    /// The leaves below `roots`: as far as a change of permissions can reach.
+    let private leavesBelow (roots: NodeId list) (old: Graph) (next: Graph) : Node list =
+        let seen = HashSet<NodeId>()
+        let stack = Stack<NodeId>(roots)
+        let mutable leaves = []
+
+        let unchanged (node: Node) =
+            match Graph.tryNode node.Id old with
+            | Some before -> obj.ReferenceEquals(before, node)
+            | None -> false
+
+        while stack.Count > 0 do
+            let id = stack.Pop()
+
+            match Graph.tryNode id next with
+            // A node that is the same value wants the same of its children.
+            | Some node when seen.Add id && not (unchanged node) ->
+                if node.Children.IsEmpty then
+                    leaves <- node :: leaves
+
+                node.Children |> List.iter (fun child -> stack.Push child.Node)
+            | _ -> ()
+
+        leaves
+
+    /// The change from `old` to `next`, in which users of `roots` or of nodes below have changed.
+    let between (hinted: bool) (roots: NodeId list) (old: Graph) (next: Graph) : GraphChange =
+        let change (node: Node) =
+            let before =
+                match Graph.tryNode node.Id old with
+                | Some oldNode -> Node.perms oldNode
+                | None -> Perm.unused
+
+            fileChange hinted before node
+
+        {
+            Graph = next
+            Files = leavesBelow roots old next |> List.choose change
+            Close = []
+        }
+
+    /// One change after another, as one.
+    let append (first: GraphChange) (second: GraphChange) : GraphChange =
+        let merge (later: FileChange) =
+            match first.Files |> List.tryFind (fun earlier -> earlier.Node = later.Node) with
+            | Some earlier -> {
+                later with
+                    Reopen = Option.orElse earlier.Reopen later.Reopen
+                    Locks = Locks.append earlier.Locks later.Locks
+              }
+            | None -> later
+
+        let onlyFirst (earlier: FileChange) =
+            second.Files |> List.forall (fun later -> later.Node <> earlier.Node)
+
+        {
+            Graph = second.Graph
+            Files = List.filter onlyFirst first.Files @ List.map merge second.Files
+            Close = first.Close @ second.Close
+        }
+
+module OpenFailure =
+    /// The error of open(2): `reason` is the C library's text.
+    let error (path: string) (reason: string) =
+        StorageDaemon.Core.QapiError.generic ("Could not open '" + path + "': " + reason)

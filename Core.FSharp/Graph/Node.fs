@@ -1,0 +1,220 @@
+namespace StorageDaemon.Core.Graph
+
+open StorageDaemon.Core.Image
+
+[<Measure>]
+type nodeId
+
+[<Measure>]
+type edgeId
+
+[<Measure>]
+type backendId
+
+/// The number of a node. Numbers are given in order of creation and never again: a child that is opened for its
+/// parent has a smaller one.
+type NodeId = int64<nodeId>
+
+/// The number of a parent's use of a node; the newest use has the greatest.
+type EdgeId = int64<edgeId>
+
+/// The number of a user that is not a node.
+type BackendId = int64<backendId>
+
+type LockingMode =
+    | LockingAuto
+    | LockingOn
+    | LockingOff
+
+type AioMode =
+    | AioThreads
+    | AioNative
+    | AioIoUring
+
+type DiscardMode =
+    | DiscardIgnore
+    | DiscardUnmap
+
+type DetectZeroesMode =
+    | DetectZeroesOff
+    | DetectZeroesOn
+    | DetectZeroesUnmap
+
+/// Which of the drivers over one host file.
+type FileKind =
+    | RegularFile
+    | HostDevice
+    | HostCdrom
+
+/// Options of file, host_device and host_cdrom.
+[<NoComparison>]
+type FileOptions = {
+    Filename: string
+    Locking: LockingMode
+    Aio: AioMode
+    AioMaxBatch: int64
+    DropCache: bool
+    CheckCacheDropped: bool
+    PrManager: string option
+}
+
+type NullKind =
+    | NullCo
+    | NullAio
+
+/// Options of null-co and null-aio; what was not given is told apart because it shows in the file name.
+[<NoComparison>]
+type NullOptions = {
+    SizeBytes: int64 option
+    LatencyNs: uint64
+    ReadZeroes: bool option
+}
+
+/// A block driver with its own options; children are given apart.
+[<NoComparison>]
+type Driver =
+    | File of FileKind * FileOptions
+    | Null of NullKind * NullOptions
+    | Raw of RawOptions
+
+module FileOptions =
+    /// All options but the name at their defaults.
+    let ofFilename (filename: string) : FileOptions = {
+        Filename = filename
+        Locking = LockingAuto
+        Aio = AioThreads
+        AioMaxBatch = 0L
+        DropCache = true
+        CheckCacheDropped = false
+        PrManager = None
+    }
+
+module Driver =
+    /// The driver's name in the QAPI schema.
+    let name (driver: Driver) =
+        match driver with
+        | File(RegularFile, _) -> "file"
+        | File(HostDevice, _) -> "host_device"
+        | File(HostCdrom, _) -> "host_cdrom"
+        | Null(NullCo, _) -> "null-co"
+        | Null(NullAio, _) -> "null-aio"
+        | Raw _ -> "raw"
+
+    /// What the child of that name is to a node of this driver.
+    let childRole (driver: Driver) (_childName: string) : ChildRole =
+        match driver with
+        | Raw options when Raw.isPassThrough options -> ChildRole.Filtered ||| ChildRole.Primary
+        | Raw _ -> ChildRole.Data ||| ChildRole.Primary
+        | File _
+        | Null _ -> ChildRole.None
+
+    /// What a node of this driver wants of its child, from what its own users want.
+    let childPerms (driver: Driver) (_role: ChildRole) (users: PermPair) : PermPair =
+        match driver with
+        | Raw options -> Perm.forRaw (Raw.needsFixedChild options) users
+        | File _
+        | Null _ -> Perm.forFilter users
+
+/// The behaviour that every node has, settled: given, inherited from the parent that the node was opened for, or
+/// default.
+[<NoComparison>]
+type NodeOptions = {
+    ReadOnly: bool
+    /// Open the host file for writing only while somebody writes.
+    AutoReadOnly: bool
+    /// Tolerate every other user of this node as a child.
+    ForceShare: bool
+    Discard: DiscardMode
+    DetectZeroes: DetectZeroesMode
+    /// cache.direct: around the host's page cache.
+    Direct: bool
+    /// cache.no-flush: the guest's flushes do not reach the disk.
+    NoFlush: bool
+    Active: bool
+}
+
+/// A parent's use of a child, as the parent has it.
+[<NoComparison>]
+type Child = {
+    /// "file", "backing", ...
+    Name: string
+    Role: ChildRole
+    Node: NodeId
+    Edge: EdgeId
+}
+
+/// Who uses a node.
+[<NoComparison>]
+type EdgeUser =
+    | NodeUser of NodeId
+    | BackendUser of BackendId
+
+/// A parent's use of a child, as the child has it.
+[<NoComparison>]
+type ParentEdge = {
+    Id: EdgeId
+    User: EdgeUser
+    /// The name of the child at its parent; "root" for a backend.
+    ChildName: string
+    Perms: PermPair
+}
+
+[<NoComparison; NoEquality>]
+type Node = {
+    Id: NodeId
+    Name: string
+    Driver: Driver
+    Options: NodeOptions
+    Children: Child list
+    /// All uses of this node by its parents.
+    Parents: Map<EdgeId, ParentEdge>
+    /// The sum of the parents' permissions, so that a check need not visit them.
+    Users: Users
+    /// How many of the parents are backends, and how many of those are tied to their I/O thread.
+    BackendCount: int
+    FixedBackendCount: int
+    /// The I/O thread that serves the node; nothing for the main loop.
+    Context: string option
+    /// Bytes, whole sectors. Only a resize through this node or a new look at the device changes it.
+    SizeBytes: int64
+    /// Bytes; the unit of requests that the leaf can take.
+    AlignmentBytes: int
+    /// The plain file name when one says all; else the name is put together from the options.
+    ExactFilename: string option
+    /// Whether the monitor holds a reference (blockdev-add of this very node).
+    MonitorOwned: bool
+}
+
+/// A user of a node that is not a node: an export, or a command for its duration.
+[<NoComparison; NoEquality>]
+type Backend = {
+    Id: BackendId
+    Node: NodeId
+    Edge: EdgeId
+    Perms: PermPair
+    /// How error texts call it.
+    Label: string
+    /// Stays in its I/O thread (fixed-iothread).
+    FixedContext: bool
+}
+
+module Backend =
+    /// How error texts call a backend without a device.
+    [<Literal>]
+    let UnnamedLabel = "an unnamed block device"
+
+module Node =
+    /// What all users of a node want together.
+    let perms (node: Node) : PermPair = Users.total node.Users
+
+    /// Whether the driver keeps image locks for this node.
+    let takesLocks (node: Node) =
+        match node.Driver with
+        | File(_, options) -> options.Locking <> LockingOff
+        | Null _
+        | Raw _ -> false
+
+    /// Whether the host file of this node is open for writing under these permissions.
+    let opensWritable (options: NodeOptions) (perms: PermPair) =
+        not options.ReadOnly
+        && (not options.AutoReadOnly || Perm.intersects Perm.writing perms.Used)

@@ -1,0 +1,119 @@
+namespace StorageDaemon.Core.Graph
+
+open StorageDaemon.Core
+open StorageDaemon.Core.Image
+
+/// What a resize does to the host file.
+[<NoComparison>]
+type ResizeTarget =
+    /// ftruncate(2) to that many bytes.
+    | Truncate of NodeId * bytes: int64
+    /// Only look how long the device is now; it must be at least that long.
+    | Measure of NodeId * bytes: int64
+
+/// A resize that may go on once `Grant` has succeeded: for its duration it is a user that needs the resize
+/// permission.
+[<NoComparison; NoEquality>]
+type ResizePlan = {
+    Grant: GraphChange
+    User: BackendId
+    /// What to do then. An error is reported only after the permission was granted, and the user detached after it.
+    Target: Result<ResizeTarget, QapiError>
+    /// The nodes whose length changes, from the top down.
+    Path: NodeId list
+}
+
+/// block_resize.
+module Resize =
+    let private checkNode (node: Node) (newBytes: int64) : Result<unit, QapiError> =
+        if newBytes > Raw.MaxLengthBytes then
+            "offset("
+            + string newBytes
+            + ") exceeds maximum("
+            + string Raw.MaxLengthBytes
+            + ")"
+            |> QapiError.fail
+        elif node.Options.ReadOnly then
+            QapiError.fail "Image is read-only"
+        else
+            Ok()
+
+    /// Goes down to the host file. Tail recursive, because chains may be long.
+    let rec private descend (graph: Graph) (node: Node) (newBytes: int64) (above: NodeId list) =
+        match checkNode node newBytes with
+        | Error error -> Error error
+        | Ok() ->
+            let path = node.Id :: above
+
+            match node.Driver, node.Children with
+            | File(RegularFile, _), _ -> Ok(struct (Truncate(node.Id, newBytes), List.rev path))
+            | File _, _ -> Ok(struct (Measure(node.Id, newBytes), List.rev path))
+            | Raw options, child :: _ ->
+                match Raw.childLength options newBytes with
+                | Error error -> Error error
+                | Ok childBytes -> descend graph (Graph.node child.Node graph) childBytes path
+            | _ -> QapiError.fail "Image format driver does not support resize"
+
+    /// Checks a resize of `node` to `newBytes` and asks for the permission.
+    let plan (node: Node) (newBytes: int64) (graph: Graph) : Result<ResizePlan, QapiError> =
+        if newBytes < 0L then
+            QapiError.fail "Parameter 'size' expects a >0 size"
+        else
+            let user: BackendSpec = {
+                Perms = {
+                    Used = Perm.Resize
+                    Shared = Perm.All
+                }
+                Label = Backend.UnnamedLabel
+                FixedContext = false
+            }
+
+            Backends.attach node.Id user graph
+            |> Result.map (fun attached ->
+                let descended = descend graph node newBytes []
+
+                {
+                    Grant = attached.Change
+                    User = attached.Id
+                    Target = descended |> Result.map (fun struct (target, _) -> target)
+                    Path =
+                        match descended with
+                        | Ok struct (_, path) -> path
+                        | Error _ -> []
+                })
+
+    /// The error of ftruncate(2): `reason` is the C library's text.
+    let truncateError (reason: string) : QapiError =
+        QapiError.generic ("Could not resize file: " + reason)
+
+    let private setSize (bytes: int64) (graph: Graph) (node: Node) =
+        Graph.putNode { node with SizeBytes = Raw.roundUpToSector bytes } graph
+
+    /// The lengths of the path, from the host file up. Nodes beside the path keep theirs: they learn of the new
+    /// length only when they are resized themselves.
+    let private resizePath (path: NodeId list) (fileBytes: int64) (graph: Graph) : Graph =
+        let step struct (graph: Graph, childBytes: int64) id =
+            let node = Graph.node id graph
+
+            let bytes =
+                match node.Driver with
+                | Raw options ->
+                    match Raw.settle options childBytes with
+                    | Ok geometry -> geometry.LengthBytes
+                    // The device is shorter than the image's place in it.
+                    | Error _ -> 0L
+                | File _
+                | Null _ -> Raw.roundUpToSector childBytes
+
+            struct (setSize bytes graph node, bytes)
+
+        let struct (next, _) = path |> List.rev |> List.fold step struct (graph, fileBytes)
+        next
+
+    /// After the file has its new length, `actualBytes`: the new lengths, and the user detached. When the device is
+    /// too short, the error; then, and after every other error, the plan's user goes with `Remove.backend`.
+    let commit (plan: ResizePlan) (actualBytes: int64) (graph: Graph) : Result<GraphChange, QapiError> =
+        match plan.Target with
+        | Error error -> Error error
+        | Ok(Measure(_, bytes)) when bytes > actualBytes -> QapiError.fail "Cannot grow device files"
+        | Ok _ -> graph |> resizePath plan.Path actualBytes |> Remove.backend plan.User |> Ok

@@ -1,0 +1,108 @@
+namespace StorageDaemon.Core.Graph
+
+open StorageDaemon.Core
+open StorageDaemon.Core.Image
+
+/// A node as a user describes it (blockdev-add, --blockdev). What is not given is inherited by a child that is
+/// described inside its parent, or takes its default.
+[<NoComparison>]
+type BlockdevSpec = {
+    NodeName: string option
+    Driver: Driver
+    /// The children by name, in the driver's order.
+    Children: (string * ChildSpec) list
+    ReadOnly: bool option
+    AutoReadOnly: bool option
+    ForceShare: bool option
+    Discard: DiscardMode option
+    DetectZeroes: DetectZeroesMode option
+    Direct: bool option
+    NoFlush: bool option
+    Active: bool option
+}
+
+/// A child: a node that exists, or one that is described in place and lives as long as it is used.
+and [<NoComparison>] ChildSpec =
+    | Reference of string
+    | Inline of BlockdevSpec
+
+module BlockdevSpec =
+    /// A description with nothing but the driver and its children.
+    let ofDriver (nodeName: string option) (driver: Driver) (children: (string * ChildSpec) list) : BlockdevSpec = {
+        NodeName = nodeName
+        Driver = driver
+        Children = children
+        ReadOnly = None
+        AutoReadOnly = None
+        ForceShare = None
+        Discard = None
+        DetectZeroes = None
+        Direct = None
+        NoFlush = None
+        Active = None
+    }
+
+    /// The defaults of a node that no parent opens.
+    let private defaults: NodeOptions = {
+        ReadOnly = false
+        AutoReadOnly = false
+        ForceShare = false
+        Discard = DiscardIgnore
+        DetectZeroes = DetectZeroesOff
+        Direct = false
+        NoFlush = false
+        Active = true
+    }
+
+    /// What a child described in place takes from its parent. Discards of a format's own making may always reach its
+    /// file; a filtered child does as its parent.
+    let inheritOptions (parent: NodeOptions) (role: ChildRole) : NodeOptions = {
+        parent with
+            Discard =
+                if role.HasFlag ChildRole.Filtered then
+                    parent.Discard
+                else
+                    DiscardUnmap
+            DetectZeroes = DetectZeroesOff
+            Active = true
+    }
+
+    /// The settled options of a node; `inherited` where a parent opens it.
+    let settle (inherited: NodeOptions option) (spec: BlockdevSpec) : NodeOptions =
+        let from = defaultArg inherited defaults
+
+        {
+            ReadOnly = defaultArg spec.ReadOnly from.ReadOnly
+            AutoReadOnly = defaultArg spec.AutoReadOnly from.AutoReadOnly
+            ForceShare = defaultArg spec.ForceShare from.ForceShare
+            Discard = defaultArg spec.Discard from.Discard
+            DetectZeroes = defaultArg spec.DetectZeroes from.DetectZeroes
+            Direct = defaultArg spec.Direct from.Direct
+            NoFlush = defaultArg spec.NoFlush from.NoFlush
+            Active = defaultArg spec.Active from.Active
+        }
+
+    /// The checks between the children and the node's name.
+    let checkCommon (driver: Driver) (options: NodeOptions) : Result<unit, QapiError> =
+        match driver with
+        | _ when options.ForceShare && not options.ReadOnly ->
+            QapiError.fail "force-share=on can only be used with read-only images"
+        | File(_, file) when file.Filename = "" ->
+            QapiError.fail ("The '" + Driver.name driver + "' block driver requires a file name")
+        | _ when options.DetectZeroes = DetectZeroesUnmap && options.Discard <> DiscardUnmap ->
+            QapiError.fail "setting detect-zeroes to unmap is not allowed without setting discard operation to unmap"
+        | _ -> Ok()
+
+    /// The driver's checks before it opens anything.
+    let checkDriver (driver: Driver) : Result<unit, QapiError> =
+        match driver with
+        | File(_, { PrManager = Some id }) ->
+            // No object of that type can exist yet.
+            QapiError.fail ("No persistent reservation manager with id '" + id + "'")
+        | File _ -> Ok()
+        | Null(_, { SizeBytes = Some size }) when size < 0L ->
+            QapiError.fail ("Value '" + string size + "' is out of range for parameter 'size'")
+        | Null(_, options) when options.LatencyNs > uint64 System.Int64.MaxValue ->
+            QapiError.fail "latency-ns is invalid"
+        | Null _ -> Ok()
+        | Raw options -> Raw.checkOptions options

@@ -1,0 +1,278 @@
+namespace StorageDaemon.Core.Io
+
+open System
+open StorageDaemon.Core
+
+/// What a parent asks of a node, in the block layer's terms.
+type RequestKind =
+    | Read = 0uy
+    | Write = 1uy
+    | WriteZeroes = 2uy
+    | Discard = 3uy
+    | Flush = 4uy
+    /// Bring the range into the cache; nothing is returned.
+    | Prefetch = 5uy
+
+[<Flags>]
+type RequestFlags =
+    | None = 0uy
+    /// The data must be on stable storage before the request completes (forced unit access).
+    | Fua = 1uy
+    /// Zeroes may be left as a hole.
+    | MayUnmap = 2uy
+    /// Fail with ENOTSUP rather than write zeroes slowly as data.
+    | NoFallback = 4uy
+
+/// What the shell asks of the kernel for one open file.
+type FileOp =
+    /// The request is complete; `FileRequest.Error` says how.
+    | Done = 0uy
+    | Read = 1uy
+    | Write = 2uy
+    /// A write with RWF_DSYNC.
+    | WriteDsync = 3uy
+    /// A write whose data are zeroes of the shell's own.
+    | WriteZeroBuffer = 4uy
+    | PunchHole = 5uy
+    | ZeroRange = 6uy
+    /// fallocate with mode 0.
+    | Allocate = 7uy
+    | Fdatasync = 8uy
+    /// ioctl BLKDISCARD.
+    | DiscardDevice = 9uy
+    | Readahead = 10uy
+
+/// What the file and the node's options allow; some of it is only learnt from the first refusal.
+[<Flags>]
+type FileTraits =
+    | None = 0
+    | BlockDevice = 1
+    /// `discard=unmap` on every layer above: trims and unmapping zeroes reach the file.
+    | Unmap = 2
+    /// `cache.no-flush=on`: flushes are promised but not carried out.
+    | NoFlush = 4
+    | NoPunchHole = 8
+    | NoZeroRange = 16
+    | NoAllocate = 32
+    | NoDsyncWrite = 64
+    /// `cache.direct=on`.
+    | Direct = 128
+
+/// One request on one open file: a value in a pre-allocated slot, moved on by `FileRequest.start` and `step`.
+[<Struct; NoEquality; NoComparison>]
+type FileRequest =
+    val mutable Kind: RequestKind
+    val mutable Flags: RequestFlags
+    /// The operation under way.
+    val mutable Op: FileOp
+    /// First byte in the file.
+    val mutable Offset: int64
+    /// Bytes; zero only for a flush.
+    val mutable Length: int64
+    /// Bytes of it that are complete.
+    val mutable Completed: int64
+    /// Bytes of the operation under way, from `Offset + Completed`.
+    val mutable OpLength: int64
+    /// Linux error number, zero for success. Valid when `Op` is `Done`.
+    val mutable Error: int
+    /// For a read: bytes at the end of the buffer that lie past the end of the file and must read as zeroes.
+    val mutable ZeroTail: int64
+    /// Operations that the kernel refused for this request; they are not tried twice.
+    val mutable Refused: FileTraits
+    /// The part of `Refused` that holds for the file as such and is worth remembering. (EINVAL may be about this
+    /// range only, as on a block device that wants whole sectors.)
+    val mutable Learnt: FileTraits
+
+/// The life of a request on a file: short transfers, unsupported operations and their fall-backs, FUA. Pure: the
+/// shell carries out `Op` on `[Offset + Completed, + OpLength)` and hands the result to `step`.
+///
+/// Semantics as QEMU's docs/interop/live-block-operations and block-layer options describe them: zeroes leave a hole
+/// only if the caller allows it and `discard=unmap`; a discard is advice and never fails for lack of support.
+[<RequireQualifiedAccess>]
+module FileRequest =
+    /// The most that one write of zero data carries; it bounds the shell's buffer of zeroes.
+    [<Literal>]
+    let ZeroBufferLength = 1048576L
+
+    /// The most that one read or write asks of the kernel (MAX_RW_COUNT, rounded down to a power of two).
+    [<Literal>]
+    let MaxTransfer = 1073741824L
+
+    let inline private has (traits: FileTraits) (trait': FileTraits) = traits &&& trait' <> FileTraits.None
+
+    let inline private wants (r: byref<FileRequest>) (flag: RequestFlags) =
+        r.Flags &&& flag <> RequestFlags.None
+
+    let private finish (r: byref<FileRequest>) (error: int) =
+        r.Error <- error
+        r.Op <- FileOp.Done
+
+    let inline private issue (r: byref<FileRequest>) (op: FileOp) (length: int64) =
+        r.Op <- op
+        r.OpLength <- length
+
+    /// The data are written; what FUA still needs.
+    let private settle (traits: FileTraits) (r: byref<FileRequest>) =
+        if wants &r RequestFlags.Fua && not (has traits FileTraits.NoFlush) && r.Op <> FileOp.WriteDsync then
+            issue &r FileOp.Fdatasync 0L
+        else
+            finish &r 0
+
+    let private issueWrite (traits: FileTraits) (r: byref<FileRequest>) =
+        let dsync =
+            wants &r RequestFlags.Fua
+            && not (has traits FileTraits.NoFlush)
+            && not (has (traits ||| r.Refused) FileTraits.NoDsyncWrite)
+
+        issue &r (if dsync then FileOp.WriteDsync else FileOp.Write) (min (r.Length - r.Completed) MaxTransfer)
+
+    let private issueZeroData (r: byref<FileRequest>) =
+        if wants &r RequestFlags.NoFallback then
+            finish &r Errno.ENOTSUP
+        else
+            issue &r FileOp.WriteZeroBuffer (min (r.Length - r.Completed) ZeroBufferLength)
+
+    /// The first way of zeroing that is still thought to work: a hole if allowed, a zeroed range, a hole that is
+    /// allocated again, data.
+    let private issueZeroes (traits: FileTraits) (r: byref<FileRequest>) =
+        let traits = traits ||| r.Refused
+        let mayPunch = not (has traits FileTraits.NoPunchHole)
+
+        if mayPunch && wants &r RequestFlags.MayUnmap && has traits FileTraits.Unmap then
+            issue &r FileOp.PunchHole r.Length
+        elif not (has traits FileTraits.NoZeroRange) then
+            issue &r FileOp.ZeroRange r.Length
+        elif mayPunch && not (has traits FileTraits.NoAllocate) && not (has traits FileTraits.BlockDevice) then
+            issue &r FileOp.PunchHole r.Length
+        else
+            issueZeroData &r
+
+    let private issueDiscard (traits: FileTraits) (r: byref<FileRequest>) =
+        if not (has traits FileTraits.Unmap) then
+            finish &r 0
+        elif has traits FileTraits.BlockDevice then
+            issue &r FileOp.DiscardDevice r.Length
+        elif has (traits ||| r.Refused) FileTraits.NoPunchHole then
+            finish &r 0
+        else
+            issue &r FileOp.PunchHole r.Length
+
+    let private issueFlush (traits: FileTraits) (r: byref<FileRequest>) =
+        if has traits FileTraits.NoFlush then
+            finish &r 0
+        else
+            issue &r FileOp.Fdatasync 0L
+
+    /// Sets the first operation. `Kind`, `Flags`, `Offset` and `Length` are the caller's; the range is checked.
+    let start (traits: FileTraits) (r: byref<FileRequest>) =
+        r.Completed <- 0L
+        r.Error <- 0
+        r.ZeroTail <- 0L
+        r.Refused <- FileTraits.None
+        r.Learnt <- FileTraits.None
+
+        match r.Kind with
+        | RequestKind.Flush -> issueFlush traits &r
+        | _ when r.Length = 0L -> finish &r 0
+        | RequestKind.Read -> issue &r FileOp.Read (min r.Length MaxTransfer)
+        | RequestKind.Write ->
+            r.Op <- FileOp.Write
+            issueWrite traits &r
+        | RequestKind.WriteZeroes -> issueZeroes traits &r
+        | RequestKind.Discard -> issueDiscard traits &r
+        | RequestKind.Prefetch ->
+            if has traits FileTraits.Direct then
+                finish &r 0
+            else
+                issue &r FileOp.Readahead r.Length
+        | _ -> finish &r Errno.EINVAL
+
+    /// Errors with which the kernel says "this file cannot do that", as opposed to "that went wrong".
+    let private isUnsupported error =
+        match error with
+        | Errno.ENOTSUP
+        | Errno.ENOSYS
+        | Errno.ENODEV
+        | Errno.EINVAL
+        | 25 (* ENOTTY *) -> true
+        | _ -> false
+
+    let private refuse (r: byref<FileRequest>) (missing: FileTraits) (error: int) =
+        r.Refused <- r.Refused ||| missing
+
+        if error <> Errno.EINVAL then
+            r.Learnt <- r.Learnt ||| missing
+
+    let private afterTransfer (traits: FileTraits) (r: byref<FileRequest>) (count: int64) =
+        r.Completed <- r.Completed + count
+
+        if r.Completed < r.Length then
+            match r.Op with
+            | FileOp.Read -> issue &r FileOp.Read (min (r.Length - r.Completed) MaxTransfer)
+            | FileOp.WriteZeroBuffer -> issueZeroData &r
+            | _ -> issueWrite traits &r
+        elif r.Op = FileOp.Read then
+            finish &r 0
+        else
+            settle traits &r
+
+    let private afterRefusal (traits: FileTraits) (r: byref<FileRequest>) (error: int) =
+        match r.Op with
+        | FileOp.WriteDsync when error = Errno.ENOTSUP ->
+            refuse &r FileTraits.NoDsyncWrite error
+            issueWrite traits &r
+        | FileOp.PunchHole when isUnsupported error ->
+            refuse &r FileTraits.NoPunchHole error
+
+            if r.Kind = RequestKind.Discard then
+                finish &r 0
+            else
+                issueZeroes traits &r
+        | FileOp.ZeroRange when isUnsupported error ->
+            refuse &r FileTraits.NoZeroRange error
+            issueZeroes traits &r
+        | FileOp.Allocate when isUnsupported error ->
+            refuse &r FileTraits.NoAllocate error
+            issueZeroes traits &r
+        | FileOp.DiscardDevice when isUnsupported error -> finish &r 0
+        | FileOp.Readahead -> finish &r 0
+        | _ -> finish &r error
+
+    let private afterSuccess (traits: FileTraits) (r: byref<FileRequest>) =
+        match r.Op with
+        | FileOp.PunchHole when
+            r.Kind = RequestKind.WriteZeroes
+            && not (wants &r RequestFlags.MayUnmap && has traits FileTraits.Unmap)
+            ->
+            // The caller wants the space kept: the hole is only a way to zero it.
+            issue &r FileOp.Allocate r.Length
+        | FileOp.PunchHole
+        | FileOp.ZeroRange
+        | FileOp.Allocate
+        | FileOp.DiscardDevice when r.Kind = RequestKind.WriteZeroes -> settle traits &r
+        | _ -> finish &r 0
+
+    /// Takes the result of the operation under way: a byte count or zero, or a negative error number. Sets the next
+    /// operation, or `Done`.
+    let step (traits: FileTraits) (r: byref<FileRequest>) (result: int64) =
+        if result = -(int64 Errno.EINTR) || result = -(int64 Errno.EAGAIN) then
+            ()
+        elif result < 0L then
+            afterRefusal traits &r (int -result)
+        else
+            match r.Op with
+            | FileOp.Read when result = 0L ->
+                r.ZeroTail <- r.Length - r.Completed
+                finish &r 0
+            | FileOp.Write
+            | FileOp.WriteDsync
+            | FileOp.WriteZeroBuffer when result = 0L -> finish &r Errno.ENOSPC
+            | FileOp.Read
+            | FileOp.Write
+            | FileOp.WriteDsync
+            | FileOp.WriteZeroBuffer when result > r.OpLength -> finish &r Errno.EIO
+            | FileOp.Read
+            | FileOp.Write
+            | FileOp.WriteDsync
+            | FileOp.WriteZeroBuffer -> afterTransfer traits &r result
+            | _ -> afterSuccess traits &r

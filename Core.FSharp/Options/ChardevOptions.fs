@@ -1,0 +1,248 @@
+namespace StorageDaemon.Core.Options
+
+open StorageDaemon.Core
+
+/// Where a socket character device listens or connects to.
+[<RequireQualifiedAccess>]
+type ChardevAddress =
+    /// `abstract` in Linux's abstract namespace; `tight`: without padding to the full length of an address.
+    | Unix of path: string * isAbstract: bool * tight: bool
+    | Inet of InetChardevAddress
+    /// The number of an inherited descriptor or, over QMP, the name of one; not checked yet, see `parseFd`.
+    | Fd of string
+    | Vsock of cid: string * port: string
+
+and InetChardevAddress = {
+    Host: string
+    /// A number or the name of a service.
+    Port: string
+    /// The last port to try when listening.
+    To: uint16 option
+    Ipv4: bool option
+    Ipv6: bool option
+}
+
+type SocketChardev = {
+    Address: ChardevAddress
+    Server: bool
+    /// Whether starting waits for a client; None if it was not said and has no meaning (a client).
+    Wait: bool option
+    /// TCP_NODELAY.
+    NoDelay: bool
+    Telnet: bool
+    Tn3270: bool
+    Websocket: bool
+    TlsCreds: string option
+    TlsAuthz: string option
+    /// In seconds.
+    Reconnect: int64 option
+    ReconnectMs: int64 option
+}
+
+[<RequireQualifiedAccess>]
+type ChardevBackend =
+    | Socket of SocketChardev
+    /// `signal`: whether Ctrl-C at the terminal still interrupts the daemon.
+    | Stdio of signal: bool
+    | Null
+    | File of path: string * inputPath: string option * append: bool
+    /// `path`: a symbolic link to make to the terminal.
+    | Pty of path: string option
+    /// A type that the real daemon has and this one has not.
+    | NotBuilt of typeName: string
+
+/// A character device to be made.
+type Chardev = {
+    Id: string
+    Backend: ChardevBackend
+    /// A file that gets a copy of all output.
+    LogFile: string option
+    LogAppend: bool
+    /// Shared by several frontends; the backend itself is then called `Id` + "-base".
+    Mux: bool
+}
+
+/// What a --chardev option asks for.
+[<RequireQualifiedAccess>]
+type ChardevRequest =
+    | Create of Chardev
+    /// Print `typeHelpText` and exit with status 0.
+    | ListTypes
+    /// Print `optionHelpText` and exit with status 1.
+    | ListOptions
+
+/// --chardev: from its options to a description of the device. The opener afterwards makes the log file, looks up the
+/// TLS credentials and calls `validateSocket`, in this order: so do the errors of the real daemon come.
+module ChardevOptions =
+    let private group =
+        let ofType optionType names = [ for name in names -> name, optionType ]
+
+        {
+            Name = "chardev"
+            ImpliedKey = "backend"
+            Types =
+                Map.ofList (
+                    ofType OptionType.Text [
+                        "backend"; "path"; "input-path"; "host"; "port"; "fd"; "localaddr"; "localport"
+                        "tls-creds"; "tls-authz"; "name"; "logfile"; "chardev"
+                        "chardevs.0"; "chardevs.1"; "chardevs.2"; "chardevs.3"
+                    ]
+                    @ ofType OptionType.Bool [
+                        "ipv4"; "ipv6"; "wait"; "server"; "delay"; "nodelay"; "telnet"; "tn3270"; "websocket"
+                        "mux"; "signal"; "append"; "logappend"; "mouse"; "clipboard"; "tight"; "abstract"
+                    ]
+                    @ ofType OptionType.Number [
+                        "to"; "reconnect"; "reconnect-ms"; "width"; "height"; "cols"; "rows"; "debug"
+                    ]
+                    @ ofType OptionType.Size [ "size" ]
+                )
+        }
+
+    /// The types that can be made, in the order of the real daemon's list.
+    let private builtTypes = [ "pty"; "file"; "stdio"; "socket"; "null" ]
+
+    let private otherTypes = [ "udp"; "memory"; "ringbuf"; "parallel"; "pipe"; "mux"; "serial"; "hub" ]
+
+    /// What `--chardev help` prints.
+    let typeHelpText =
+        let lines = builtTypes |> List.map (fun name -> "  " + name + "\n")
+        "Available chardev backend types: \n" + System.String.Concat lines
+
+    /// What `--chardev TYPE,help` prints; the same for every type.
+    let optionHelpText = QemuOpts.helpText group
+
+    let unknownType name =
+        QapiError.generic ("'" + name + "' is not a valid char driver name")
+
+    let private flagOr fallback name options =
+        QemuOpts.flag name options |> Option.defaultValue fallback
+
+    let private address options =
+        let path = QemuOpts.text "path" options
+        let fd = QemuOpts.text "fd" options
+        let host = QemuOpts.text "host" options
+
+        match path, host, fd with
+        | Some path, None, None ->
+            Ok(ChardevAddress.Unix(path, flagOr false "abstract" options, flagOr true "tight" options))
+        | None, Some host, None ->
+            match QemuOpts.text "port" options with
+            | None -> QapiError.fail "chardev: socket: no port given"
+            | Some port ->
+                Ok(
+                    ChardevAddress.Inet {
+                        Host = host
+                        Port = port
+                        To = QemuOpts.number "to" options |> Option.map uint16
+                        Ipv4 = QemuOpts.flag "ipv4" options
+                        Ipv6 = QemuOpts.flag "ipv6" options
+                    }
+                )
+        | None, None, fd -> Ok(ChardevAddress.Fd(Option.defaultValue "" fd))
+        | _ -> QapiError.fail "None or one of 'path', 'fd' or 'host' option required."
+
+    let private noDelay options =
+        match QemuOpts.flag "delay" options, QemuOpts.flag "nodelay" options with
+        | Some _, Some _ -> QapiError.fail "'delay' and 'nodelay' are mutually exclusive"
+        | Some delay, None -> Ok(not delay)
+        | None, noDelay -> Ok(Option.defaultValue false noDelay)
+
+    let private socket options =
+        result {
+            let! address = address options
+            let! noDelay = noDelay options
+            let server = flagOr false "server" options
+            let wait = QemuOpts.flag "wait" options
+
+            return
+                ChardevBackend.Socket {
+                    Address = address
+                    Server = server
+                    Wait = (if server && wait.IsNone then Some true else wait)
+                    NoDelay = noDelay
+                    Telnet = flagOr false "telnet" options
+                    Tn3270 = flagOr false "tn3270" options
+                    Websocket = flagOr false "websocket" options
+                    TlsCreds = QemuOpts.text "tls-creds" options
+                    TlsAuthz = QemuOpts.text "tls-authz" options
+                    Reconnect = QemuOpts.number "reconnect" options |> Option.map int64
+                    ReconnectMs = QemuOpts.number "reconnect-ms" options |> Option.map int64
+                }
+        }
+
+    let private file options =
+        match QemuOpts.text "path" options with
+        | None -> QapiError.fail "chardev: file: no filename given"
+        | Some path -> Ok(ChardevBackend.File(path, QemuOpts.text "input-path" options, flagOr false "append" options))
+
+    let private backend typeName options =
+        match typeName with
+        | "socket" -> socket options
+        | "stdio" -> Ok(ChardevBackend.Stdio(flagOr true "signal" options))
+        | "null" -> Ok ChardevBackend.Null
+        | "file" -> file options
+        | "pty" -> Ok(ChardevBackend.Pty(QemuOpts.text "path" options))
+        | other when List.contains other otherTypes -> Ok(ChardevBackend.NotBuilt other)
+        | other -> Error(unknownType other)
+
+    let private create (options: ParsedOptions) =
+        match options.Id, QemuOpts.text "backend" options with
+        | _, Some("help" | "?") -> Ok ChardevRequest.ListTypes
+        | None, _ -> QapiError.fail "chardev: no id specified"
+        | Some id, None -> QapiError.fail ("chardev: \"" + id + "\" missing backend")
+        | Some id, Some typeName ->
+            backend typeName options
+            |> Result.map (fun backend ->
+                ChardevRequest.Create {
+                    Id = id
+                    Backend = backend
+                    LogFile = QemuOpts.text "logfile" options
+                    LogAppend = flagOr false "logappend" options
+                    Mux = flagOr false "mux" options
+                })
+
+    /// Reads the value of a --chardev option.
+    let parse (text: string) : struct (Warning list * Result<ChardevRequest, QapiError>) =
+        match QemuOpts.parse group text with
+        | struct (warnings, Ok(OptionsOutcome.Options options)) -> struct (warnings, create options)
+        | struct (warnings, Ok OptionsOutcome.Help) -> struct (warnings, Ok ChardevRequest.ListOptions)
+        | struct (warnings, Error error) -> struct (warnings, Error error)
+
+    /// Combinations that contradict each other. Over QMP too; the TLS credentials have been looked up before.
+    let validateSocket (socket: SocketChardev) =
+        let isFd =
+            match socket.Address with
+            | ChardevAddress.Fd _ -> true
+            | _ -> false
+
+        if isFd && socket.Reconnect.IsSome then
+            QapiError.fail "'reconnect' option is incompatible with 'fd' address type"
+        elif socket.TlsAuthz.IsSome && socket.TlsCreds.IsNone then
+            QapiError.fail "'tls_authz' option requires 'tls_creds' option"
+        elif socket.Websocket && not socket.Server then
+            QapiError.fail "Websocket client is not implemented"
+        elif socket.Server && socket.Reconnect.IsSome then
+            QapiError.fail "'reconnect' option is incompatible with socket in server listen mode"
+        elif not socket.Server && socket.Wait.IsSome then
+            QapiError.fail "'wait' option is incompatible with socket in client connect mode"
+        elif socket.Reconnect.IsSome && socket.ReconnectMs.IsSome then
+            QapiError.fail "'reconnect' and 'reconnect-ms' are mutually exclusive"
+        else
+            Ok()
+
+    /// How long a client waits before it connects again; 0 if it does not.
+    let reconnectDelayMs (socket: SocketChardev) =
+        let seconds = max 0L (Option.defaultValue 0L socket.Reconnect)
+        let milliseconds = max 0L (Option.defaultValue 0L socket.ReconnectMs)
+        max (min seconds (System.Int64.MaxValue / 1000L) * 1000L) milliseconds
+
+    /// The number of a descriptor, decimal; whether it is a socket is for the opener to see.
+    let parseFd (text: string) =
+        let trimmed = text.TrimStart(' ', '\t', '\n', '\v', '\f', '\r')
+
+        let digits =
+            if trimmed.StartsWith '-' || trimmed.StartsWith '+' then trimmed.Substring 1 else trimmed
+
+        match System.Int32.TryParse trimmed with
+        | true, fd when Seq.forall System.Char.IsAsciiDigit digits -> Ok fd
+        | _ -> QapiError.fail ("Unable to parse FD number " + text)

@@ -1,0 +1,111 @@
+namespace StorageDaemon.Core.Qapi
+
+/// `BlockdevDiscardOptions` of qapi/block-core.json.
+[<RequireQualifiedAccess>]
+type BlockdevDiscardOptions =
+    | Ignore
+    | Unmap
+
+/// `BlockdevDetectZeroesOptions` of qapi/block-core.json.
+[<RequireQualifiedAccess>]
+type BlockdevDetectZeroesOptions =
+    | Off
+    | On
+    | Unmap
+
+/// `BlockdevAioOptions` of qapi/block-core.json.
+[<RequireQualifiedAccess>]
+type BlockdevAioOptions =
+    | Threads
+    | Native
+    | IoUring
+
+/// `BlockdevCacheOptions` of qapi/block-core.json.
+type BlockdevCacheOptions = {
+    /// O_DIRECT.
+    Direct: bool option
+    /// Ignore flush requests.
+    NoFlush: bool option
+}
+
+/// `BlockdevOptionsFile` of qapi/block-core.json: drivers `file`, `host_device` and `host_cdrom`.
+type BlockdevOptionsFile = {
+    Filename: string
+    /// The id of an object that handles persistent reservations.
+    PrManager: string option
+    Locking: OnOffAuto option
+    Aio: BlockdevAioOptions option
+    /// Requests per submission; 0 leaves it to the driver.
+    AioMaxBatch: int64 option
+    DropCache: bool option
+    CheckCacheDropped: bool option
+}
+
+/// `BlockdevOptionsNull` of qapi/block-core.json: drivers `null-co` and `null-aio`.
+type BlockdevOptionsNull = {
+    /// Bytes; 1 GiB if absent.
+    Size: int64 option
+    LatencyNs: uint64 option
+    ReadZeroes: bool option
+}
+
+/// `BlockdevOptions` of qapi/block-core.json: a node to be made.
+type BlockdevOptions = {
+    NodeName: string option
+    Discard: BlockdevDiscardOptions option
+    Cache: BlockdevCacheOptions option
+    Active: bool option
+    ReadOnly: bool option
+    AutoReadOnly: bool option
+    ForceShare: bool option
+    DetectZeroes: BlockdevDetectZeroesOptions option
+    Driver: BlockdevDriver
+}
+
+/// The branches of `BlockdevOptions`, by driver.
+and [<RequireQualifiedAccess>] BlockdevDriver =
+    | File of BlockdevOptionsFile
+    | HostDevice of BlockdevOptionsFile
+    | HostCdrom of BlockdevOptionsFile
+    | NullAio of BlockdevOptionsNull
+    | NullCo of BlockdevOptionsNull
+    | Raw of BlockdevOptionsRaw
+    | Unavailable of UnavailableBranch
+
+/// `BlockdevOptionsRaw` of qapi/block-core.json.
+and BlockdevOptionsRaw = {
+    File: BlockdevRef
+    /// Bytes into the child at which the image starts.
+    Offset: int64 option
+    /// Bytes; to the end of the child if absent.
+    Size: int64 option
+}
+
+/// `BlockdevRef` of qapi/block-core.json: a child is a node of its own or one that exists.
+and [<RequireQualifiedAccess>] BlockdevRef =
+    | Definition of BlockdevOptions
+    /// The name of a node.
+    | Reference of string
+
+/// Arguments of `blockdev-del`.
+type BlockdevDel = { NodeName: string }
+
+/// Arguments of `block_resize`.
+type BlockResize = {
+    Device: string option
+    NodeName: string option
+    /// Bytes.
+    Size: int64
+}
+
+/// Arguments of `query-named-block-nodes`.
+type QueryNamedBlockNodes = {
+    /// Leave out the information about backing images.
+    Flat: bool option
+}
+
+/// Arguments of `query-blockstats`.
+type QueryBlockstats = {
+    /// Answer for the nodes rather than for the devices.
+    QueryNodes: bool option
+}

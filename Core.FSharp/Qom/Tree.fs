@@ -1,0 +1,132 @@
+namespace StorageDaemon.Core.Qom
+
+open System
+open StorageDaemon.Core
+open StorageDaemon.Core.Json
+
+/// What stands at a path of the object tree.
+type QomObject =
+    | Root
+    /// "/objects", "/chardevs" and "/backend".
+    | Container of name: string
+    | IothreadObject of id: string * Iothread
+    /// A character device: its id, its type, and for a socket whether somebody is connected.
+    | ChardevObject of id: string * typename: string * connected: bool
+
+/// The object tree as `qom-list`, `qom-get` and `qom-set` see it. It is not stored: it is a view of the daemon's state.
+type QomTree = {
+    Objects: Map<string, Iothread>
+    Chardevs: Map<string, QomObject>
+}
+
+module QomTree =
+    let private containers = [ "backend"; "objects"; "chardevs" ]
+
+    let private typeName target =
+        match target with
+        | Root
+        | Container _ -> "container"
+        | IothreadObject _ -> "iothread"
+        | ChardevObject(_, typename, _) -> typename
+
+    let private children (tree: QomTree) target =
+        match target with
+        | Root -> containers |> List.map (fun name -> name, Container name)
+        | Container "objects" ->
+            tree.Objects
+            |> Map.toList
+            |> List.map (fun (id, iothread) -> id, IothreadObject(id, iothread))
+        | Container "chardevs" -> Map.toList tree.Chardevs
+        | _ -> []
+
+    let private child (tree: QomTree) name target =
+        match target with
+        | Root when List.contains name containers -> Some(Container name)
+        | Container "objects" ->
+            tree.Objects.TryFind name
+            |> Option.map (fun iothread -> IothreadObject(name, iothread))
+        | Container "chardevs" -> tree.Chardevs.TryFind name
+        | _ -> None
+
+    let rec private descend tree (parts: string list) target =
+        match parts with
+        | [] -> Some target
+        | name :: rest -> child tree name target |> Option.bind (descend tree rest)
+
+    /// The places where a partial path may begin: all that have children.
+    let private starts = Root :: List.map Container containers
+
+    /// All objects at a path, absolute or partial. No part at all, without a slash, fits everywhere.
+    let private candidates tree (path: string) =
+        let parts =
+            path.Split('/', StringSplitOptions.RemoveEmptyEntries) |> List.ofArray
+
+        if path.StartsWith '/' then
+            descend tree parts Root |> Option.toList
+        else
+            starts |> List.choose (descend tree parts)
+
+    let private notFound path =
+        Error(QapiError.ofClass DeviceNotFound ("Device '" + path + "' not found"))
+
+    /// Resolves an absolute path, or a partial one that fits exactly one place.
+    let resolve (tree: QomTree) (path: string) : Result<QomObject, QapiError> =
+        match candidates tree path with
+        | [ target ] -> Ok target
+        | _ -> notFound path
+
+    /// `qom-list`: the properties and children of an object, name and type.
+    let list tree path : Result<(string * string) list, QapiError> =
+        let target =
+            match candidates tree path with
+            | _ :: _ :: _ -> QapiError.fail ("Path '" + path + "' is ambiguous")
+            | _ -> resolve tree path
+
+        target
+        |> Result.map (fun target ->
+            let own = TypeTable.properties (typeName target)
+
+            let nested =
+                children tree target
+                |> List.map (fun (name, c) -> name, "child<" + typeName c + ">")
+
+            own @ nested)
+
+    let private noProperty target name =
+        QapiError.fail ("Property '" + typeName target + "." + name + "' not found")
+
+    /// `qom-get`. `chardevAddress` is asked for the address of a socket.
+    let get (tree: QomTree) (chardevAddress: string -> Json) (path: string) (name: string) : Result<Json, QapiError> =
+        resolve tree path
+        |> Result.bind (fun target ->
+            match target, name with
+            | _, "type" -> Ok(String(typeName target))
+            | IothreadObject(_, iothread), _ ->
+                match Iothread.tryGet name iothread with
+                | Some value -> Ok(Int value)
+                | None -> noProperty target name
+            | ChardevObject(_, "chardev-socket", connected), "connected" -> Ok(Bool connected)
+            | ChardevObject(id, "chardev-socket", _), "addr" -> Ok(chardevAddress id)
+            | Root, _ when List.contains name containers -> Ok(String("/" + name))
+            | Container container, _ when (child tree name target).IsSome ->
+                Ok(String("/" + container + "/" + name))
+            | _ -> noProperty target name)
+
+    let private notWritable target name =
+        QapiError.fail ("Property '" + typeName target + "." + name + "' is not writable")
+
+    let private exists tree target name =
+        TypeTable.properties (typeName target) |> List.exists (fun (n, _) -> n = name)
+        || (child tree name target).IsSome
+
+    /// `qom-set`: the object's id and its new state.
+    let set (tree: QomTree) path name (value: Json) : Result<string * Iothread, QapiError> =
+        resolve tree path
+        |> Result.bind (fun target ->
+            match target, value with
+            | IothreadObject(id, iothread), _ when (Iothread.tryGet name iothread).IsSome ->
+                match value with
+                | Int number -> Iothread.set name number iothread |> Result.map (fun next -> id, next)
+                | _ -> QapiError.fail ("Invalid parameter type for '" + name + "', expected: integer")
+            | _ when exists tree target name -> notWritable target name
+            | _ -> noProperty target name)

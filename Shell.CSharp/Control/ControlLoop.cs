@@ -1,0 +1,92 @@
+using System;
+using Microsoft.FSharp.Core;
+using StorageDaemon.Core;
+using StorageDaemon.Core.Daemon;
+using StorageDaemon.Core.Json;
+using StorageDaemon.Core.Nbd;
+using StorageDaemon.Core.Qmp;
+using StorageDaemon.Shell.Chardev;
+using StorageDaemon.Shell.Exports.Nbd;
+using StorageDaemon.Shell.IOThreads;
+
+namespace StorageDaemon.Shell.Control;
+
+/// <summary>
+/// The control plane: holds the one value that is the daemon's state, gives commands to the core and runs what it
+/// answers. Everything here happens on the control thread.
+/// </summary>
+internal sealed class ControlLoop : IDisposable
+{
+    private readonly FileTable _files = new();
+    private readonly IOThreadPool _threads;
+    private readonly ExportTable _exports;
+    private readonly NbdListener _nbdServer;
+    private readonly ChardevTable _chardevs;
+    private readonly EffectRunner _runner;
+    private State _state;
+
+    internal ControlLoop(Reactor reactor, string package, ulong seed, ChardevContext chardevs, Action<string> warn)
+    {
+        _state = StateModule.create(seed, package);
+        _threads = new IOThreadPool(new MemoryBudget(MemoryBudget.DefaultBytes));
+        _exports = new ExportTable(_files, _threads, reactor.Post, OnExportStopped);
+        _nbdServer = new NbdListener(reactor, _exports, () => StateModule.nbdExports(_state));
+        _chardevs = new ChardevTable(chardevs);
+        MonitorTable monitors = new(
+            package,
+            FSharpFunc<string, bool>.FromConverter(Step.isCommand),
+            request => Settle(Step.execute(_state, request.Command, request.Arguments)));
+        _runner = new EffectRunner(
+            _files, _threads, _exports, _nbdServer, _chardevs, monitors, reactor.Stop, warn);
+    }
+
+    internal State State => _state;
+
+    /// <summary>Runs a transition to its end: effects, calls and what follows from their answers.</summary>
+    internal FSharpResult<Json, QapiError> Settle(Transition transition)
+    {
+        while (true)
+        {
+            _state = transition.State;
+            foreach (Effect effect in transition.Effects)
+            {
+                _runner.Run(effect);
+            }
+
+            switch (transition.Outcome)
+            {
+                case Core.Daemon.Outcome.Done done:
+                    return done.Item;
+                case Core.Daemon.Outcome.Waiting waiting:
+                    transition = Step.resume(_state, waiting.Item2, _runner.Answer(waiting.Item1));
+                    break;
+            }
+        }
+    }
+
+    private void OnExportStopped(int key) => _ = Settle(Step.exportStopped(_state, key));
+
+    /// <summary>Begins to let clients in: everything has been set up.</summary>
+    internal void StartServing()
+    {
+        _chardevs.Starting = false;
+        _nbdServer.StartAccepting();
+    }
+
+    /// <summary>Ends in good order: exports with their events, the server, nodes, monitors, threads.</summary>
+    internal void Shutdown()
+    {
+        Microsoft.FSharp.Collections.FSharpList<int> keys = Step.exportsToStop(_state);
+        _exports.StopAndWait(keys);
+        _ = Settle(Step.exportsStopped(_state, keys));
+        _nbdServer.Close();
+        _files.Dispose();
+    }
+
+    public void Dispose()
+    {
+        _chardevs.Dispose();
+        _threads.Dispose();
+        _files.Dispose();
+    }
+}

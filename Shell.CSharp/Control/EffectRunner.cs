@@ -1,0 +1,140 @@
+using System;
+using System.Diagnostics;
+using System.Linq;
+using Microsoft.FSharp.Collections;
+using StorageDaemon.Core;
+using StorageDaemon.Core.Daemon;
+using StorageDaemon.Core.Json;
+using StorageDaemon.Core.Observe;
+using StorageDaemon.Shell.Chardev;
+using StorageDaemon.Shell.Exports.Nbd;
+using StorageDaemon.Shell.IOThreads;
+using Trace = StorageDaemon.Shell.Observe.Trace;
+
+namespace StorageDaemon.Shell.Control;
+
+/// <summary>Does what the core asks: calls that it waits for, and effects that it does not. It decides nothing.</summary>
+internal sealed class EffectRunner(
+    FileTable files,
+    IOThreadPool threads,
+    ExportTable exports,
+    NbdListener nbdServer,
+    ChardevTable chardevs,
+    MonitorTable monitors,
+    Action shutdown,
+    Action<string> warn)
+{
+    internal Answer Answer(Call call)
+    {
+        switch (call)
+        {
+            case Call.OpenFiles open:
+                return files.Open(open.Item);
+            case Call.ApplyFiles apply:
+                return files.Apply(apply.adopt, apply.Item2);
+            case Call.TruncateFile truncate:
+                return files.Truncate(truncate.Item1, truncate.bytes);
+            case Call.MeasureFile measure:
+                return files.Measure(measure.Item);
+            case Call.AllocatedSizes sizes:
+                return files.AllocatedSizes(sizes.Item);
+            case Call.NodeCounters counters:
+                return files.Counters(counters.Item);
+            case Call.OpenNbdServer open:
+                return nbdServer.Open(open.Item);
+            case Call.CountClients count:
+                return Core.Daemon.Answer.NewCount(exports.CountClients(count.Item));
+            case Call.StopExports stop:
+                exports.StopAndWait(stop.Item);
+                return Core.Daemon.Answer.Finished;
+            case Call.StartIothread start:
+                Trace.Write(TracePoints.IothreadStart, start.id);
+                threads.Start(start.id, start.Item2);
+                return Core.Daemon.Answer.Finished;
+            case Call.OpenChardev open:
+                Trace.Write(TracePoints.ChardevOpen, open.id);
+                return chardevs.Open(open.id, open.Item2);
+            case Call.ReplaceChardev replace:
+                return chardevs.Replace(replace.id, replace.Item2);
+            case Call.StartMonitor start:
+                monitors.Start(start.Item, chardevs[start.Item.Chardev]);
+                return Core.Daemon.Answer.Finished;
+            default:
+                return AnswerPlain(call);
+        }
+    }
+
+    private Answer AnswerPlain(Call call)
+    {
+        if (call.IsDescribeChardevs)
+        {
+            return Core.Daemon.Answer.NewChardevs(chardevs.Describe());
+        }
+
+        if (call.IsCloseNbdServer)
+        {
+            nbdServer.Close();
+            return Core.Daemon.Answer.Finished;
+        }
+
+        throw new UnreachableException();
+    }
+
+    internal void Run(Effect effect)
+    {
+        switch (effect)
+        {
+            case Effect.Emit emit:
+                Trace.Write(TracePoints.QmpEvent, emit.name);
+                monitors.Emit(emit.name, Json.NewObject(emit.data));
+                break;
+            case Effect.RelaxFiles relax:
+                files.Relax(relax.Item);
+                break;
+            case Effect.CloseFiles close:
+                files.Close(close.Item);
+                break;
+            case Effect.ServeExport serve:
+                Trace.Write(TracePoints.ExportAdd, "key=" + serve.Item.Key);
+                exports.Serve(serve.Item);
+                break;
+            case Effect.StopExport stop:
+                Trace.Write(TracePoints.ExportStop, "key=" + stop.Item);
+                exports.Stop(stop.Item);
+                break;
+            case Effect.TuneIothread tune:
+                threads.Tune(tune.id, tune.Item2);
+                break;
+            case Effect.StopIothread stop:
+                Trace.Write(TracePoints.IothreadStop, stop.id);
+                threads.Stop(stop.id);
+                break;
+            case Effect.CloseChardev close:
+                Trace.Write(TracePoints.ChardevClose, close.id);
+                chardevs.Close(close.id);
+                break;
+            case Effect.Warn warning:
+                warn(warning.Item);
+                break;
+            default:
+                RunPlain(effect);
+                break;
+        }
+    }
+
+    private void RunPlain(Effect effect)
+    {
+        if (effect.IsDiscardOpened)
+        {
+            files.DiscardOpened();
+        }
+        else if (effect.IsShutdown)
+        {
+            shutdown();
+        }
+        else
+        {
+            throw new UnreachableException();
+        }
+    }
+}

@@ -1,0 +1,270 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using Microsoft.FSharp.Collections;
+using StorageDaemon.Core;
+using StorageDaemon.Core.Daemon;
+using StorageDaemon.Core.Graph;
+using StorageDaemon.Core.Io;
+using StorageDaemon.Core.Observe;
+using StorageDaemon.Shell.Drivers;
+using StorageDaemon.Shell.Native;
+using StorageDaemon.Shell.Observe;
+
+namespace StorageDaemon.Shell.Control;
+
+/// <summary>
+/// The open files of the graph's nodes, and the steps of a graph change on them: open, lock, reopen, close. On the
+/// control thread only.
+/// </summary>
+internal sealed class FileTable : IDisposable
+{
+    private readonly Dictionary<long, OpenFile> _files = [];
+    private readonly Dictionary<long, NodeCounters> _counters = [];
+    private readonly List<HostFile> _opened = [];
+
+    internal OpenFile this[long node] => _files[node];
+
+    /// <summary>The counters of a node, made when first asked for.</summary>
+    internal NodeCounters CountersOf(long node)
+    {
+        if (!_counters.TryGetValue(node, out NodeCounters? counters))
+        {
+            counters = new NodeCounters();
+            _counters.Add(node, counters);
+        }
+
+        return counters;
+    }
+
+    /// <summary>Opens files in order; they wait to be adopted or discarded.</summary>
+    internal Answer Open(FSharpList<OpenRequest> requests)
+    {
+        DiscardOpened();
+        return Answer.NewOpenOutcomes(ListModule.OfSeq(requests.Select(OpenOne).ToArray()));
+    }
+
+    private OpenOutcome OpenOne(OpenRequest request)
+    {
+        int fd = OpenDescriptor(request);
+        if (fd < 0)
+        {
+            return OpenOutcome.NewNotOpened(Libc.Strerror(-fd));
+        }
+
+        int errno = FileOpener.Inspect(fd, request.Direct, out HostFile opened);
+        if (errno != 0)
+        {
+            _ = Libc.Close(fd);
+            return OpenOutcome.NewNotOpened(Libc.Strerror(errno));
+        }
+
+        _opened.Add(opened);
+        OpenedKind kind = opened.IsRegular ? OpenedKind.PlainFile
+            : opened.IsBlockDevice ? OpenedKind.BlockDevice
+            : opened.IsCharDevice ? OpenedKind.CharacterDevice
+            : OpenedKind.OtherFile;
+        return OpenOutcome.NewOpened(new OpenedFile(kind, opened.SizeBytes, opened.Alignment));
+    }
+
+    /// <summary>A CD-ROM drive without a disc can only be opened without waiting for one.</summary>
+    private static int OpenDescriptor(OpenRequest request) =>
+        FileOpener.Open(request.Path, request.Writable, request.Direct, nonBlocking: request.Kind.IsHostCdrom);
+
+    internal void DiscardOpened()
+    {
+        foreach (HostFile file in _opened)
+        {
+            _ = Libc.Close(file.Fd);
+        }
+
+        _opened.Clear();
+    }
+
+    /// <summary>Gives the opened files to their new nodes, then runs the change's steps: all of them or none.</summary>
+    internal Answer Apply(FSharpList<AdoptedFile> adopted, FSharpList<FileChange> changes)
+    {
+        int next = 0;
+        foreach (AdoptedFile file in adopted)
+        {
+            HostFile opened = _opened[next++];
+            Trace.Write(TracePoints.NodeOpen, "node=" + file.Node + " fd=" + opened.Fd);
+            _files.Add(file.Node, Adopt(opened, file));
+        }
+
+        _opened.RemoveRange(0, next);
+        FileChange[] all = [.. changes];
+        int[] reopened = new int[all.Length];
+        Array.Fill(reopened, -1);
+        for (int i = 0; i < all.Length; i++)
+        {
+            QapiError? error = Prepare(all[i], out reopened[i]);
+            if (error != null)
+            {
+                Abandon(all, i, reopened);
+                return Answer.NewRefused(error);
+            }
+        }
+
+        for (int i = 0; i < all.Length; i++)
+        {
+            Complete(all[i], reopened[i]);
+        }
+
+        return Answer.Finished;
+    }
+
+    private static OpenFile Adopt(in HostFile host, AdoptedFile file)
+    {
+        FileTraits traits = (host.IsBlockDevice ? FileTraits.BlockDevice : FileTraits.None)
+            | (file.Direct ? FileTraits.Direct : FileTraits.None);
+        AioEngine engine = file.Aio.IsAioThreads ? AioEngine.Threads : AioEngine.IoUring;
+        return new OpenFile(host.Fd, engine, traits, host.Alignment);
+    }
+
+    /// <summary>Opens anew where that is asked, and takes the locks; after an error nothing of this change is left.</summary>
+    private QapiError? Prepare(FileChange change, out int reopened)
+    {
+        reopened = -1;
+        if (change.Reopen is { } request)
+        {
+            reopened = OpenDescriptor(request.Value);
+            if (reopened < 0)
+            {
+                int errno = -reopened;
+                reopened = -1;
+                return OpenFailure.error(change.Filename, Libc.Strerror(errno));
+            }
+        }
+
+        int fd = _files[change.Node].Fd;
+        int done = 0;
+        foreach (LockStep step in change.Locks.Steps)
+        {
+            if (!RunLockStep(fd, step))
+            {
+                Release(fd, Locks.rollback(change.Locks, done));
+                if (reopened >= 0)
+                {
+                    _ = Libc.Close(reopened);
+                    reopened = -1;
+                }
+
+                return Locks.failure(change.Filename, step);
+            }
+
+            done++;
+        }
+
+        return null;
+    }
+
+    private static bool RunLockStep(int fd, LockStep step) =>
+        step.IsTake
+            ? ImageLocks.Take(fd, step.takenByte) == 0
+            : !ImageLocks.IsHeldByOthers(fd, step.probedByte, out int errno) && errno == 0;
+
+    private static void Release(int fd, FSharpList<long> positions)
+    {
+        foreach (long position in positions)
+        {
+            ImageLocks.Release(fd, position);
+        }
+    }
+
+    /// <summary>Undoes the first changes, which had been prepared.</summary>
+    private void Abandon(FileChange[] changes, int count, int[] reopened)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            Release(_files[changes[i].Node].Fd, Locks.rollback(changes[i].Locks, changes[i].Locks.Steps.Length));
+            if (reopened[i] >= 0)
+            {
+                _ = Libc.Close(reopened[i]);
+            }
+        }
+    }
+
+    private void Complete(FileChange change, int reopened)
+    {
+        OpenFile file = _files[change.Node];
+        if (reopened < 0)
+        {
+            Release(file.Fd, change.Locks.Release);
+            return;
+        }
+
+        foreach (long held in change.Locks.Held)
+        {
+            _ = ImageLocks.Take(reopened, held);
+        }
+
+        // The number stays: requests in flight have the old description, new ones get the new.
+        _ = Libc.Dup3(reopened, file.Fd, Libc.O_CLOEXEC);
+        _ = Libc.Close(reopened);
+    }
+
+    /// <summary>Steps that only give something up: errors are ignored.</summary>
+    internal void Relax(FSharpList<FileChange> changes)
+    {
+        foreach (FileChange change in changes)
+        {
+            if (_files.ContainsKey(change.Node) && Prepare(change, out int reopened) == null)
+            {
+                Complete(change, reopened);
+            }
+        }
+    }
+
+    internal void Close(FSharpList<long> nodes)
+    {
+        foreach (long node in nodes)
+        {
+            if (_files.Remove(node, out OpenFile? file))
+            {
+                Trace.Write(TracePoints.NodeClose, "node=" + node);
+                file.Dispose();
+            }
+
+            _ = _counters.Remove(node);
+        }
+    }
+
+    internal Answer Truncate(long node, long bytes) =>
+        Libc.FTruncate(_files[node].Fd, bytes) == 0 ? Measure(node) : Answer.NewNotMeasured(Libc.Strerror(Libc.Errno));
+
+    internal Answer Measure(long node)
+    {
+        long bytes = FileOpener.Size(_files[node].Fd);
+        return bytes >= 0 ? Answer.NewMeasured(bytes) : Answer.NewNotMeasured(Libc.Strerror((int)-bytes));
+    }
+
+    internal Answer AllocatedSizes(FSharpList<long> nodes) =>
+        Answer.NewSizes(new FSharpMap<long, long>(
+            nodes.Select(node => Tuple.Create(node, Math.Max(0, FileOpener.AllocatedSize(_files[node].Fd))))));
+
+    internal Answer Counters(FSharpList<long> nodes) =>
+        Answer.NewCounters(new FSharpMap<long, CounterValues>(
+            nodes.Where(node => _counters.ContainsKey(node) || _files.ContainsKey(node))
+                .Select(node => Tuple.Create(node, ValuesOf(node)))));
+
+    private CounterValues ValuesOf(long node)
+    {
+        _ = _files.TryGetValue(node, out OpenFile? file);
+        return new CounterValues(
+            (ulong)CountersOf(node).WriteHighestOffset,
+            new Core.Qapi.BlockStatsSpecificFile(
+                file?.DiscardsOk ?? 0, file?.DiscardsFailed ?? 0, file?.DiscardedBytes ?? 0));
+    }
+
+    public void Dispose()
+    {
+        DiscardOpened();
+        foreach (OpenFile file in _files.Values)
+        {
+            file.Dispose();
+        }
+
+        _files.Clear();
+    }
+}

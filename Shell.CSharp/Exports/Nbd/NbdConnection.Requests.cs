@@ -1,0 +1,582 @@
+using System;
+using System.Diagnostics;
+using StorageDaemon.Core;
+using StorageDaemon.Core.Io;
+using StorageDaemon.Core.Nbd;
+using StorageDaemon.Shell.Drivers;
+using StorageDaemon.Shell.IOThreads;
+using StorageDaemon.Shell.Native;
+
+namespace StorageDaemon.Shell.Exports.Nbd;
+
+/// <summary>A request that could not be answered at once.</summary>
+internal struct Pending
+{
+    internal Request Request;
+    internal PoolBuffer Buffer;
+    internal bool Used;
+}
+
+/// <summary>Carrying requests out.</summary>
+internal sealed unsafe partial class NbdConnection
+{
+    /// <summary>Reads up to this length are answered through the shared reply buffer.</summary>
+    private const long InlineReadMax = 64 << 10;
+
+    /// <summary>Cached reads from this length up go from the page cache to the socket without a copy.</summary>
+    private const long SendfileMin = 48 << 10;
+
+    private Pending[] _pending = [];
+    private int _inFlight;
+    private int _ioInFlight;
+    private DataExtent _extent;
+
+    /// <summary>Starts a request whose header is decoded. Of the bytes after it, those of its payload may be used.</summary>
+    private void Execute(ref Request request, ReadOnlySpan<byte> bytes, out int payloadUsed)
+    {
+        payloadUsed = 0;
+        if (request.Command == Wire.NBD_CMD_DISC)
+        {
+            _leaving = true;
+            return;
+        }
+
+        if (request.Command == Wire.NBD_CMD_BLOCK_STATUS && request.PayloadLength > 0
+            && !TakeStatusPayload(ref request, bytes, out payloadUsed))
+        {
+            return;
+        }
+
+        Reason reason = RequestModule.check(in _session, in request);
+        if (reason != Reason.None)
+        {
+            Refuse(in request, reason, payloadUsed);
+            return;
+        }
+
+        switch (request.Command)
+        {
+            case Wire.NBD_CMD_READ:
+                Read(ref request);
+                break;
+            case Wire.NBD_CMD_WRITE:
+                Write(ref request, bytes, out payloadUsed);
+                break;
+            case Wire.NBD_CMD_BLOCK_STATUS:
+                BlockStatus(in request);
+                break;
+            case Wire.NBD_CMD_WRITE_ZEROES:
+                StartPlain(ref request, RequestKind.WriteZeroes);
+                break;
+            case Wire.NBD_CMD_TRIM:
+                StartPlain(ref request, RequestKind.Discard);
+                break;
+            case Wire.NBD_CMD_FLUSH:
+                StartPlain(ref request, RequestKind.Flush);
+                break;
+            case Wire.NBD_CMD_CACHE:
+                StartPlain(ref request, RequestKind.Prefetch);
+                break;
+            default:
+                throw new UnreachableException();
+        }
+    }
+
+    /// <summary>Answers with an error and drops the payload, or the connection where its end cannot be found.</summary>
+    private void Refuse(in Request request, Reason reason, int payloadUsed)
+    {
+        ReplyRefusal(in request, reason);
+        if (RequestModule.closesConnection(reason))
+        {
+            _leaving = true;
+        }
+        else
+        {
+            _skip = request.PayloadLength - (ulong)payloadUsed;
+        }
+    }
+
+    /// <summary>
+    /// The payload of a block status request: decoded if it is there, or received first (then false). One that cannot
+    /// be valid is left to be dropped.
+    /// </summary>
+    private bool TakeStatusPayload(ref Request request, ReadOnlySpan<byte> bytes, out int payloadUsed)
+    {
+        payloadUsed = 0;
+        if (request.PayloadLength > (ulong)RequestModule.maxStatusPayloadLength(in _session))
+        {
+            return true;
+        }
+
+        int length = (int)request.PayloadLength;
+        if (bytes.Length >= length)
+        {
+            RequestModule.decodeStatusPayload(in _session, bytes[..length], ref request);
+            payloadUsed = length;
+            return true;
+        }
+
+        if (TryTake(ref request, length, out int index))
+        {
+            payloadUsed = bytes.Length;
+            bytes.CopyTo(new Span<byte>(_pending[index].Buffer.Data, length));
+            _receiving = index;
+            _received = payloadUsed;
+        }
+
+        return false;
+    }
+
+    private void Read(ref Request request)
+    {
+        NodePath path = _export.Path;
+        long length = (long)request.Length;
+        if (length == 0)
+        {
+            ReplyDone(in request);
+            return;
+        }
+
+        if (path.File is not { } file)
+        {
+            ReadNull(ref request, path);
+            return;
+        }
+
+        long offset = path.BaseOffset + (long)request.Offset;
+        if (WantsHoles(in request) && !_extent.Covers(file, offset, length)
+            && TryReadSparse(ref request, file, offset))
+        {
+            return;
+        }
+
+        if (file.CanReadInline)
+        {
+            if (length <= InlineReadMax && _outCount == 0 && TryReadInline(in request, file, offset, length))
+            {
+                return;
+            }
+
+            if (length >= SendfileMin && IsCached(file, offset, length))
+            {
+                ReadBySendfile(ref request, file, offset, length);
+                return;
+            }
+        }
+
+        if (!TryTake(ref request, length, out int index))
+        {
+            return;
+        }
+
+        FileRequest prototype = new() { Kind = RequestKind.Read, Offset = offset, Length = length };
+        StartIo(path, file, in prototype, _pending[index].Buffer.Data, index);
+    }
+
+    /// <summary>Whether a read may be answered with hole chunks.</summary>
+    private bool WantsHoles(in Request request) =>
+        _session.Mode != ReplyMode.Simple && (request.Flags & Wire.NBD_CMD_FLAG_DF) == 0;
+
+    private void ReadNull(ref Request request, NodePath path)
+    {
+        if (path.LatencyNs > 0)
+        {
+            StartNull(ref request, path);
+        }
+        else if (path.ReadsZeroes && WantsHoles(in request))
+        {
+            ReplyHole(in request);
+        }
+        else
+        {
+            ReplyZeroData(ref request);
+        }
+    }
+
+    /// <summary>A cached read into the shared reply buffer; false if the page cache does not hold all of it.</summary>
+    private bool TryReadInline(in Request request, OpenFile file, long offset, long length)
+    {
+        int header = Reply.readHeaderLength(in _session, request.Length);
+        byte* reply = ReserveReply(header + (int)length);
+        IoVec iov = new() { Base = reply + header, Length = (nuint)length };
+        nint count = Libc.Preadv2(file.Fd, &iov, 1, offset, Libc.RWF_NOWAIT);
+        if (count != length)
+        {
+            return false;
+        }
+
+        _ = Reply.writeRead(in _session, new Span<byte>(reply, header), in request);
+        CommitReply(header + (int)length);
+        return true;
+    }
+
+    private static bool IsCached(OpenFile file, long offset, long length)
+    {
+        CacheStatRange range = new() { Offset = (ulong)offset, Length = (ulong)length };
+        CacheStat stat;
+        if (Libc.Syscall(Libc.SYS_cachestat, file.Fd, (nint)(&range), (nint)(&stat), 0, 0, 0) < 0)
+        {
+            return false;
+        }
+
+        const int pageShift = 12;
+        ulong pages = (((ulong)(offset + length) - 1) >> pageShift) - ((ulong)offset >> pageShift) + 1;
+        return stat.Cache >= pages;
+    }
+
+    /// <summary>
+    /// Answers a read that touches holes: a hole chunk where all is hole, several chunks where the page cache can give
+    /// the data. False if it is plain data after all, or must be read in the ordinary way.
+    /// </summary>
+    private bool TryReadSparse(ref Request request, OpenFile file, long offset)
+    {
+        long length = (long)request.Length;
+        long end = offset + length;
+        bool isHole = _extent.Lookup(file, offset, end, out long extentEnd);
+        if (extentEnd >= end)
+        {
+            if (isHole)
+            {
+                ReplyHole(in request);
+            }
+
+            return isHole;
+        }
+
+        if (length > InlineReadMax || _outCount != 0 || !file.CanReadInline)
+        {
+            return false;
+        }
+
+        // Each chunk costs a header; alternating blocks bound their number by the length over the block size.
+        int room = (int)length + (MaxSparseChunks * Reply.MaxHeaderLength);
+        byte* reply = ReserveReply(room);
+        int used = 0;
+        long position = offset;
+        for (int chunk = 0; chunk < MaxSparseChunks; chunk++)
+        {
+            long chunkLength = Math.Min(extentEnd, end) - position;
+            bool last = position + chunkLength == end;
+            Span<byte> target = new(reply + used, room - used);
+            if (isHole)
+            {
+                used += Reply.writeHoleChunk(
+                    in _session, target, in request, last, request.Offset + (ulong)(position - offset), (uint)chunkLength);
+            }
+            else
+            {
+                int header = Reply.writeDataChunk(
+                    in _session, target, in request, last, request.Offset + (ulong)(position - offset), (uint)chunkLength);
+                IoVec iov = new() { Base = reply + used + header, Length = (nuint)chunkLength };
+                if (Libc.Preadv2(file.Fd, &iov, 1, position, Libc.RWF_NOWAIT) != chunkLength)
+                {
+                    return false;
+                }
+
+                used += header + (int)chunkLength;
+            }
+
+            if (last)
+            {
+                CommitReply(used);
+                return true;
+            }
+
+            position += chunkLength;
+            isHole = _extent.Lookup(file, position, end, out extentEnd);
+        }
+
+        return false;
+    }
+
+    private const int MaxSparseChunks = 32;
+
+    private void Write(ref Request request, ReadOnlySpan<byte> bytes, out int payloadUsed)
+    {
+        payloadUsed = 0;
+        NodePath path = _export.Path;
+        long length = (long)request.Length;
+        if (length == 0)
+        {
+            ReplyDone(in request);
+            return;
+        }
+
+        if (bytes.Length >= length && path.File is { } file && TryWriteInline(in request, path, file, bytes[..(int)length]))
+        {
+            payloadUsed = (int)length;
+            return;
+        }
+
+        if (!TryTake(ref request, length, out int index))
+        {
+            return;
+        }
+
+        payloadUsed = (int)Math.Min(bytes.Length, length);
+        bytes[..payloadUsed].CopyTo(new Span<byte>(_pending[index].Buffer.Data, payloadUsed));
+        _receiving = index;
+        _received = payloadUsed;
+        FinishPayloadIfComplete();
+    }
+
+    /// <summary>
+    /// A write into the page cache on the spot, unless writes have lately been slow (the kernel throttles writers of
+    /// dirty pages, and the thread has other clients).
+    /// </summary>
+    private bool TryWriteInline(in Request request, NodePath path, OpenFile file, ReadOnlySpan<byte> data)
+    {
+        if (!file.CanReadInline || IsFua(in request) || path.DetectZeroes != DetectZeroes.Off
+            || !_thread.InlineWrites.Allowed)
+        {
+            return false;
+        }
+
+        long offset = path.BaseOffset + (long)request.Offset;
+        nint count;
+        fixed (byte* bytes = data)
+        {
+            IoVec iov = new() { Base = bytes, Length = (nuint)data.Length };
+            long start = Stopwatch.GetTimestamp();
+            count = Libc.Pwritev2(file.Fd, &iov, 1, offset, 0);
+            _thread.InlineWrites.Note(Stopwatch.GetTimestamp() - start, data.Length);
+        }
+
+        if (count != data.Length)
+        {
+            // Short or failed: the ordinary way finds out why.
+            return false;
+        }
+
+        path.NoteWrite((long)request.Offset, data.Length);
+        ReplyDone(in request);
+        return true;
+    }
+
+    private bool IsFua(in Request request) =>
+        _export.Writethrough || (request.Flags & Wire.NBD_CMD_FLAG_FUA) != 0;
+
+    private void FinishPayloadIfComplete()
+    {
+        int index = _receiving;
+        ref Pending pending = ref _pending[index];
+        long length = (long)pending.Request.PayloadLength;
+        if (_received < length)
+        {
+            return;
+        }
+
+        _receiving = -1;
+        if (pending.Request.Command == Wire.NBD_CMD_BLOCK_STATUS)
+        {
+            FinishStatusPayload(index);
+            return;
+        }
+
+        NodePath path = _export.Path;
+        if (path.File is not { } file)
+        {
+            path.NoteWrite((long)pending.Request.Offset, length);
+            CompleteNull(index, path);
+            return;
+        }
+
+        ReadOnlySpan<byte> data = new(pending.Buffer.Data, (int)length);
+        if (length >= SendfileMin && TryWriteInline(in pending.Request, path, file, data))
+        {
+            Release(index);
+            return;
+        }
+
+        FileRequest prototype = new()
+        {
+            Kind = RequestKind.Write,
+            Flags = IsFua(in pending.Request) ? RequestFlags.Fua : RequestFlags.None,
+            Offset = path.BaseOffset + (long)pending.Request.Offset,
+            Length = length,
+        };
+        if (path.DetectZeroes != DetectZeroes.Off && !data.ContainsAnyExcept((byte)0))
+        {
+            prototype.Kind = RequestKind.WriteZeroes;
+            if (path.DetectZeroes == DetectZeroes.Unmap)
+            {
+                prototype.Flags |= RequestFlags.MayUnmap;
+            }
+        }
+
+        path.NoteWrite((long)pending.Request.Offset, length);
+        StartIo(path, file, in prototype, pending.Buffer.Data, index);
+    }
+
+    private void FinishStatusPayload(int index)
+    {
+        Request request = _pending[index].Request;
+        ReadOnlySpan<byte> payload = new(_pending[index].Buffer.Data, (int)request.PayloadLength);
+        RequestModule.decodeStatusPayload(in _session, payload, ref request);
+        Release(index);
+        Reason reason = RequestModule.check(in _session, in request);
+        if (reason == Reason.None)
+        {
+            BlockStatus(in request);
+        }
+        else
+        {
+            ReplyRefusal(in request, reason);
+        }
+    }
+
+    private void StartPlain(ref Request request, RequestKind kind)
+    {
+        NodePath path = _export.Path;
+        if (kind != RequestKind.Flush && request.Length == 0)
+        {
+            ReplyDone(in request);
+            return;
+        }
+
+        if (path.File is not { } file)
+        {
+            StartNull(ref request, path);
+            return;
+        }
+
+        if (!TryTake(ref request, 0, out int index))
+        {
+            return;
+        }
+
+        FileRequest prototype = new()
+        {
+            Kind = kind,
+            Offset = kind == RequestKind.Flush ? 0 : path.BaseOffset + (long)request.Offset,
+            Length = kind == RequestKind.Flush ? 0 : (long)request.Length,
+        };
+        if (kind == RequestKind.WriteZeroes)
+        {
+            path.NoteWrite((long)request.Offset, (long)request.Length);
+            if ((request.Flags & Wire.NBD_CMD_FLAG_NO_HOLE) == 0)
+            {
+                prototype.Flags |= RequestFlags.MayUnmap;
+            }
+
+            if ((request.Flags & Wire.NBD_CMD_FLAG_FAST_ZERO) != 0)
+            {
+                prototype.Flags |= RequestFlags.NoFallback;
+            }
+        }
+
+        if (IsFua(in request) && kind is RequestKind.WriteZeroes)
+        {
+            prototype.Flags |= RequestFlags.Fua;
+        }
+
+        StartIo(path, file, in prototype, null, index);
+    }
+
+    private void StartNull(ref Request request, NodePath path)
+    {
+        long length = request.Command == Wire.NBD_CMD_READ ? (long)request.Length : 0;
+        if (TryTake(ref request, length, out int index))
+        {
+            CompleteNull(index, path);
+        }
+    }
+
+    private void CompleteNull(int index, NodePath path)
+    {
+        _ioInFlight++;
+        if (path.LatencyNs > 0)
+        {
+            _thread.After(path.LatencyNs, this, index);
+        }
+        else
+        {
+            OnRequestDone(index, default);
+        }
+    }
+
+    private void StartIo(NodePath path, OpenFile file, in FileRequest prototype, byte* buffer, int index)
+    {
+        _ioInFlight++;
+        _thread.Start(file, path.Traits, in prototype, buffer, this, index);
+    }
+
+    /// <summary>
+    /// Makes the request one in flight, with a buffer of that length. False if there is no memory: then it is parked
+    /// and runs again when some comes back.
+    /// </summary>
+    private bool TryTake(ref Request request, long bufferLength, out int index)
+    {
+        PoolBuffer buffer = default;
+        index = -1;
+        if (bufferLength > 0 && !_thread.Buffers.TryRent(bufferLength, out buffer))
+        {
+            _thread.WaitForMemory(this);
+            if (!_thread.Buffers.TryRent(bufferLength, out buffer))
+            {
+                _parked = request;
+                _hasParked = true;
+                return false;
+            }
+        }
+
+        if (_pending.Length == 0)
+        {
+            AllocatePending();
+        }
+
+        index = 0;
+        while (_pending[index].Used)
+        {
+            index++;
+        }
+
+        ref Pending pending = ref _pending[index];
+        pending.Request = request;
+        pending.Buffer = buffer;
+        pending.Used = true;
+        _inFlight++;
+        return true;
+    }
+
+    private void Release(int index)
+    {
+        ref Pending pending = ref _pending[index];
+        _thread.Buffers.Return(ref pending.Buffer);
+        pending.Used = false;
+        _inFlight--;
+    }
+
+    public void OnRequestDone(int tag, in FileRequest request)
+    {
+        ref Pending pending = ref _pending[tag];
+        _ioInFlight--;
+        _thread.Schedule(this);
+        if (_closing)
+        {
+            Release(tag);
+            return;
+        }
+
+        if (request.Kind is RequestKind.WriteZeroes or RequestKind.Discard)
+        {
+            _export.Path.File?.NoteHole();
+        }
+
+        if (request.Error != 0)
+        {
+            QueueError(tag, request.Error);
+        }
+        else if (pending.Request.Command == Wire.NBD_CMD_READ)
+        {
+            long length = (long)pending.Request.Length;
+            long tail = _export.Path.File == null ? length : request.ZeroTail;
+            new Span<byte>(pending.Buffer.Data + length - tail, (int)tail).Clear();
+            QueueRead(tag);
+        }
+        else
+        {
+            QueueDone(tag);
+        }
+    }
+}

@@ -1,0 +1,369 @@
+using System;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using StorageDaemon.Core;
+using StorageDaemon.Core.Nbd;
+using StorageDaemon.Shell.IOThreads;
+using StorageDaemon.Shell.Native;
+
+namespace StorageDaemon.Shell.Exports.Nbd;
+
+/// <summary>
+/// One client in the transmission phase, on its IOThread. Input is taken in large receives and worked off request by
+/// request; what the page cache can answer at once is answered at once into a shared reply buffer, and only the rest
+/// becomes a request in flight with a buffer of its own. The protocol itself is <see cref="RequestModule"/> and <see cref="Core.Nbd.Reply"/>.
+/// </summary>
+internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwner
+{
+    /// <summary>Requests in flight per connection, as in the real daemon; a client that sends more waits.</summary>
+    internal const int MaxInFlight = 16;
+
+    private const int MaxHeader = 64;
+    private const int MaxRoundsPerTurn = 8;
+    private const int ReceiveLength = 128 << 10;
+
+    private readonly IOThread _thread;
+    private readonly NbdExport _export;
+    private readonly Action<NbdConnection> _closed;
+    private readonly Session _session;
+    private readonly int _fd;
+    private int _key;
+    private bool _readable = true;
+    private bool _hangup;
+    // The client has said good-bye: no more input, but all replies.
+    private bool _leaving;
+    private bool _closing;
+    private bool _finished;
+
+    private Header _carry;
+    private int _carryLength;
+
+    // Bytes that were received but could not be taken up yet.
+    private byte* _backlog;
+    private int _backlogStart;
+    private int _backlogEnd;
+
+    // Payload bytes of a refused request that are still to be thrown away.
+    private ulong _skip;
+
+    // A write whose payload is being received, and how much of it is there; -1 for none.
+    private int _receiving = -1;
+    private long _received;
+
+    // A request that waits for memory.
+    private Request _parked;
+    private bool _hasParked;
+
+    [InlineArray(MaxHeader)]
+    private struct Header
+    {
+        private byte _first;
+    }
+
+    internal NbdConnection(
+        IOThread thread,
+        NbdExport export,
+        int fd,
+        in Session session,
+        ReadOnlySpan<byte> unread,
+        Action<NbdConnection> closed)
+    {
+        _thread = thread;
+        _export = export;
+        _fd = fd;
+        _session = session;
+        _closed = closed;
+        if (unread.Length > 0)
+        {
+            KeepBacklog(unread);
+        }
+    }
+
+    public bool Scheduled { get; set; }
+
+    internal IOThread Thread => _thread;
+
+    /// <summary>Begins to serve; on the IOThread.</summary>
+    internal void Attach()
+    {
+        _key = _thread.Register(_fd, this);
+        _thread.Schedule(this);
+    }
+
+    /// <summary>Ends the connection after the requests in flight; on the IOThread.</summary>
+    internal void Abort()
+    {
+        if (!_closing)
+        {
+            Fail();
+            _thread.Schedule(this);
+        }
+    }
+
+    public void OnReady(uint events)
+    {
+        if ((events & (Libc.EPOLLRDHUP | Libc.EPOLLHUP | Libc.EPOLLERR)) != 0)
+        {
+            _hangup = true;
+            _readable = true;
+        }
+
+        if (_leaving && (events & (Libc.EPOLLHUP | Libc.EPOLLERR)) != 0)
+        {
+            Fail();
+        }
+
+        if ((events & Libc.EPOLLIN) != 0)
+        {
+            _readable = true;
+        }
+
+        if ((events & Libc.EPOLLOUT) != 0)
+        {
+            _writable = true;
+        }
+
+        _thread.Schedule(this);
+    }
+
+    public bool Run()
+    {
+        if (_finished)
+        {
+            return false;
+        }
+
+        bool more = false;
+        if (!_closing)
+        {
+            FlushQueue();
+            more = TakeInput();
+            FlushScratch();
+            FlushQueue();
+        }
+
+        if (_leaving && _inFlight == 0 && _outCount == 0)
+        {
+            Fail();
+        }
+
+        if (_closing)
+        {
+            TryFinish();
+            return false;
+        }
+
+        return more;
+    }
+
+    private bool CanTake => !_closing && !_leaving && !_hasParked && _inFlight < MaxInFlight;
+
+    private bool TakeInput()
+    {
+        if (_hasParked)
+        {
+            Request parked = _parked;
+            _hasParked = false;
+            Execute(ref parked, default, out _);
+        }
+
+        if (_backlogEnd > _backlogStart && CanTake)
+        {
+            ReadOnlySpan<byte> bytes = new(_backlog + _backlogStart, _backlogEnd - _backlogStart);
+            _backlogStart += Process(bytes);
+            if (_backlogStart == _backlogEnd)
+            {
+                NativeMemory.Free(_backlog);
+                _backlog = null;
+                _backlogStart = _backlogEnd = 0;
+            }
+        }
+
+        int rounds = 0;
+        while (_readable && CanTake && _backlogEnd == _backlogStart)
+        {
+            if (++rounds > MaxRoundsPerTurn)
+            {
+                return true;
+            }
+
+            Receive();
+        }
+
+        return false;
+    }
+
+    /// <summary>One receive: the rest of a payload straight into its buffer, and what follows into the shared buffer.</summary>
+    private void Receive()
+    {
+        IoVec* iov = stackalloc IoVec[2];
+        long payload = 0;
+        int vectors = 0;
+        if (_receiving >= 0)
+        {
+            ref Pending pending = ref _pending[_receiving];
+            payload = (long)pending.Request.PayloadLength - _received;
+            iov[vectors++] = new IoVec { Base = pending.Buffer.Data + _received, Length = (nuint)payload };
+        }
+
+        iov[vectors++] = new IoVec { Base = _thread.ReceiveScratch, Length = ReceiveLength };
+        nint count = vectors == 1
+            ? Libc.Recv(_fd, _thread.ReceiveScratch, ReceiveLength, 0)
+            : Libc.Readv(_fd, iov, vectors);
+        if (count <= 0)
+        {
+            int errno = count == 0 ? 0 : Libc.Errno;
+            if (errno == Errno.EAGAIN)
+            {
+                _readable = false;
+            }
+            else if (errno != Errno.EINTR)
+            {
+                Fail();
+            }
+
+            return;
+        }
+
+        if (count < payload + ReceiveLength)
+        {
+            // The socket is empty: the next edge tells of more, unless the last one has been seen already.
+            _readable = _hangup;
+        }
+
+        long intoPayload = Math.Min(count, payload);
+        if (intoPayload > 0)
+        {
+            _received += intoPayload;
+            FinishPayloadIfComplete();
+        }
+
+        int length = (int)(count - intoPayload);
+        if (length > 0)
+        {
+            ReadOnlySpan<byte> bytes = new(_thread.ReceiveScratch, length);
+            int used = Process(bytes);
+            if (used < length && !_closing && !_leaving)
+            {
+                KeepBacklog(bytes[used..]);
+            }
+        }
+    }
+
+    private void KeepBacklog(ReadOnlySpan<byte> bytes)
+    {
+        _backlog = (byte*)NativeMemory.Alloc((nuint)bytes.Length);
+        bytes.CopyTo(new Span<byte>(_backlog, bytes.Length));
+        _backlogStart = 0;
+        _backlogEnd = bytes.Length;
+    }
+
+    /// <summary>Works received bytes off until they end or no more can be taken; returns how many were used.</summary>
+    private int Process(ReadOnlySpan<byte> bytes)
+    {
+        int position = 0;
+        while (position < bytes.Length && !_closing && !_leaving)
+        {
+            ReadOnlySpan<byte> rest = bytes[position..];
+            if (_skip > 0)
+            {
+                int skipped = (int)Math.Min(_skip, (ulong)rest.Length);
+                _skip -= (ulong)skipped;
+                position += skipped;
+            }
+            else if (_receiving >= 0)
+            {
+                position += TakePayload(rest);
+            }
+            else if (!CanTake)
+            {
+                break;
+            }
+            else
+            {
+                int used = TakeHeader(rest, out Request request, out bool complete);
+                if (used < 0)
+                {
+                    ReplyRefusal(in request, Reason.BadMagic);
+                    _leaving = true;
+                    break;
+                }
+
+                position += used;
+                if (complete)
+                {
+                    Execute(ref request, bytes[position..], out int payloadUsed);
+                    position += payloadUsed;
+                }
+            }
+        }
+
+        return position;
+    }
+
+    private int TakePayload(ReadOnlySpan<byte> bytes)
+    {
+        ref Pending pending = ref _pending[_receiving];
+        int count = (int)Math.Min((long)pending.Request.PayloadLength - _received, bytes.Length);
+        bytes[..count].CopyTo(new Span<byte>(pending.Buffer.Data + _received, count));
+        _received += count;
+        FinishPayloadIfComplete();
+        return count;
+    }
+
+    /// <summary>
+    /// Decodes a header, putting it together from the last receive's rest where it was cut. Returns the bytes used
+    /// (all of them if the header is still incomplete), or -1 for a protocol error.
+    /// </summary>
+    private int TakeHeader(ReadOnlySpan<byte> bytes, out Request request, out bool complete)
+    {
+        request = default;
+        complete = true;
+        if (_carryLength == 0)
+        {
+            int direct = RequestModule.decode(in _session, bytes, ref request);
+            if (direct != 0)
+            {
+                return direct;
+            }
+
+            complete = false;
+            bytes.CopyTo(_carry);
+            _carryLength = bytes.Length;
+            return bytes.Length;
+        }
+
+        int added = Math.Min(MaxHeader - _carryLength, bytes.Length);
+        bytes[..added].CopyTo(((Span<byte>)_carry)[_carryLength..]);
+        int used = RequestModule.decode(in _session, ((ReadOnlySpan<byte>)_carry)[..(_carryLength + added)], ref request);
+        if (used == 0)
+        {
+            complete = false;
+            _carryLength += added;
+            return added;
+        }
+
+        int fresh = used < 0 ? -1 : used - _carryLength;
+        _carryLength = 0;
+        return fresh;
+    }
+
+    /// <summary>No more input and no more output; requests in flight run to their end.</summary>
+    private void Fail() => _closing = true;
+
+    private void TryFinish()
+    {
+        if (_ioInFlight > 0)
+        {
+            return;
+        }
+
+        _finished = true;
+        _thread.Unregister(_fd, _key);
+        _ = Libc.Close(_fd);
+        ReleaseAll();
+        NativeMemory.Free(_backlog);
+        _backlog = null;
+        _closed(this);
+    }
+}

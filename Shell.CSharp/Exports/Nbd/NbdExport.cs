@@ -1,0 +1,53 @@
+using System;
+using System.Threading;
+using StorageDaemon.Shell.Drivers;
+using StorageDaemon.Shell.IOThreads;
+
+namespace StorageDaemon.Shell.Exports.Nbd;
+
+/// <summary>What the connections of one NBD export share.</summary>
+internal sealed class NbdExport
+{
+    private readonly IOThread[] _threads;
+    private NodePath _path;
+    private int _next;
+
+    internal NbdExport(NodePath path, bool writethrough, IOThread[] threads)
+    {
+        _path = path;
+        Writethrough = writethrough;
+        _threads = threads;
+    }
+
+    /// <summary>The compiled graph; replaced as a whole when the graph changes.</summary>
+    internal NodePath Path
+    {
+        get => Volatile.Read(ref _path);
+        set => Volatile.Write(ref _path, value);
+    }
+
+    /// <summary><c>writethrough=on</c>: every write is a write with FUA.</summary>
+    internal bool Writethrough { get; }
+
+    /// <summary>The thread for the next connection, in turn.</summary>
+    internal IOThread NextThread() => _threads[(uint)_next++ % (uint)_threads.Length];
+}
+
+/// <summary>A piece of output that waits for the socket.</summary>
+internal unsafe struct OutItem
+{
+    /// <summary>Bytes to send first.</summary>
+    internal byte* Data;
+    internal int Length;
+
+    /// <summary>Then a range of a file, straight from the page cache; length zero if none.</summary>
+    internal int FileFd;
+    internal long FileOffset;
+    internal long FileLength;
+
+    /// <summary>The request in flight that ends when this is sent; -1 for none.</summary>
+    internal int Pending;
+
+    /// <summary>Native memory to free when sent; null for none.</summary>
+    internal byte* Owned;
+}

@@ -1,0 +1,578 @@
+using System;
+using System.Collections.Concurrent;
+using System.Collections.Generic;
+using System.Diagnostics;
+using System.Threading;
+using StorageDaemon.Core;
+using StorageDaemon.Core.Io;
+using StorageDaemon.Shell.Drivers;
+using StorageDaemon.Shell.Native;
+using StorageDaemon.Shell.Ring;
+
+namespace StorageDaemon.Shell.IOThreads;
+
+/// <summary>A descriptor's owner on an IOThread.</summary>
+internal interface IReadyHandler
+{
+    /// <summary>The descriptor's readiness changed (edge-triggered).</summary>
+    void OnReady(uint events);
+
+    /// <summary>One turn of work; true if more work is ready at once.</summary>
+    bool Run();
+
+    /// <summary>True while the handler stands in the thread's queue; kept by the thread.</summary>
+    bool Scheduled { get; set; }
+}
+
+/// <summary>
+/// One OS thread, one epoll, one io_uring: everything that one request touches stays here. Other threads reach it
+/// only through <see cref="Post"/> and <see cref="Wake"/>. Files of <c>aio=threads</c>, and all files where the
+/// kernel offers no io_uring, use a pool of worker threads instead of the ring.
+/// </summary>
+internal sealed unsafe class IOThread : IDisposable
+{
+    /// <summary>Bytes of the receive and reply buffers that the connections of a thread share.</summary>
+    internal const int ScratchLength = 256 << 10;
+
+    private const uint RingEntries = 256;
+    private const int MaxEvents = 64;
+    private const int MaxCompletions = 64;
+    private const int IdleTrimMs = 2000;
+    private const int ChunkShift = 8;
+    private const ulong MailboxKey = ulong.MaxValue;
+    private const ulong UringKey = ulong.MaxValue - 1;
+    private const ulong WorkersKey = ulong.MaxValue - 2;
+
+    private readonly int _epollFd;
+    private readonly int _mailboxFd;
+    private readonly ConcurrentQueue<Action> _mailbox = new();
+    private readonly List<IReadyHandler?> _handlers = [];
+    private readonly Stack<int> _freeHandlers = new();
+    private readonly Queue<IReadyHandler> _ready = new();
+    private readonly List<IoSlot[]> _slotChunks = [];
+    private readonly Completion[] _completions = new Completion[MaxCompletions];
+    private readonly Func<string, int, IRing?> _ringFactory;
+    private readonly TimerHeap _timers = new();
+    private readonly byte* _scratch;
+    private readonly byte* _zeroes;
+    private IRing? _ring;
+    private WorkerRing? _workers;
+    private int _freeSlot = -1;
+    private int _waitingHead = -1;
+    private int _waitingTail = -1;
+    private readonly List<IReadyHandler> _memoryWaiters = [];
+    private int _memoryReturned;
+    private int _sleeping;
+    private Thread? _thread;
+    private volatile bool _stop;
+
+    /// <summary>Whether writes into the page cache may be done on this thread.</summary>
+    internal InlineWriteGuard InlineWrites;
+
+    private PollingPolicy _polling = new() { MaxNs = PollingPolicy.DefaultMaxNs };
+
+    /// <param name="name">The thread's name; the id of the iothread object.</param>
+    /// <param name="budget">The daemon's memory for requests in flight.</param>
+    /// <param name="ringFactory">Makes the ring, or returns null to do without; a simulated device in tests.</param>
+    internal IOThread(string name, MemoryBudget budget, Func<string, int, IRing?>? ringFactory = null)
+    {
+        Name = name;
+        Buffers = new BufferPool(budget);
+        Budget = budget;
+        _ringFactory = ringFactory ?? CreateUring;
+        _epollFd = Libc.EpollCreate1(Libc.EPOLL_CLOEXEC);
+        _mailboxFd = Libc.Eventfd(0, Libc.EFD_CLOEXEC | Libc.EFD_NONBLOCK);
+        if (_epollFd < 0 || _mailboxFd < 0)
+        {
+            throw new System.IO.IOException("epoll: " + Libc.Strerror(Libc.Errno));
+        }
+
+        Watch(_mailboxFd, MailboxKey, Libc.EPOLLIN);
+        _scratch = (byte*)Libc.Mmap(
+            null, 2 * ScratchLength, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS, -1, 0);
+        _zeroes = (byte*)Libc.Mmap(
+            null,
+            (nuint)FileRequestModule.ZeroBufferLength,
+            Libc.PROT_READ,
+            Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS,
+            -1,
+            0);
+        if (_scratch == Libc.MapFailed || _zeroes == Libc.MapFailed)
+        {
+            throw new System.IO.IOException("mmap: " + Libc.Strerror(Libc.Errno));
+        }
+    }
+
+    private static UringRing? CreateUring(string name, int maxBatch) =>
+        UringRing.TryCreate(RingEntries, (uint)maxBatch, out _);
+
+    internal string Name { get; }
+
+    internal BufferPool Buffers { get; }
+
+    internal MemoryBudget Budget { get; }
+
+    /// <summary>Kernel thread id, zero before the thread runs.</summary>
+    internal int ThreadId { get; private set; }
+
+    /// <summary>Requests per submission (<c>aio-max-batch</c>); zero leaves it to the ring.</summary>
+    internal int MaxBatch { get; set; }
+
+    /// <summary>Upper bound of worker threads (<c>thread-pool-max</c>).</summary>
+    internal int MaxWorkers { get; set; } = 64;
+
+    /// <summary>Where received bytes go first; free for use within one turn.</summary>
+    internal byte* ReceiveScratch => _scratch;
+
+    /// <summary>Where replies are gathered; free for use within one turn.</summary>
+    internal byte* ReplyScratch => _scratch + ScratchLength;
+
+    /// <summary>Zero bytes to send or write, <see cref="FileRequestModule.ZeroBufferLength"/> of them.</summary>
+    internal byte* Zeroes => _zeroes;
+
+    internal void Start()
+    {
+        _thread = new Thread(Loop, 512 * 1024) { IsBackground = true, Name = Name };
+        _thread.Start();
+    }
+
+    /// <summary>Runs an action on the thread, soon. From any thread.</summary>
+    internal void Post(Action action)
+    {
+        _mailbox.Enqueue(action);
+        Wake();
+    }
+
+    /// <summary>Makes the thread look at what waits. From any thread.</summary>
+    internal void Wake()
+    {
+        Interlocked.MemoryBarrier();
+        if (Volatile.Read(ref _sleeping) != 0)
+        {
+            ulong one = 1;
+            _ = Libc.Write(_mailboxFd, &one, sizeof(ulong));
+        }
+    }
+
+    /// <summary>Some request gave memory back. From any thread.</summary>
+    internal void MemoryReturned()
+    {
+        Volatile.Write(ref _memoryReturned, 1);
+        Wake();
+    }
+
+    /// <summary>Schedules the handler again when a request, here or on another thread, gives memory back.</summary>
+    internal void WaitForMemory(IReadyHandler handler)
+    {
+        if (!_memoryWaiters.Contains(handler))
+        {
+            _memoryWaiters.Add(handler);
+        }
+
+        Budget.AskForWake();
+    }
+
+    internal void SetPolling(long maxNs, long grow, long shrink) =>
+        Post(() => _polling = new PollingPolicy { MaxNs = maxNs, Grow = grow, Shrink = shrink });
+
+    /// <summary>Ends the loop and waits for it. Not from the thread itself.</summary>
+    internal void Stop()
+    {
+        _stop = true;
+        ulong one = 1;
+        _ = Libc.Write(_mailboxFd, &one, sizeof(ulong));
+        _thread?.Join();
+    }
+
+    /// <summary>Watches a descriptor, edge-triggered, in and out; returns the key for <see cref="Unregister"/>.</summary>
+    internal int Register(int fd, IReadyHandler handler)
+    {
+        int key = _freeHandlers.Count > 0 ? _freeHandlers.Pop() : _handlers.Count;
+        if (key == _handlers.Count)
+        {
+            _handlers.Add(handler);
+        }
+        else
+        {
+            _handlers[key] = handler;
+        }
+
+        Watch(fd, (ulong)key, Libc.EPOLLIN | Libc.EPOLLOUT | Libc.EPOLLRDHUP | Libc.EPOLLET);
+        return key;
+    }
+
+    internal void Unregister(int fd, int key)
+    {
+        EpollEvent unused;
+        _ = Libc.EpollCtl(_epollFd, Libc.EPOLL_CTL_DEL, fd, &unused);
+        _handlers[key] = null;
+        _freeHandlers.Push(key);
+    }
+
+    /// <summary>Puts a handler into the queue of those that have work.</summary>
+    internal void Schedule(IReadyHandler handler)
+    {
+        if (!handler.Scheduled)
+        {
+            handler.Scheduled = true;
+            _ready.Enqueue(handler);
+        }
+    }
+
+    /// <summary>Runs an action after a time; only for rare things, as it allocates.</summary>
+    internal void After(long delayNs, IRequestOwner owner, int tag) =>
+        _timers.Add(Stopwatch.GetTimestamp() + delayNs, owner, tag);
+
+    /// <summary>
+    /// Starts a request on a file. The owner is called when it has ended, possibly before this returns.
+    /// </summary>
+    /// <param name="file">The file at the end of the path.</param>
+    /// <param name="traits">What the path adds to the file's traits.</param>
+    /// <param name="prototype">Kind, flags, offset and length.</param>
+    /// <param name="buffer">Data to read into or write from; null for requests without data.</param>
+    /// <param name="tag">Comes back with the end.</param>
+    internal void Start(
+        OpenFile file, FileTraits traits, in FileRequest prototype, byte* buffer, IRequestOwner owner, int tag)
+    {
+        int index = AllocateSlot();
+        ref IoSlot slot = ref SlotAt(index);
+        slot.Request = prototype;
+        slot.File = file;
+        slot.Buffer = buffer;
+        slot.Owner = owner;
+        slot.Tag = tag;
+        slot.Traits = file.Traits | traits;
+        FileRequestModule.start(slot.Traits, ref slot.Request);
+        if (slot.Request.Op == FileOp.Fdatasync && file.FlushError != 0)
+        {
+            slot.Request.Op = FileOp.Done;
+            slot.Request.Error = file.FlushError;
+        }
+
+        Drive(index, ref slot);
+    }
+
+    private void Drive(int index, ref IoSlot slot)
+    {
+        if (slot.Request.Op == FileOp.Done)
+        {
+            Finish(index, ref slot);
+        }
+        else if (_waitingHead >= 0 || !TrySubmit(index, ref slot))
+        {
+            slot.Next = -1;
+            if (_waitingHead < 0)
+            {
+                _waitingHead = index;
+            }
+            else
+            {
+                SlotAt(_waitingTail).Next = index;
+            }
+
+            _waitingTail = index;
+        }
+    }
+
+    private bool TrySubmit(int index, ref IoSlot slot)
+    {
+        ref FileRequest request = ref slot.Request;
+        OpenFile file = slot.File!;
+        Submission submission = new()
+        {
+            UserData = ((ulong)slot.Generation << 32) | (uint)index,
+            Op = request.Op,
+            Offset = request.Offset + request.Completed,
+            Length = request.OpLength,
+            Buffer = request.Op == FileOp.WriteZeroBuffer ? _zeroes
+                : slot.Buffer == null ? null
+                : slot.Buffer + request.Completed,
+        };
+        submission.Fd = submission.Buffer == null
+            ? file.Fd
+            : file.FdFor(submission.Offset, submission.Length, submission.Buffer);
+        IRing ring = file.Engine == AioEngine.IoUring && UringRing.Supports(request.Op)
+            ? Ring()
+            : Workers();
+        return ring.TrySubmit(submission);
+    }
+
+    private IRing Ring()
+    {
+        if (_ring == null)
+        {
+            _ring = _ringFactory(Name, MaxBatch);
+            if (_ring == null)
+            {
+                return Workers();
+            }
+
+            Watch(_ring.PollFd, UringKey, Libc.EPOLLIN);
+        }
+
+        return _ring;
+    }
+
+    private WorkerRing Workers()
+    {
+        if (_workers == null)
+        {
+            // With no io_uring the workers stand for the ring, too.
+            _workers = new WorkerRing(Name + "-worker", MaxWorkers);
+            _ring ??= _workers;
+            Watch(_workers.PollFd, WorkersKey, Libc.EPOLLIN);
+        }
+
+        return _workers;
+    }
+
+    private void Finish(int index, ref IoSlot slot)
+    {
+        FileRequest request = slot.Request;
+        OpenFile file = slot.File!;
+        IRequestOwner owner = slot.Owner!;
+        int tag = slot.Tag;
+        file.Learn(request.Learnt);
+        if (request.Error != 0 && request.Kind == RequestKind.Flush)
+        {
+            file.SetFlushError(request.Error);
+        }
+
+        if (request.Kind == RequestKind.Discard && (slot.Traits & FileTraits.Unmap) != 0)
+        {
+            file.NoteDiscard(request.Length, request.Error == 0);
+        }
+
+        slot.Generation++;
+        slot.File = null;
+        slot.Owner = null;
+        slot.Next = _freeSlot;
+        _freeSlot = index;
+        owner.OnRequestDone(tag, request);
+    }
+
+    private ref IoSlot SlotAt(int index) => ref _slotChunks[index >> ChunkShift][index & ((1 << ChunkShift) - 1)];
+
+    private int AllocateSlot()
+    {
+        if (_freeSlot < 0)
+        {
+            IoSlot[] chunk = new IoSlot[1 << ChunkShift];
+            int first = _slotChunks.Count << ChunkShift;
+            _slotChunks.Add(chunk);
+            for (int i = chunk.Length - 1; i >= 0; i--)
+            {
+                chunk[i].Next = _freeSlot;
+                _freeSlot = first + i;
+            }
+        }
+
+        int index = _freeSlot;
+        _freeSlot = SlotAt(index).Next;
+        return index;
+    }
+
+    private void Watch(int fd, ulong key, uint events)
+    {
+        EpollEvent ev = new() { Events = events, Data = key };
+        if (Libc.EpollCtl(_epollFd, Libc.EPOLL_CTL_ADD, fd, &ev) < 0)
+        {
+            throw new System.IO.IOException("epoll_ctl: " + Libc.Strerror(Libc.Errno));
+        }
+    }
+
+    private void Loop()
+    {
+        ThreadId = (int)Libc.Syscall(186 /* gettid */, 0, 0, 0, 0, 0, 0);
+        while (!_stop)
+        {
+            bool busy = RunMailbox();
+            busy |= RunReady();
+            busy |= ReapAll();
+            busy |= RunTimers();
+            SubmitWaiting();
+            _ring?.Flush();
+            if (busy || _ready.Count > 0)
+            {
+                _ = Poll(0);
+            }
+            else
+            {
+                WaitForWork();
+            }
+        }
+    }
+
+    /// <summary>Looks for work for a while without blocking, then blocks.</summary>
+    private void WaitForWork()
+    {
+        long start = Stopwatch.GetTimestamp();
+        long until = start + _polling.CurrentNs;
+        do
+        {
+            if (Poll(0) > 0 || HasCompletions() || !_mailbox.IsEmpty)
+            {
+                return;
+            }
+        }
+        while (Stopwatch.GetTimestamp() < until);
+
+        Volatile.Write(ref _sleeping, 1);
+        Interlocked.MemoryBarrier();
+        int timeout = _timers.TimeoutMs(IdleTrimMs);
+        if (_mailbox.IsEmpty && !_stop && !HasCompletions() && Volatile.Read(ref _memoryReturned) == 0)
+        {
+            if (Poll(timeout) == 0 && timeout == IdleTrimMs)
+            {
+                Buffers.Trim();
+                _ = Poll(_timers.TimeoutMs(-1));
+            }
+        }
+
+        Volatile.Write(ref _sleeping, 0);
+        _polling.Waited(Stopwatch.GetTimestamp() - start);
+    }
+
+    private bool HasCompletions() =>
+        (_ring != null && _ring.HasCompletions) || (_workers != null && _workers.HasCompletions);
+
+    /// <summary>One epoll_wait; the number of events, zero for a time-out, negative when interrupted.</summary>
+    private int Poll(int timeoutMs)
+    {
+        EpollEvent* events = stackalloc EpollEvent[MaxEvents];
+        int count = Libc.EpollWait(_epollFd, events, MaxEvents, timeoutMs);
+        for (int i = 0; i < count; i++)
+        {
+            ulong key = events[i].Data;
+            if (key == MailboxKey)
+            {
+                ulong signals;
+                _ = Libc.Read(_mailboxFd, &signals, sizeof(ulong));
+            }
+            else if (key < WorkersKey && _handlers[(int)key] is { } handler)
+            {
+                handler.OnReady(events[i].Events);
+            }
+        }
+
+        return count;
+    }
+
+    private bool RunMailbox()
+    {
+        bool any = false;
+        if (_memoryWaiters.Count > 0 && Interlocked.Exchange(ref _memoryReturned, 0) != 0)
+        {
+            foreach (IReadyHandler handler in _memoryWaiters)
+            {
+                Schedule(handler);
+            }
+
+            _memoryWaiters.Clear();
+        }
+
+        while (_mailbox.TryDequeue(out Action? action))
+        {
+            action();
+            any = true;
+        }
+
+        return any;
+    }
+
+    private bool RunReady()
+    {
+        int turns = _ready.Count;
+        for (int i = 0; i < turns; i++)
+        {
+            IReadyHandler handler = _ready.Dequeue();
+            handler.Scheduled = false;
+            if (handler.Run())
+            {
+                Schedule(handler);
+            }
+        }
+
+        return turns > 0;
+    }
+
+    private bool ReapAll()
+    {
+        bool any = _ring != null && ReapFrom(_ring);
+        if (_workers != null && !ReferenceEquals(_ring, _workers))
+        {
+            any |= ReapFrom(_workers);
+        }
+
+        return any;
+    }
+
+    private bool ReapFrom(IRing ring)
+    {
+        if (ring.InFlight == 0 || !ring.HasCompletions)
+        {
+            return false;
+        }
+
+        int count = ring.Reap(_completions);
+        for (int i = 0; i < count; i++)
+        {
+            ref Completion completion = ref _completions[i];
+            int index = (int)(uint)completion.UserData;
+            ref IoSlot slot = ref SlotAt(index);
+            if (slot.Generation != (uint)(completion.UserData >> 32))
+            {
+                continue;
+            }
+
+            FileRequestModule.step(slot.Traits, ref slot.Request, completion.Result);
+            Drive(index, ref slot);
+        }
+
+        return count > 0;
+    }
+
+    private void SubmitWaiting()
+    {
+        while (_waitingHead >= 0)
+        {
+            int index = _waitingHead;
+            ref IoSlot slot = ref SlotAt(index);
+            int next = slot.Next;
+            if (!TrySubmit(index, ref slot))
+            {
+                return;
+            }
+
+            _waitingHead = next;
+        }
+    }
+
+    private bool RunTimers()
+    {
+        bool any = false;
+        while (_timers.TryTakeDue(Stopwatch.GetTimestamp(), out IRequestOwner? owner, out int tag))
+        {
+            owner.OnRequestDone(tag, default);
+            any = true;
+        }
+
+        return any;
+    }
+
+    public void Dispose()
+    {
+        Stop();
+        _ring?.Dispose();
+        if (!ReferenceEquals(_ring, _workers))
+        {
+            _workers?.Dispose();
+        }
+
+        Buffers.Dispose();
+        _ = Libc.Munmap(_scratch, 2 * ScratchLength);
+        _ = Libc.Munmap(_zeroes, (nuint)FileRequestModule.ZeroBufferLength);
+        _ = Libc.Close(_mailboxFd);
+        _ = Libc.Close(_epollFd);
+    }
+}

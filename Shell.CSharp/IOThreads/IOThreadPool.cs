@@ -1,0 +1,87 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using StorageDaemon.Core.Qom;
+
+namespace StorageDaemon.Shell.IOThreads;
+
+/// <summary>
+/// The IOThreads of the process: those of iothread objects, and the daemon's own for exports that name none. The own
+/// ones start with the first such export. On the control thread only.
+/// </summary>
+internal sealed class IOThreadPool : IDisposable
+{
+    private const int MaxOwnThreads = 4;
+
+    private readonly Dictionary<string, IOThread> _named = [];
+    private readonly MemoryBudget _budget;
+    private IOThread[] _own = [];
+
+    internal IOThreadPool(MemoryBudget budget) => _budget = budget;
+
+    /// <summary>Threads to serve an export with: the named ones, or the daemon's own.</summary>
+    internal IOThread[] ForExport(IEnumerable<string> ids)
+    {
+        IOThread[] named = [.. ids.Select(id => _named[id])];
+        return named.Length > 0 ? named : Own();
+    }
+
+    private IOThread[] Own()
+    {
+        if (_own.Length == 0)
+        {
+            _own = [.. Enumerable.Range(0, Math.Clamp(Environment.ProcessorCount, 1, MaxOwnThreads))
+                .Select(i => new IOThread("iothread-" + i, _budget))];
+            foreach (IOThread thread in _own)
+            {
+                thread.Start();
+            }
+
+            Announce();
+        }
+
+        return _own;
+    }
+
+    /// <summary>Starts the thread of a new object.</summary>
+    internal void Start(string id, Iothread settings)
+    {
+        IOThread thread = new(id, _budget);
+        _named.Add(id, thread);
+        Tune(id, settings);
+        thread.Start();
+        Announce();
+    }
+
+    /// <summary>Takes an object's settings over; those of the ring count for rings made later.</summary>
+    internal void Tune(string id, Iothread settings)
+    {
+        IOThread thread = _named[id];
+        thread.MaxBatch = (int)Math.Min(settings.AioMaxBatch, int.MaxValue);
+        thread.MaxWorkers = (int)settings.ThreadPoolMax;
+        thread.SetPolling(settings.PollMaxNs, settings.PollGrow, settings.PollShrink);
+    }
+
+    internal void Stop(string id)
+    {
+        if (_named.Remove(id, out IOThread? thread))
+        {
+            Announce();
+            thread.Dispose();
+        }
+    }
+
+    private void Announce() => _budget.SetThreads([.. _own, .. _named.Values]);
+
+    public void Dispose()
+    {
+        _budget.SetThreads([]);
+        foreach (IOThread thread in _own.Concat(_named.Values))
+        {
+            thread.Dispose();
+        }
+
+        _own = [];
+        _named.Clear();
+    }
+}

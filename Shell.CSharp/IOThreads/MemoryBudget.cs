@@ -1,0 +1,53 @@
+using System.Threading;
+
+namespace StorageDaemon.Shell.IOThreads;
+
+/// <summary>
+/// The memory that requests in flight may hold, over all exports and IOThreads. A request that finds none left waits
+/// with its connection; nobody is refused. One request is always let through, so that a limit below the largest
+/// request cannot stop the daemon.
+/// </summary>
+internal sealed class MemoryBudget
+{
+    internal const long DefaultBytes = 512L << 20;
+
+    private readonly long _limit;
+    private IOThread[] _threads = [];
+    private long _used;
+    private int _waiting;
+
+    internal MemoryBudget(long limitBytes) => _limit = limitBytes;
+
+    /// <summary>Bytes held by requests now.</summary>
+    internal long UsedBytes => Volatile.Read(ref _used);
+
+    /// <summary>The threads to wake when memory comes back; set by the control thread.</summary>
+    internal void SetThreads(IOThread[] threads) => Volatile.Write(ref _threads, threads);
+
+    internal bool TryTake(long bytes)
+    {
+        long before = Interlocked.Add(ref _used, bytes) - bytes;
+        if (before == 0 || before + bytes <= _limit)
+        {
+            return true;
+        }
+
+        Release(bytes);
+        return false;
+    }
+
+    internal void Release(long bytes)
+    {
+        _ = Interlocked.Add(ref _used, -bytes);
+        if (Volatile.Read(ref _waiting) != 0 && Interlocked.Exchange(ref _waiting, 0) != 0)
+        {
+            foreach (IOThread thread in Volatile.Read(ref _threads))
+            {
+                thread.MemoryReturned();
+            }
+        }
+    }
+
+    /// <summary>A thread has requests that wait: it wants to be woken by the next release.</summary>
+    internal void AskForWake() => Interlocked.Exchange(ref _waiting, 1);
+}

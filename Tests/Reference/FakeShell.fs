@@ -1,0 +1,272 @@
+/// A shell without a kernel: it answers every call of the control plane, carries out every effect on pretended files,
+/// exports and devices, and fails the test when the core asks for something that cannot be.
+module StorageDaemon.Tests.Reference.FakeShell
+
+open System.Collections.Generic
+open Expecto
+open StorageDaemon.Core
+open StorageDaemon.Core.Daemon
+open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Json
+open StorageDaemon.Core.Qapi
+open StorageDaemon.Tests.Reference.GraphChecks
+
+/// A served export: its clients, and whether it has been asked to end.
+type FakeExport = { Clients: int; Stopping: bool }
+
+/// `lengths`: what each opening of the host's files finds, by path, in bytes. Nodes over the same file are strangers to
+/// each other: each has a length of its own.
+type FakeShell(lengths: (string * int64) list) =
+    let host = Map.ofList lengths
+    // Opened and neither adopted nor discarded.
+    let opened = ResizeArray<OpenRequest>()
+    let sizes = Dictionary<NodeId, int64>()
+    let exports = Dictionary<ExportKey, FakeExport>()
+    let everServed = HashSet<ExportKey>()
+    let iothreads = HashSet<string>()
+    let chardevs = Dictionary<string, ChardevBackend>()
+    let monitors = HashSet<string>()
+    let events = ResizeArray<string * (string * Json) list>()
+    let mutable files: Map<NodeId, HostFile> = Map.empty
+    let mutable listening = false
+    let mutable callsUntilFailure = -1
+    let mutable failed = false
+    let mutable shutdowns = 0
+    let mutable openings = 0
+    let mutable closings = 0
+
+    let refusal = QapiError.generic "The fake shell refuses"
+
+    /// Whether the script makes this call fail.
+    let fails () =
+        callsUntilFailure <- callsUntilFailure - 1
+        failed <- failed || callsUntilFailure = 0
+        callsUntilFailure = 0
+
+    let orRefused (act: unit -> Answer) =
+        if fails () then Answer.Refused refusal else act ()
+
+    let finished (act: unit -> unit) =
+        act ()
+        Answer.Finished
+
+    let isOpen node =
+        Expect.isTrue (files.ContainsKey node) "the node's file is open"
+
+    let change (file: FileChange) =
+        isOpen file.Node
+        let old = files[file.Node]
+
+        files <-
+            files.Add(
+                file.Node,
+                {
+                    Locked = if Locks.isEmpty file.Locks then old.Locked else runLocks file.Locks old
+                    Writable =
+                        match file.Reopen with
+                        | Some request -> request.Writable
+                        | None -> old.Writable
+                }
+            )
+
+    let openOne (request: OpenRequest) =
+        match host.TryFind request.Path with
+        | _ when fails () -> NotOpened "Input/output error"
+        | Some bytes ->
+            opened.Add request
+            openings <- openings + 1
+
+            Opened {
+                Kind = PlainFile
+                SizeBytes = bytes
+                AlignmentBytes = 1
+            }
+        | None -> NotOpened "No such file or directory"
+
+    let adopt (adopted: AdoptedFile list) =
+        Expect.equal adopted.Length opened.Count "every opened file finds its node"
+
+        for (file: AdoptedFile), (request: OpenRequest) in Seq.zip adopted opened do
+            Expect.isFalse (files.ContainsKey file.Node) "a node adopts one file"
+            sizes[file.Node] <- host[request.Path]
+
+            files <-
+                files.Add(
+                    file.Node,
+                    ({
+                        Writable = request.Writable
+                        Locked = Set.empty
+                    }
+                    : HostFile)
+                )
+
+        opened.Clear()
+
+    let describe () : ChardevInfo list = [
+        for id in chardevs.Keys ->
+            {
+                Label = id
+                Filename = "null"
+                FrontendOpen = monitors.Contains id
+            }
+    ]
+
+    let counters nodes =
+        nodes
+        |> List.map (fun node ->
+            node,
+            {
+                WriteHighestOffset = 512UL
+                Discards = {
+                    DiscardNbOk = 0UL
+                    DiscardNbFailed = 0UL
+                    DiscardBytesOk = 0UL
+                }
+            })
+        |> Map.ofList
+
+    let truncate node bytes =
+        isOpen node
+
+        if fails () then
+            NotMeasured "File too large"
+        else
+            sizes[node] <- bytes
+            Measured bytes
+
+    let openChardev id backend =
+        orRefused (fun () ->
+            chardevs[id] <- backend
+            ChardevOpened { Pty = None })
+
+    let endExports keys =
+        for key in keys do
+            Expect.isTrue (exports.Remove key) "only served exports are stopped"
+
+    let openServer () =
+        Expect.isFalse listening "one listener at a time"
+        listening <- true
+
+    /// Files of nodes that are open.
+    member _.Files = files
+    /// Opened files that no node has.
+    member _.Unadopted = opened.Count
+    member _.Openings = openings
+    member _.Closings = closings
+    member _.Exports = exports
+    member _.Iothreads = Set.ofSeq iothreads
+    member _.Chardevs = Set.ofSeq chardevs.Keys
+    member _.Listening = listening
+    member _.Shutdowns = shutdowns
+    /// Whether the script has made a call fail since `Script`.
+    member _.Failed = failed
+    /// All events so far, the oldest first.
+    member _.Events = List.ofSeq events
+
+    /// Makes the nth failable call from now on fail; none for 0.
+    member _.Script(nth: int) =
+        callsUntilFailure <- nth
+        failed <- false
+
+    /// So many clients have chosen the export.
+    member _.Connect(key: ExportKey, clients: int) =
+        exports[key] <- { exports[key] with Clients = clients }
+
+    /// The last client has gone; whether the export was only waiting for that.
+    member _.Disconnect(key: ExportKey) : bool =
+        let export = exports[key]
+
+        if export.Stopping then
+            exports.Remove key
+        else
+            exports[key] <- { export with Clients = 0 }
+            false
+
+    member _.Answer(call: Call) : Answer =
+        match call with
+        | OpenFiles requests ->
+            Expect.equal opened.Count 0 "the files of one command at a time"
+            OpenOutcomes(List.map openOne requests)
+        | ApplyFiles(adopted, changes) ->
+            adopt adopted
+            orRefused (fun () -> finished (fun () -> List.iter change changes))
+        | TruncateFile(node, bytes) -> truncate node bytes
+        | MeasureFile node ->
+            isOpen node
+            Measured sizes[node]
+        | AllocatedSizes nodes ->
+            List.iter isOpen nodes
+            nodes |> List.map (fun node -> node, 0L) |> Map.ofList |> Sizes
+        | NodeCounters nodes -> Counters(counters nodes)
+        | OpenNbdServer _ -> orRefused (fun () -> finished openServer)
+        | CountClients key -> Count exports[key].Clients
+        | StopExports keys -> finished (fun () -> endExports keys)
+        | CloseNbdServer ->
+            Expect.isTrue listening "there is a listener to close"
+            finished (fun () -> listening <- false)
+        | StartIothread(id, _) ->
+            orRefused (fun () -> finished (fun () -> Expect.isTrue (iothreads.Add id) "a thread starts once"))
+        | OpenChardev(id, backend) ->
+            Expect.isFalse (chardevs.ContainsKey id) "a device is opened once"
+            openChardev id backend
+        | ReplaceChardev(id, backend) ->
+            Expect.isTrue (chardevs.ContainsKey id) "there is a device to replace"
+            openChardev id backend
+        | DescribeChardevs -> Chardevs(describe ())
+        | StartMonitor options ->
+            orRefused (fun () ->
+                finished (fun () -> Expect.isTrue (monitors.Add options.Chardev) "one monitor for a device"))
+
+    member private _.Serve(served: ServedExport) =
+        Expect.isTrue (everServed.Add served.Key) "a key is never given twice"
+
+        match served.Path.Leaf with
+        | FileLeaf node -> isOpen node
+        | NullLeaf _ -> ()
+
+        for id in served.Iothreads do
+            Expect.isTrue (iothreads.Contains id) "the export's thread runs"
+
+        exports.Add(served.Key, { Clients = 0; Stopping = false })
+
+    member private _.Stop(key: ExportKey) =
+        let export = exports[key]
+        Expect.isFalse export.Stopping "an export is stopped once"
+
+        if export.Clients = 0 then
+            exports.Remove key |> ignore
+        else
+            exports[key] <- { export with Stopping = true }
+
+    member this.Run(effect: Effect) =
+        match effect with
+        | Emit(name, data) -> events.Add((name, data))
+        | DiscardOpened ->
+            closings <- closings + opened.Count
+            opened.Clear()
+        | RelaxFiles changes -> List.iter change changes
+        | CloseFiles nodes ->
+            for node in nodes do
+                isOpen node
+                files <- files.Remove node
+                closings <- closings + 1
+        | ServeExport served -> this.Serve served
+        | StopExport key -> this.Stop key
+        | TuneIothread(id, _) -> Expect.isTrue (iothreads.Contains id) "the thread runs"
+        | StopIothread id -> Expect.isTrue (iothreads.Remove id) "the thread runs"
+        | CloseChardev id -> Expect.isTrue (chardevs.Remove id) "the device is there"
+        | Shutdown -> shutdowns <- shutdowns + 1
+        | Warn _ -> ()
+
+    /// Runs a transition to its end, as the control loop does.
+    member this.Settle(transition: Transition) : struct (State * Result<Json, QapiError>) =
+        let rec go (transition: Transition) calls =
+            Expect.isLessThan calls 10 "a command comes to an end"
+            List.iter this.Run transition.Effects
+
+            match transition.Outcome with
+            | Done result -> struct (transition.State, result)
+            | Waiting(call, continuation) ->
+                go (Step.resume transition.State continuation (this.Answer call)) (calls + 1)
+
+        go transition 0

@@ -1,0 +1,184 @@
+/// The graph told in the plainest way: lists, and permissions computed anew from the top for every question.
+[<RequireQualifiedAccess>]
+module StorageDaemon.Tests.Reference.NaiveGraph
+
+open StorageDaemon.Core.Graph
+
+type NaiveNode = {
+    Name: string
+    ReadOnly: bool
+    /// The child's name; nothing for a host file.
+    Child: string option
+    /// Offset of a raw node in its child.
+    Offset: int64
+    Bytes: int64
+    MonitorOwned: bool
+}
+
+[<NoComparison>]
+type NaiveUser = {
+    Key: int
+    Node: string
+    Perms: PermPair
+}
+
+/// Nodes and users, the newest first.
+[<NoComparison>]
+type NaiveGraph = {
+    Nodes: NaiveNode list
+    Users: NaiveUser list
+}
+
+let empty = { Nodes = []; Users = [] }
+
+let tryNode name graph =
+    graph.Nodes |> List.tryFind (fun node -> node.Name = name)
+
+let private parents name graph =
+    graph.Nodes |> List.filter (fun node -> node.Child = Some name)
+
+/// The permissions of every user of a node.
+let rec private perms (graph: NaiveGraph) (name: string) : PermPair list =
+    let direct =
+        graph.Users |> List.filter (fun user -> user.Node = name) |> List.map _.Perms
+
+    let viaParents =
+        parents name graph
+        |> List.map (fun parent ->
+            let all = perms graph parent.Name
+
+            {
+                Used = all |> List.fold (fun set p -> set ||| p.Used) Perm.None
+                Shared =
+                    all
+                    |> List.fold
+                        (fun set p -> set &&& p.Shared)
+                        (if parent.Offset > 0L then
+                             Perm.without Perm.Resize Perm.All
+                         else
+                             Perm.All)
+            })
+
+    direct @ viaParents
+
+let private isValid (graph: NaiveGraph) =
+    graph.Nodes
+    |> List.forall (fun node ->
+        let all = perms graph node.Name |> List.indexed
+
+        let inPeace =
+            List.allPairs all all
+            |> List.forall (fun ((i, a), (j, b)) -> i = j || Perm.without a.Shared b.Used = Perm.None)
+
+        let writers =
+            all |> List.exists (fun (_, p) -> Perm.has Perm.Write p.Used)
+
+        inPeace && not (writers && node.ReadOnly))
+
+let private ifValid graph =
+    if isValid graph then Some graph else None
+
+/// Adds nodes, the child first; nothing when a name is taken or the users do not agree.
+let add (nodes: NaiveNode list) (graph: NaiveGraph) : NaiveGraph option =
+    let addOne graph node =
+        graph
+        |> Option.bind (fun graph ->
+            let known child = (tryNode child graph).IsSome
+
+            if
+                (tryNode node.Name graph).IsSome
+                || not (Option.forall known node.Child)
+            then
+                None
+            else
+                let bytes =
+                    match node.Child |> Option.bind (fun child -> tryNode child graph) with
+                    | Some child -> child.Bytes - node.Offset
+                    | None -> node.Bytes
+
+                if bytes < 0L then
+                    None
+                else
+                    Some {
+                        graph with
+                            Nodes = { node with Bytes = bytes } :: graph.Nodes
+                    })
+
+    List.fold addOne (Some graph) nodes |> Option.bind ifValid
+
+let attach (user: NaiveUser) (graph: NaiveGraph) : NaiveGraph option =
+    if (tryNode user.Node graph).IsNone then
+        None
+    else
+        ifValid {
+            graph with
+                Users = user :: graph.Users
+        }
+
+/// Takes away nodes that nobody keeps, again and again.
+let rec private sweep (graph: NaiveGraph) : NaiveGraph =
+    let kept node =
+        node.MonitorOwned
+        || not (parents node.Name graph).IsEmpty
+        || graph.Users |> List.exists (fun user -> user.Node = node.Name)
+
+    let nodes = graph.Nodes |> List.filter kept
+
+    if nodes.Length = graph.Nodes.Length then
+        graph
+    else
+        sweep { graph with Nodes = nodes }
+
+let detach (key: int) (graph: NaiveGraph) : NaiveGraph =
+    sweep {
+        graph with
+            Users = graph.Users |> List.filter (fun user -> user.Key <> key)
+    }
+
+let del (name: string) (graph: NaiveGraph) : NaiveGraph option =
+    match tryNode name graph with
+    | Some node when
+        node.MonitorOwned
+        && (parents name graph).IsEmpty
+        && graph.Users |> List.forall (fun user -> user.Node <> name)
+        ->
+        Some(
+            sweep {
+                graph with
+                    Nodes = graph.Nodes |> List.filter (fun node -> node.Name <> name)
+            }
+        )
+    | _ -> None
+
+let resize (name: string) (bytes: int64) (graph: NaiveGraph) : NaiveGraph option =
+    let user = {
+        Key = -1
+        Node = name
+        Perms = {
+            Used = Perm.Resize
+            Shared = Perm.All
+        }
+    }
+
+    let rec setBytes name bytes graph =
+        match tryNode name graph with
+        | Some node when not node.ReadOnly ->
+            let nodes =
+                graph.Nodes
+                |> List.map (fun other ->
+                    if other.Name = name then
+                        { other with Bytes = bytes }
+                    else
+                        other)
+
+            let next = { graph with Nodes = nodes }
+
+            match node.Child with
+            | Some child -> setBytes child (bytes + node.Offset) next
+            | None -> Some next
+        | _ -> None
+
+    attach user graph |> Option.bind (fun _ -> setBytes name bytes graph)
+
+let listing (graph: NaiveGraph) =
+    graph.Nodes |> List.map (fun node -> node.Name, node.Bytes, node.ReadOnly)
