@@ -93,6 +93,8 @@ type Effect =
     | RelaxFiles of FileChange list
     | CloseFiles of NodeId list
     | ServeExport of ServedExport
+    /// The nodes of a served export have become active: requests that begin from now on take this path.
+    | UpdateExport of ServedExport
     /// Begin to end an export's connections; `Daemon.exportStopped` follows when the last is gone.
     | StopExport of ExportKey
     | TuneIothread of id: string * Iothread

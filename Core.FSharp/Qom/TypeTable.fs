@@ -90,5 +90,6 @@ module TypeTable =
     let describe (typename: string) : Result<(string * string) list, QapiError> =
         match tryFind typename with
         | None -> Error(QapiError.ofClass DeviceNotFound ("Class '" + typename + "' not found"))
-        | Some _ when implements "interface" typename -> QapiError.fail "Parameter 'typename' expects a QOM type"
+        | Some _ when lineage typename |> List.exists (fun t -> t.Name = "interface") ->
+            QapiError.fail "Parameter 'typename' expects a QOM type"
         | Some _ -> Ok(properties typename)
