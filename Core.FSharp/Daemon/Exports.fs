@@ -12,6 +12,10 @@ module Exports =
     [<Literal>]
     let MaxStringBytes = 4096
 
+    /// The metadata context that every export has (proto.md, "The base: metadata context namespace").
+    [<Literal>]
+    let BaseAllocation = "base:allocation"
+
     let private noSuchExport id =
         QapiError.generic ("Export '" + id + "' is not found")
 
@@ -118,15 +122,32 @@ module Exports =
         | Some { MaxConnections = Some 1u } -> false
         | _ -> true
 
+    let private transmissionFlags writable multiConn =
+        let reading =
+            Wire.NBD_FLAG_HAS_FLAGS
+            ||| Wire.NBD_FLAG_SEND_FLUSH
+            ||| Wire.NBD_FLAG_SEND_FUA
+            ||| Wire.NBD_FLAG_SEND_CACHE
+
+        let writing =
+            if writable then
+                Wire.NBD_FLAG_SEND_TRIM
+                ||| Wire.NBD_FLAG_SEND_WRITE_ZEROES
+                ||| Wire.NBD_FLAG_SEND_FAST_ZERO
+            else
+                Wire.NBD_FLAG_READ_ONLY
+
+        reading ||| writing ||| (if multiConn then Wire.NBD_FLAG_CAN_MULTI_CONN else 0us)
+
     let private exportInfo (state: State) (key: ExportKey) (pending: PendingExport) (path: DataPath) : ExportInfo = {
         Name = pending.NbdName
         Description = pending.Description
         SizeBytes = uint64 (path.SizeBytes / 512L * 512L)
-        TransmissionFlags = Wire.transmissionFlags pending.Writable (multiConn state)
+        TransmissionFlags = transmissionFlags pending.Writable (multiConn state)
         MinimumBlock = uint32 (max 1 path.AlignmentBytes)
         PreferredBlock = uint32 (max 4096 path.AlignmentBytes)
-        MaximumBlock = Wire.MaxPayload
-        Contexts = [ ContextInfo.baseAllocation ]
+        MaximumBlock = uint32 Wire.NBD_MAX_BUFFER_SIZE
+        Contexts = [ { Id = 0u; Name = BaseAllocation } ]
         Key = int key
     }
 

@@ -93,7 +93,12 @@ module Codec =
         scalar Builtin.Int uint64OfJson expected Numbers.trySize "size" jsonOfUInt64
 
     /// A type of integers that is read as a wider one first; `narrow` gives none outside its range.
-    let private narrowed (wide: Codec<'Wide>) typeName (narrow: 'Wide -> 'T voption) (widen: 'T -> 'Wide) : Codec<'T> = {
+    let private narrowed
+        (wide: Codec<'Wide>)
+        typeName
+        (narrow: 'Wide -> 'T voption)
+        (widen: 'T -> 'Wide)
+        : Codec<'T> = {
         Schema = wide.Schema
         Decode =
             fun place json ->
@@ -157,7 +162,9 @@ module Codec =
             Schema =
                 SchemaType.Enum {
                     Name = name
-                    Members = table |> List.map (fun (_, spelling, features) -> { Name = spelling; Features = features })
+                    Members =
+                        table
+                        |> List.map (fun (_, spelling, features) -> { Name = spelling; Features = features })
                 }
             Decode =
                 fun place json ->

@@ -29,6 +29,34 @@ type MemberReader(place: Place, members: (string * Json) list) =
         | Some(key, _) -> VisitError.unexpected (Place.memberOf place key)
         | None -> Ok()
 
+/// One member, or the members of a base type, without their types: what a description is made of.
+[<NoEquality; NoComparison>]
+type Field<'Whole> = {
+    Members: Member list
+    /// Reads the member into its slot of the array.
+    Read: MemberReader -> obj array -> QapiError voption
+    /// Puts the member before those of the second argument.
+    Write: 'Whole -> (string * Json) list -> (string * Json) list
+}
+
+/// The decoded members of one object, each in the slot that its description has.
+[<Sealed>]
+type DecodedMembers(slots: obj array) =
+    member internal _.Item
+        with get (slot: int) = slots[slot]
+
+/// A decoded value in a slot. A class of our own, because an absent option alone would be a null.
+[<Sealed>]
+type DecodedMember<'T>(value: 'T) =
+    member _.Value = value
+
+/// Part of a description: adds its fields to those that it is given, the last one first, and makes `'T`.
+/// What `let!` binds is only the way to the decoded value (a function of `DecodedMembers`): descriptions do not depend
+/// on values. And no type grows with the number of members, as nested pairs would, which Native AOT cannot compile.
+[<Sealed>]
+type Description<'Whole, 'T>(run: Field<'Whole> list -> struct (Field<'Whole> list * 'T)) =
+    member _.Run(fields: Field<'Whole> list) = run fields
+
 /// Members of an object with record `'Whole`, of which they read `'T`.
 [<NoEquality; NoComparison>]
 type Fields<'Whole, 'T> = {
@@ -47,39 +75,69 @@ type StructCodec<'T> = {
     Write: 'T -> (string * Json) list -> (string * Json) list
 }
 
-/// `fields { let! a = required ... and! b = optional ... return f a b }`: members in the order of decoding.
-type FieldsBuilder() =
-    member _.MergeSources(first: Fields<'Whole, 'A>, second: Fields<'Whole, 'B>) : Fields<'Whole, 'A * 'B> = {
-        Members = first.Members @ second.Members
-        Read =
-            fun reader ->
-                match first.Read reader with
-                | Error error -> Error error
-                | Ok a ->
-                    match second.Read reader with
-                    | Ok b -> Ok(a, b)
-                    | Error error -> Error error
-        Write = fun whole rest -> first.Write whole (second.Write whole rest)
-    }
+module private Description =
+    let private readAll (fields: Field<'Whole> array) (slots: obj array) reader : QapiError voption =
+        let rec next index =
+            if index = fields.Length then
+                ValueNone
+            else
+                match fields[index].Read reader slots with
+                | ValueNone -> next (index + 1)
+                | error -> error
 
-    member _.BindReturn(source: Fields<'Whole, 'A>, f: 'A -> 'B) : Fields<'Whole, 'B> = {
-        Members = source.Members
-        Read = source.Read >> Result.map f
-        Write = source.Write
-    }
+        next 0
 
-/// `object "Name" { let! ... and! ... return {...} }`: a struct by its members.
-type ObjectBuilder(name: string, features: string list) =
-    inherit FieldsBuilder()
+    /// The members of a finished description, and the function that makes the whole of them.
+    let toFields (description: Description<'Whole, DecodedMembers -> 'T>) : Fields<'Whole, 'T> =
+        let struct (fields, make) = description.Run []
+        let fields = fields |> List.rev |> List.toArray
 
-    member _.Run(fields: Fields<'T, 'T>) : StructCodec<'T> = {
-        Type = {
-            Name = name
-            Shape = lazy { Members = fields.Members; Features = features; Variants = None }
+        {
+            Members = fields |> Array.toList |> List.collect _.Members
+            Read =
+                fun reader ->
+                    let slots = Array.zeroCreate fields.Length
+
+                    match readAll fields slots reader with
+                    | ValueNone -> Ok(make (DecodedMembers slots))
+                    | ValueSome error -> Error error
+            Write =
+                fun whole rest ->
+                    Array.foldBack (fun (field: Field<'Whole>) written -> field.Write whole written) fields rest
         }
-        Read = fields.Read
-        Write = fields.Write
-    }
+
+/// `let! a = required ...`, `let! b = optional ...`, `return fun m -> f (a m) (b m)`: members in the order of decoding.
+type DescriptionBuilder() =
+    member _.Bind(part: Description<'Whole, 'A>, next: 'A -> Description<'Whole, 'B>) : Description<'Whole, 'B> =
+        Description(fun fields ->
+            let struct (fields, value) = part.Run fields
+            (next value).Run fields)
+
+    member _.Return(value: 'A) : Description<'Whole, 'A> =
+        Description(fun fields -> struct (fields, value))
+
+/// `fields { ... }`: members that are not an object by themselves.
+type FieldsBuilder() =
+    inherit DescriptionBuilder()
+
+    member _.Run(description: Description<'Whole, DecodedMembers -> 'T>) : Fields<'Whole, 'T> =
+        Description.toFields description
+
+/// `object "Name" { ... }`: a struct by its members.
+type ObjectBuilder(name: string, features: string list) =
+    inherit DescriptionBuilder()
+
+    member _.Run(description: Description<'T, DecodedMembers -> 'T>) : StructCodec<'T> =
+        let fields = Description.toFields description
+
+        {
+            Type = {
+                Name = name
+                Shape = lazy { Members = fields.Members; Features = features; Variants = None }
+            }
+            Read = fields.Read
+            Write = fields.Write
+        }
 
 /// A branch of a flat union.
 [<NoEquality; NoComparison>]
@@ -102,6 +160,31 @@ module Describe =
     /// A struct with features.
     let objectWith name features = ObjectBuilder(name, features)
 
+    /// Fields as a part of a description, with the way to what they decode.
+    let private part (fields: Fields<'Whole, 'T>) : Description<'Whole, DecodedMembers -> 'T> =
+        Description(fun others ->
+            let slot = others.Length
+
+            let read reader (slots: obj array) =
+                match fields.Read reader with
+                | Ok value ->
+                    slots[slot] <- DecodedMember<'T>(value)
+                    ValueNone
+                | Error error -> ValueSome error
+
+            let valueOf (members: DecodedMembers) =
+                match members[slot] with
+                | :? DecodedMember<'T> as decoded -> decoded.Value
+                | _ -> invalidOp "a decoded member has the type of its description"
+
+            let field: Field<'Whole> = {
+                Members = fields.Members
+                Read = read
+                Write = fields.Write
+            }
+
+            struct (field :: others, valueOf))
+
     let private memberSchema name (codec: Codec<'T>) optional features : Member list = [
         {
             Name = name
@@ -111,8 +194,7 @@ module Describe =
         }
     ]
 
-    /// A member that must be there, with features such as `deprecated`.
-    let requiredWith features name (codec: Codec<'T>) (get: 'Whole -> 'T) : Fields<'Whole, 'T> = {
+    let internal requiredField features name (codec: Codec<'T>) (get: 'Whole -> 'T) : Fields<'Whole, 'T> = {
         Members = memberSchema name codec false features
         Read =
             fun reader ->
@@ -122,11 +204,7 @@ module Describe =
         Write = fun whole rest -> (name, codec.Encode(get whole)) :: rest
     }
 
-    /// A member that must be there.
-    let required name codec get = requiredWith [] name codec get
-
-    /// A member that may be absent, with features such as `deprecated`.
-    let optionalWith features name (codec: Codec<'T>) (get: 'Whole -> 'T option) : Fields<'Whole, 'T option> = {
+    let internal optionalField features name (codec: Codec<'T>) get : Fields<'Whole, 'T option> = {
         Members = memberSchema name codec true features
         Read =
             fun reader ->
@@ -140,15 +218,27 @@ module Describe =
                 | None -> rest
     }
 
+    /// A member that must be there, with features such as `deprecated`.
+    let requiredWith features name (codec: Codec<'T>) (get: 'Whole -> 'T) =
+        part (requiredField features name codec get)
+
+    /// A member that must be there.
+    let required name (codec: Codec<'T>) (get: 'Whole -> 'T) = requiredWith [] name codec get
+
+    /// A member that may be absent, with features such as `deprecated`.
+    let optionalWith features name (codec: Codec<'T>) (get: 'Whole -> 'T option) =
+        part (optionalField features name codec get)
+
     /// A member that may be absent.
-    let optional name codec get = optionalWith [] name codec get
+    let optional name (codec: Codec<'T>) (get: 'Whole -> 'T option) = optionalWith [] name codec get
 
     /// The members of a base type, among the others of the object.
-    let inherits (codec: StructCodec<'Base>) (get: 'Whole -> 'Base) : Fields<'Whole, 'Base> = {
-        Members = codec.Type.Shape.Value.Members
-        Read = codec.Read
-        Write = get >> codec.Write
-    }
+    let inherits (codec: StructCodec<'Base>) (get: 'Whole -> 'Base) =
+        part {
+            Members = codec.Type.Shape.Value.Members
+            Read = codec.Read
+            Write = get >> codec.Write
+        }
 
     /// A branch of a union with the members of a struct; the tag's value has features.
     let branchWith features case (codec: StructCodec<'B>) (wrap: 'B -> 'T) (unwrap: 'T -> 'B voption) : Branch<'T> = {
@@ -292,8 +382,8 @@ module StructCodec =
     /// A struct whose only member is `data`: how unions of the older kind hold each branch.
     let wrapped name (inner: StructCodec<'T>) : StructCodec<'T> =
         object name {
-            let! value = required "data" (codec inner) id
-            return value
+            let! data = required "data" (codec inner) id
+            return data
         }
 
 /// Branches of unions that the schema lists although the daemon was built without them.
@@ -314,12 +404,14 @@ module Unavailable =
 
     /// A member that must be there.
     let must name (codec: Codec<'T>) : AnyMember =
-        anyMember (required name codec (fun () -> Unchecked.defaultof<'T>)) (fun value -> [ name, codec.Encode value ])
+        anyMember
+            (requiredField [] name codec (fun () -> Unchecked.defaultof<'T>))
+            (fun value -> [ name, codec.Encode value ])
 
     /// A member that may be absent, with features.
     let mayWith features name (codec: Codec<'T>) : AnyMember =
         anyMember
-            (optionalWith features name codec (fun () -> None))
+            (optionalField features name codec (fun () -> None))
             (fun value -> value |> Option.map (fun value -> name, codec.Encode value) |> Option.toList)
 
     /// A member that may be absent.

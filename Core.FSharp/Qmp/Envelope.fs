@@ -35,8 +35,9 @@ module Envelope =
 
     /// The command, and whether it is to be executed out of band.
     let private decodeCommand allowsOob members : Result<struct (string * bool) option, QapiError> =
-        match find "execute" members, (if allowsOob then find "exec-oob" members else None) with
+        match find "execute" members, find "exec-oob" members with
         | None, None -> Ok None
+        | _, Some _ when not allowsOob -> unexpected "exec-oob"
         | Some execute, None ->
             asString "execute" execute |> Result.map (fun command -> Some(struct (command, false)))
         | None, Some execOob ->
@@ -54,13 +55,13 @@ module Envelope =
         | Some(Json.Object arguments) -> Ok arguments
         | Some _ -> QapiError.fail "QMP input member 'arguments' must be an object"
 
-    let private checkMembers allowsOob members =
+    let private checkMembers members =
         let isKnown (name, _) =
             match name with
             | "execute"
+            | "exec-oob"
             | "arguments"
             | "id" -> true
-            | "exec-oob" -> allowsOob
             | _ -> false
 
         match List.tryFind (isKnown >> not) members with
@@ -71,7 +72,7 @@ module Envelope =
         result {
             let! command = decodeCommand allowsOob members
             let! arguments = decodeArguments members
-            do! checkMembers allowsOob members
+            do! checkMembers members
 
             match command with
             | None -> return! QapiError.fail "QMP input lacks member 'execute'"

@@ -20,18 +20,18 @@ internal sealed class ControlLoop : IDisposable
     private readonly FileTable _files = new();
     private readonly IOThreadPool _threads;
     private readonly ExportTable _exports;
-    private readonly NbdServer _nbdServer;
+    private readonly NbdListener _nbdServer;
     private readonly ChardevTable _chardevs;
     private readonly EffectRunner _runner;
     private State _state;
 
-    internal ControlLoop(Reactor reactor, string package, ulong seed, bool daemonized, Action<string> warn)
+    internal ControlLoop(Reactor reactor, string package, ulong seed, ChardevContext chardevs, Action<string> warn)
     {
         _state = StateModule.create(seed, package);
         _threads = new IOThreadPool(new MemoryBudget(MemoryBudget.DefaultBytes));
         _exports = new ExportTable(_files, _threads, reactor.Post, OnExportStopped);
-        _nbdServer = new NbdServer(reactor, _exports, () => StateModule.nbdExports(_state));
-        _chardevs = new ChardevTable(reactor, daemonized);
+        _nbdServer = new NbdListener(reactor, _exports, () => StateModule.nbdExports(_state));
+        _chardevs = new ChardevTable(chardevs);
         MonitorTable monitors = new(
             package,
             FSharpFunc<string, bool>.FromConverter(Step.isCommand),
@@ -67,7 +67,11 @@ internal sealed class ControlLoop : IDisposable
     private void OnExportStopped(int key) => _ = Settle(Step.exportStopped(_state, key));
 
     /// <summary>Begins to let clients in: everything has been set up.</summary>
-    internal void StartServing() => _nbdServer.StartAccepting();
+    internal void StartServing()
+    {
+        _chardevs.Starting = false;
+        _nbdServer.StartAccepting();
+    }
 
     /// <summary>Ends in good order: exports with their events, the server, nodes, monitors, threads.</summary>
     internal void Shutdown()

@@ -5,9 +5,11 @@ using Microsoft.FSharp.Collections;
 using StorageDaemon.Core;
 using StorageDaemon.Core.Daemon;
 using StorageDaemon.Core.Json;
+using StorageDaemon.Core.Observe;
 using StorageDaemon.Shell.Chardev;
 using StorageDaemon.Shell.Exports.Nbd;
 using StorageDaemon.Shell.IOThreads;
+using Trace = StorageDaemon.Shell.Observe.Trace;
 
 namespace StorageDaemon.Shell.Control;
 
@@ -16,7 +18,7 @@ internal sealed class EffectRunner(
     FileTable files,
     IOThreadPool threads,
     ExportTable exports,
-    NbdServer nbdServer,
+    NbdListener nbdServer,
     ChardevTable chardevs,
     MonitorTable monitors,
     Action shutdown,
@@ -46,9 +48,11 @@ internal sealed class EffectRunner(
                 exports.StopAndWait(stop.Item);
                 return Core.Daemon.Answer.Finished;
             case Call.StartIothread start:
+                Trace.Write(TracePoints.IothreadStart, start.id);
                 threads.Start(start.id, start.Item2);
                 return Core.Daemon.Answer.Finished;
             case Call.OpenChardev open:
+                Trace.Write(TracePoints.ChardevOpen, open.id);
                 return chardevs.Open(open.id, open.Item2);
             case Call.ReplaceChardev replace:
                 return chardevs.Replace(replace.id, replace.Item2);
@@ -81,6 +85,7 @@ internal sealed class EffectRunner(
         switch (effect)
         {
             case Effect.Emit emit:
+                Trace.Write(TracePoints.QmpEvent, emit.name);
                 monitors.Emit(emit.name, Json.NewObject(emit.data));
                 break;
             case Effect.RelaxFiles relax:
@@ -90,18 +95,22 @@ internal sealed class EffectRunner(
                 files.Close(close.Item);
                 break;
             case Effect.ServeExport serve:
+                Trace.Write(TracePoints.ExportAdd, "key=" + serve.Item.Key);
                 exports.Serve(serve.Item);
                 break;
             case Effect.StopExport stop:
+                Trace.Write(TracePoints.ExportStop, "key=" + stop.Item);
                 exports.Stop(stop.Item);
                 break;
             case Effect.TuneIothread tune:
                 threads.Tune(tune.id, tune.Item2);
                 break;
             case Effect.StopIothread stop:
+                Trace.Write(TracePoints.IothreadStop, stop.id);
                 threads.Stop(stop.id);
                 break;
             case Effect.CloseChardev close:
+                Trace.Write(TracePoints.ChardevClose, close.id);
                 chardevs.Close(close.id);
                 break;
             case Effect.Warn warning:

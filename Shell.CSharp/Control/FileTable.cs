@@ -6,8 +6,10 @@ using StorageDaemon.Core;
 using StorageDaemon.Core.Daemon;
 using StorageDaemon.Core.Graph;
 using StorageDaemon.Core.Io;
+using StorageDaemon.Core.Observe;
 using StorageDaemon.Shell.Drivers;
 using StorageDaemon.Shell.Native;
+using StorageDaemon.Shell.Observe;
 
 namespace StorageDaemon.Shell.Control;
 
@@ -85,7 +87,9 @@ internal sealed class FileTable : IDisposable
         int next = 0;
         foreach (AdoptedFile file in adopted)
         {
-            _files.Add(file.Node, Adopt(_opened[next++], file));
+            HostFile opened = _opened[next++];
+            Trace.Write(TracePoints.NodeOpen, "node=" + file.Node + " fd=" + opened.Fd);
+            _files.Add(file.Node, Adopt(opened, file));
         }
 
         _opened.RemoveRange(0, next);
@@ -218,6 +222,7 @@ internal sealed class FileTable : IDisposable
         {
             if (_files.Remove(node, out OpenFile? file))
             {
+                Trace.Write(TracePoints.NodeClose, "node=" + node);
                 file.Dispose();
             }
 
@@ -226,7 +231,7 @@ internal sealed class FileTable : IDisposable
     }
 
     internal Answer Truncate(long node, long bytes) =>
-        Libc.Ftruncate(_files[node].Fd, bytes) == 0 ? Measure(node) : Answer.NewNotMeasured(Libc.Strerror(Libc.Errno));
+        Libc.FTruncate(_files[node].Fd, bytes) == 0 ? Measure(node) : Answer.NewNotMeasured(Libc.Strerror(Libc.Errno));
 
     internal Answer Measure(long node)
     {

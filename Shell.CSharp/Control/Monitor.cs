@@ -1,11 +1,14 @@
 using System;
 using System.Collections.Generic;
+using System.Text;
 using Microsoft.FSharp.Collections;
 using Microsoft.FSharp.Core;
 using StorageDaemon.Core;
 using StorageDaemon.Core.Json;
+using StorageDaemon.Core.Observe;
 using StorageDaemon.Core.Qmp;
 using StorageDaemon.Shell.Chardev;
+using StorageDaemon.Shell.Observe;
 
 namespace StorageDaemon.Shell.Control;
 
@@ -13,9 +16,9 @@ namespace StorageDaemon.Shell.Control;
 /// One QMP monitor on its character device. What to say and when is the session's; this runs it. Outputs are worked
 /// off in a queue, since a command's end may be the next one's beginning.
 /// </summary>
-internal sealed class Monitor
+internal sealed class Monitor : IChardevFrontend
 {
-    private readonly Chardev.Chardev _chardev;
+    private readonly CharacterDevice _chardev;
     private readonly Session.Config _config;
     private readonly Func<Request, FSharpResult<Json, QapiError>> _execute;
     private readonly Queue<Session.Output> _outputs = new();
@@ -24,7 +27,7 @@ internal sealed class Monitor
     private bool _pumping;
 
     internal Monitor(
-        Chardev.Chardev chardev, Session.Config config, Func<Request, FSharpResult<Json, QapiError>> execute)
+        CharacterDevice chardev, Session.Config config, Func<Request, FSharpResult<Json, QapiError>> execute)
     {
         _chardev = chardev;
         _config = config;
@@ -32,13 +35,7 @@ internal sealed class Monitor
     }
 
     /// <summary>Takes the device over; a client that is there already is greeted.</summary>
-    internal void Start() => _chardev.AttachFrontend(new ChardevFrontend
-    {
-        OnOpened = OnOpened,
-        OnBytes = OnBytes,
-        OnClosed = OnClosed,
-        OnDrained = OnDrained,
-    });
+    internal void Start() => _ = _chardev.AttachFrontend(this);
 
     /// <summary>Tells the client of an event.</summary>
     internal void Emit(string name, Json data, long seconds, long microseconds)
@@ -48,21 +45,21 @@ internal sealed class Monitor
         Take(state, outputs);
     }
 
-    private void OnOpened()
+    public void OnOpened()
     {
         _kept = [];
         (Session.State state, FSharpList<Session.Output> outputs) = Session.connected(_config, _session);
         Take(state, outputs);
     }
 
-    private void OnClosed()
+    public void OnClosed()
     {
         _kept = [];
         (Session.State state, FSharpList<Session.Output> outputs) = Session.disconnected(_session);
         Take(state, outputs);
     }
 
-    private void OnDrained() => NoteUnread();
+    public void OnDrained() => NoteUnread();
 
     private void NoteUnread()
     {
@@ -71,7 +68,7 @@ internal sealed class Monitor
         Take(state, outputs);
     }
 
-    private void OnBytes(ReadOnlySpan<byte> bytes)
+    public void OnBytes(ReadOnlySpan<byte> bytes)
     {
         if (_kept.Length > 0)
         {
@@ -125,9 +122,15 @@ internal sealed class Monitor
         switch (output)
         {
             case Session.Output.Send send:
+                if (Trace.IsAny)
+                {
+                    Trace.Write(TracePoints.QmpReply, Encoding.UTF8.GetString(send.Item.Span).TrimEnd());
+                }
+
                 _chardev.Write(send.Item.Span);
                 break;
             case Session.Output.Execute execute:
+                Trace.Write(TracePoints.QmpCommand, execute.Item.Command);
                 (Session.State state, FSharpList<Session.Output> outputs) =
                     Session.completed(_config, _execute(execute.Item), _session);
                 Take(state, outputs);

@@ -5,6 +5,7 @@ using StorageDaemon.Core;
 using StorageDaemon.Core.Json;
 using StorageDaemon.Core.Qapi;
 using StorageDaemon.Core.Qmp;
+using StorageDaemon.Shell.Chardev;
 
 namespace StorageDaemon.Shell.Control;
 
@@ -14,7 +15,7 @@ internal sealed class MonitorTable(
 {
     private readonly List<Monitor> _monitors = [];
 
-    internal void Start(MonitorOptions options, Chardev.Chardev chardev)
+    internal void Start(MonitorOptions options, CharacterDevice chardev)
     {
         bool pretty = FSharpOption<bool>.get_IsSome(options.Pretty) && options.Pretty.Value;
         Session.Config config = new(package, true, pretty, isCommand);

@@ -41,10 +41,10 @@ internal static unsafe class FileOpener
     internal static int Inspect(int fd, bool direct, out HostFile file)
     {
         file = default;
-        Statx stat;
-        if (Libc.Fstat(fd, &stat) < 0)
+        int errno = Libc.TryStat(fd, out Statx stat);
+        if (errno != 0)
         {
-            return Libc.Errno;
+            return errno;
         }
 
         int type = stat.Mode & Libc.S_IFMT;
@@ -118,7 +118,7 @@ internal static unsafe class FileOpener
     /// <summary>Bytes that a file takes on disk, or a negative error number.</summary>
     internal static long AllocatedSize(int fd)
     {
-        Statx stat;
-        return Libc.Fstat(fd, &stat) < 0 ? -Libc.Errno : (long)stat.Blocks * 512;
+        int errno = Libc.TryStat(fd, out Statx stat);
+        return errno != 0 ? -errno : (long)stat.Blocks * 512;
     }
 }

@@ -17,15 +17,15 @@ internal static unsafe class ImageLocks
     /// <summary>Whether an exclusive lock would be refused because of somebody else's; or an error number in <paramref name="errno"/>.</summary>
     internal static bool IsHeldByOthers(int fd, long position, out int errno)
     {
-        Flock flock = new() { Type = Libc.F_WRLCK, Start = position, Length = 1 };
-        errno = Libc.FcntlLock(fd, Libc.F_OFD_GETLK, &flock) < 0 ? Libc.Errno : 0;
+        FLock flock = new() { Type = Libc.F_WRLCK, Start = position, Length = 1 };
+        errno = Libc.Fcntl(fd, Libc.F_OFD_GETLK, (nint)(&flock)) < 0 ? Libc.Errno : 0;
         return errno == 0 && flock.Type != Libc.F_UNLCK;
     }
 
     private static int Set(int fd, long position, short type)
     {
-        Flock flock = new() { Type = type, Start = position, Length = 1 };
-        while (Libc.FcntlLock(fd, Libc.F_OFD_SETLK, &flock) < 0)
+        FLock flock = new() { Type = type, Start = position, Length = 1 };
+        while (Libc.Fcntl(fd, Libc.F_OFD_SETLK, (nint)(&flock)) < 0)
         {
             int errno = Libc.Errno;
             if (errno != Errno.EINTR)

@@ -2,19 +2,6 @@ using System.Runtime.InteropServices;
 
 namespace StorageDaemon.Shell.Native;
 
-/// <summary>msghdr (glibc bits/socket.h, 64-bit).</summary>
-[StructLayout(LayoutKind.Sequential)]
-internal unsafe struct MsgHdr
-{
-    internal void* Name;
-    internal uint NameLength;
-    internal IoVec* Iov;
-    internal nuint IovLength;
-    internal void* Control;
-    internal nuint ControlLength;
-    internal int Flags;
-}
-
 /// <summary>cachestat_range and cachestat (uapi/linux/mman.h).</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct CacheStatRange
@@ -41,13 +28,10 @@ internal static unsafe partial class Libc
     internal const int FALLOC_FL_KEEP_SIZE = 1;
     internal const int FALLOC_FL_PUNCH_HOLE = 2;
     internal const int FALLOC_FL_ZERO_RANGE = 16;
-    internal const int SEEK_SET = 0;
     internal const int SEEK_END = 2;
     internal const int SEEK_DATA = 3;
     internal const int SEEK_HOLE = 4;
     internal const int POSIX_FADV_WILLNEED = 3;
-    internal const int MSG_DONTWAIT = 0x40;
-    internal const int MSG_NOSIGNAL = 0x4000;
     internal const int MSG_MORE = 0x8000;
     internal const int PROT_READ = 1;
     internal const int PROT_WRITE = 2;
@@ -57,6 +41,12 @@ internal static unsafe partial class Libc
     internal const int MAP_POPULATE = 0x8000;
     internal const nuint BLKDISCARD = 0x1277;
     internal const long SYS_cachestat = 451;
+
+    internal const int F_OFD_GETLK = 36;
+    internal const short F_RDLCK = 0;
+    internal const short F_UNLCK = 2;
+    internal const nuint BLKGETSIZE64 = 0x80081272;
+    internal const nuint BLKSSZGET = 0x1268;
 
     [LibraryImport(Name, EntryPoint = "preadv2")]
     internal static partial nint Preadv2(int fd, IoVec* iov, int iovcnt, long offset, int flags);
@@ -82,17 +72,8 @@ internal static unsafe partial class Libc
     [LibraryImport(Name, EntryPoint = "sendfile")]
     internal static partial nint Sendfile(int outFd, int inFd, long* offset, nuint count);
 
-    [LibraryImport(Name, EntryPoint = "recv")]
-    internal static partial nint Recv(int fd, void* buffer, nuint length, int flags);
-
     [LibraryImport(Name, EntryPoint = "readv")]
     internal static partial nint Readv(int fd, IoVec* iov, int iovcnt);
-
-    [LibraryImport(Name, EntryPoint = "send")]
-    internal static partial nint Send(int fd, void* buffer, nuint length, int flags);
-
-    [LibraryImport(Name, EntryPoint = "sendmsg")]
-    internal static partial nint Sendmsg(int fd, MsgHdr* message, int flags);
 
     [LibraryImport(Name, EntryPoint = "mmap")]
     internal static partial void* Mmap(void* address, nuint length, int protection, int flags, int fd, long offset);

@@ -10,7 +10,16 @@ internal struct EpollEvent
     internal ulong Data;
 }
 
-/// <summary>epoll, eventfd, timerfd.</summary>
+/// <summary>struct pollfd (poll.h).</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct PollFd
+{
+    internal int Fd;
+    internal short Events;
+    internal short Revents;
+}
+
+/// <summary>epoll, eventfd, timerfd, poll.</summary>
 internal static unsafe partial class Libc
 {
     internal const int EPOLL_CLOEXEC = 0x80000;
@@ -38,4 +47,8 @@ internal static unsafe partial class Libc
 
     [LibraryImport(Name, EntryPoint = "eventfd")]
     internal static partial int Eventfd(uint initval, int flags);
+
+    /// <summary>poll(2); its event bits are the low bits of epoll's.</summary>
+    [LibraryImport(Name, EntryPoint = "poll")]
+    internal static partial int Poll(PollFd* fds, nuint count, int timeoutMs);
 }

@@ -27,43 +27,43 @@ module BlockCodecs =
     let cacheOptions: StructCodec<BlockdevCacheOptions> =
         object "BlockdevCacheOptions" {
             let! direct = optional "direct" Codec.bool _.Direct
-            and! noFlush = optional "no-flush" Codec.bool _.NoFlush
-            return { Direct = direct; NoFlush = noFlush }
+            let! noFlush = optional "no-flush" Codec.bool _.NoFlush
+            return fun m -> { Direct = direct m; NoFlush = noFlush m }
         }
 
     let fileOptions: StructCodec<BlockdevOptionsFile> =
         objectWith "BlockdevOptionsFile" [ "dynamic-auto-read-only" ] {
             let! filename = required "filename" Codec.str _.Filename
-            and! prManager = optional "pr-manager" Codec.str _.PrManager
-            and! locking = optional "locking" SocketCodecs.onOffAuto _.Locking
-            and! aio = optional "aio" aio _.Aio
-            and! aioMaxBatch = optional "aio-max-batch" Codec.int64 _.AioMaxBatch
-            and! dropCache = optional "drop-cache" Codec.bool _.DropCache
+            let! prManager = optional "pr-manager" Codec.str _.PrManager
+            let! locking = optional "locking" SocketCodecs.onOffAuto _.Locking
+            let! aio = optional "aio" aio _.Aio
+            let! aioMaxBatch = optional "aio-max-batch" Codec.int64 _.AioMaxBatch
+            let! dropCache = optional "drop-cache" Codec.bool _.DropCache
 
-            and! checkCacheDropped =
+            let! checkCacheDropped =
                 optionalWith [ Feature.Unstable ] "x-check-cache-dropped" Codec.bool _.CheckCacheDropped
 
-            return {
-                Filename = filename
-                PrManager = prManager
-                Locking = locking
-                Aio = aio
-                AioMaxBatch = aioMaxBatch
-                DropCache = dropCache
-                CheckCacheDropped = checkCacheDropped
+            return fun m -> {
+                Filename = filename m
+                PrManager = prManager m
+                Locking = locking m
+                Aio = aio m
+                AioMaxBatch = aioMaxBatch m
+                DropCache = dropCache m
+                CheckCacheDropped = checkCacheDropped m
             }
         }
 
     let nullOptions: StructCodec<BlockdevOptionsNull> =
         object "BlockdevOptionsNull" {
             let! size = optional "size" Codec.int64 _.Size
-            and! latencyNs = optional "latency-ns" Codec.uint64 _.LatencyNs
-            and! readZeroes = optional "read-zeroes" Codec.bool _.ReadZeroes
+            let! latencyNs = optional "latency-ns" Codec.uint64 _.LatencyNs
+            let! readZeroes = optional "read-zeroes" Codec.bool _.ReadZeroes
 
-            return {
-                Size = size
-                LatencyNs = latencyNs
-                ReadZeroes = readZeroes
+            return fun m -> {
+                Size = size m
+                LatencyNs = latencyNs m
+                ReadZeroes = readZeroes m
             }
         }
 
@@ -87,13 +87,13 @@ module BlockCodecs =
     let private rawOptionsOver child : StructCodec<BlockdevOptionsRaw> =
         object "BlockdevOptionsRaw" {
             let! file = required "file" child _.File
-            and! offset = optional "offset" Codec.int64 _.Offset
-            and! size = optional "size" Codec.int64 _.Size
+            let! offset = optional "offset" Codec.int64 _.Offset
+            let! size = optional "size" Codec.int64 _.Size
 
-            return {
-                File = file
-                Offset = offset
-                Size = size
+            return fun m -> {
+                File = file m
+                Offset = offset m
+                Size = size m
             }
         }
 
@@ -128,24 +128,24 @@ module BlockCodecs =
     let private commonOptions: Fields<BlockdevOptions, BlockdevDriver -> BlockdevOptions> =
         fields {
             let! nodeName = optional "node-name" Codec.str _.NodeName
-            and! discard = optional "discard" discard _.Discard
-            and! cache = optional "cache" (StructCodec.codec cacheOptions) _.Cache
-            and! active = optional "active" Codec.bool _.Active
-            and! readOnly = optional "read-only" Codec.bool _.ReadOnly
-            and! autoReadOnly = optional "auto-read-only" Codec.bool _.AutoReadOnly
-            and! forceShare = optional "force-share" Codec.bool _.ForceShare
-            and! detectZeroes = optional "detect-zeroes" detectZeroes _.DetectZeroes
+            let! discard = optional "discard" discard _.Discard
+            let! cache = optional "cache" (StructCodec.codec cacheOptions) _.Cache
+            let! active = optional "active" Codec.bool _.Active
+            let! readOnly = optional "read-only" Codec.bool _.ReadOnly
+            let! autoReadOnly = optional "auto-read-only" Codec.bool _.AutoReadOnly
+            let! forceShare = optional "force-share" Codec.bool _.ForceShare
+            let! detectZeroes = optional "detect-zeroes" detectZeroes _.DetectZeroes
 
             return
-                fun driver -> {
-                    NodeName = nodeName
-                    Discard = discard
-                    Cache = cache
-                    Active = active
-                    ReadOnly = readOnly
-                    AutoReadOnly = autoReadOnly
-                    ForceShare = forceShare
-                    DetectZeroes = detectZeroes
+                fun m driver -> {
+                    NodeName = nodeName m
+                    Discard = discard m
+                    Cache = cache m
+                    Active = active m
+                    ReadOnly = readOnly m
+                    AutoReadOnly = autoReadOnly m
+                    ForceShare = forceShare m
+                    DetectZeroes = detectZeroes m
                     Driver = driver
                 }
         }
@@ -161,30 +161,30 @@ module BlockCodecs =
     let blockdevDel: StructCodec<BlockdevDel> =
         object "BlockdevDelArgs" {
             let! nodeName = required "node-name" Codec.str _.NodeName
-            return { NodeName = nodeName }
+            return fun m -> { NodeName = nodeName m }
         }
 
     let blockResize: StructCodec<BlockResize> =
         object "BlockResizeArgs" {
             let! device = optional "device" Codec.str _.Device
-            and! nodeName = optional "node-name" Codec.str _.NodeName
-            and! size = required "size" Codec.int64 _.Size
+            let! nodeName = optional "node-name" Codec.str _.NodeName
+            let! size = required "size" Codec.int64 _.Size
 
-            return {
-                Device = device
-                NodeName = nodeName
-                Size = size
+            return fun m -> {
+                Device = device m
+                NodeName = nodeName m
+                Size = size m
             }
         }
 
     let queryNamedBlockNodes: StructCodec<QueryNamedBlockNodes> =
         object "QueryNamedBlockNodesArgs" {
             let! flat = optional "flat" Codec.bool _.Flat
-            return { Flat = flat }
+            return fun m -> { Flat = flat m }
         }
 
     let queryBlockstats: StructCodec<QueryBlockstats> =
         object "QueryBlockstatsArgs" {
             let! queryNodes = optional "query-nodes" Codec.bool _.QueryNodes
-            return { QueryNodes = queryNodes }
+            return fun m -> { QueryNodes = queryNodes m }
         }

@@ -7,13 +7,13 @@ module BlockInfoCodecs =
     let private cacheInfo: StructCodec<BlockdevCacheInfo> =
         object "BlockdevCacheInfo" {
             let! writeback = required "writeback" Codec.bool _.Writeback
-            and! direct = required "direct" Codec.bool _.Direct
-            and! noFlush = required "no-flush" Codec.bool _.NoFlush
+            let! direct = required "direct" Codec.bool _.Direct
+            let! noFlush = required "no-flush" Codec.bool _.NoFlush
 
-            return {
-                Writeback = writeback
-                Direct = direct
-                NoFlush = noFlush
+            return fun m -> {
+                Writeback = writeback m
+                Direct = direct m
+                NoFlush = noFlush m
             }
         }
 
@@ -29,72 +29,76 @@ module BlockInfoCodecs =
             | ImageInfoSpecific.File hint -> ValueSome hint
 
         StructCodec.union "ImageInfoSpecific" "type" "ImageInfoSpecificKind" [
-            branch "file" (StructCodec.wrapped "ImageInfoSpecificFileWrapper" specificFile) ImageInfoSpecific.File ofFile
+            branch
+                "file"
+                (StructCodec.wrapped "ImageInfoSpecificFileWrapper" specificFile)
+                ImageInfoSpecific.File
+                ofFile
         ]
 
     let imageInfo: StructCodec<ImageInfo> =
         object "ImageInfo" {
             let! filename = required "filename" Codec.str _.Filename
-            and! format = required "format" Codec.str _.Format
-            and! dirtyFlag = optional "dirty-flag" Codec.bool _.DirtyFlag
-            and! actualSize = optional "actual-size" Codec.int64 _.ActualSize
-            and! virtualSize = required "virtual-size" Codec.int64 _.VirtualSize
-            and! clusterSize = optional "cluster-size" Codec.int64 _.ClusterSize
-            and! encrypted = optional "encrypted" Codec.bool _.Encrypted
-            and! compressed = optional "compressed" Codec.bool _.Compressed
-            and! formatSpecific = optional "format-specific" (StructCodec.codec imageInfoSpecific) _.FormatSpecific
+            let! format = required "format" Codec.str _.Format
+            let! dirtyFlag = optional "dirty-flag" Codec.bool _.DirtyFlag
+            let! actualSize = optional "actual-size" Codec.int64 _.ActualSize
+            let! virtualSize = required "virtual-size" Codec.int64 _.VirtualSize
+            let! clusterSize = optional "cluster-size" Codec.int64 _.ClusterSize
+            let! encrypted = optional "encrypted" Codec.bool _.Encrypted
+            let! compressed = optional "compressed" Codec.bool _.Compressed
+            let! formatSpecific = optional "format-specific" (StructCodec.codec imageInfoSpecific) _.FormatSpecific
 
-            return {
-                Filename = filename
-                Format = format
-                DirtyFlag = dirtyFlag
-                ActualSize = actualSize
-                VirtualSize = virtualSize
-                ClusterSize = clusterSize
-                Encrypted = encrypted
-                Compressed = compressed
-                FormatSpecific = formatSpecific
+            return fun m -> {
+                Filename = filename m
+                Format = format m
+                DirtyFlag = dirtyFlag m
+                ActualSize = actualSize m
+                VirtualSize = virtualSize m
+                ClusterSize = clusterSize m
+                Encrypted = encrypted m
+                Compressed = compressed m
+                FormatSpecific = formatSpecific m
             }
         }
 
     let blockDeviceInfo: StructCodec<BlockDeviceInfo> =
         object "BlockDeviceInfo" {
             let! file = required "file" Codec.str _.File
-            and! nodeName = optional "node-name" Codec.str _.NodeName
-            and! readOnly = required "ro" Codec.bool _.ReadOnly
-            and! driver = required "drv" Codec.str _.Driver
-            and! backingFileDepth = required "backing_file_depth" Codec.int64 _.BackingFileDepth
-            and! active = required "active" Codec.bool _.Active
-            and! encrypted = required "encrypted" Codec.bool _.Encrypted
-            and! detectZeroes = required "detect_zeroes" BlockCodecs.detectZeroes _.DetectZeroes
-            and! bps = required "bps" Codec.int64 _.Bps
-            and! bpsRd = required "bps_rd" Codec.int64 _.BpsRd
-            and! bpsWr = required "bps_wr" Codec.int64 _.BpsWr
-            and! iops = required "iops" Codec.int64 _.Iops
-            and! iopsRd = required "iops_rd" Codec.int64 _.IopsRd
-            and! iopsWr = required "iops_wr" Codec.int64 _.IopsWr
-            and! image = required "image" (StructCodec.codec imageInfo) _.Image
-            and! cache = required "cache" (StructCodec.codec cacheInfo) _.Cache
-            and! writeThreshold = required "write_threshold" Codec.int64 _.WriteThreshold
+            let! nodeName = optional "node-name" Codec.str _.NodeName
+            let! readOnly = required "ro" Codec.bool _.ReadOnly
+            let! driver = required "drv" Codec.str _.Driver
+            let! backingFileDepth = required "backing_file_depth" Codec.int64 _.BackingFileDepth
+            let! active = required "active" Codec.bool _.Active
+            let! encrypted = required "encrypted" Codec.bool _.Encrypted
+            let! detectZeroes = required "detect_zeroes" BlockCodecs.detectZeroes _.DetectZeroes
+            let! bps = required "bps" Codec.int64 _.Bps
+            let! bpsRd = required "bps_rd" Codec.int64 _.BpsRd
+            let! bpsWr = required "bps_wr" Codec.int64 _.BpsWr
+            let! iops = required "iops" Codec.int64 _.Iops
+            let! iopsRd = required "iops_rd" Codec.int64 _.IopsRd
+            let! iopsWr = required "iops_wr" Codec.int64 _.IopsWr
+            let! image = required "image" (StructCodec.codec imageInfo) _.Image
+            let! cache = required "cache" (StructCodec.codec cacheInfo) _.Cache
+            let! writeThreshold = required "write_threshold" Codec.int64 _.WriteThreshold
 
-            return {
-                File = file
-                NodeName = nodeName
-                ReadOnly = readOnly
-                Driver = driver
-                BackingFileDepth = backingFileDepth
-                Active = active
-                Encrypted = encrypted
-                DetectZeroes = detectZeroes
-                Bps = bps
-                BpsRd = bpsRd
-                BpsWr = bpsWr
-                Iops = iops
-                IopsRd = iopsRd
-                IopsWr = iopsWr
-                Image = image
-                Cache = cache
-                WriteThreshold = writeThreshold
+            return fun m -> {
+                File = file m
+                NodeName = nodeName m
+                ReadOnly = readOnly m
+                Driver = driver m
+                BackingFileDepth = backingFileDepth m
+                Active = active m
+                Encrypted = encrypted m
+                DetectZeroes = detectZeroes m
+                Bps = bps m
+                BpsRd = bpsRd m
+                BpsWr = bpsWr m
+                Iops = iops m
+                IopsRd = iopsRd m
+                IopsWr = iopsWr m
+                Image = image m
+                Cache = cache m
+                WriteThreshold = writeThreshold m
             }
         }
 
@@ -108,22 +112,22 @@ module BlockInfoCodecs =
     let blockInfo: StructCodec<BlockInfo> =
         object "BlockInfo" {
             let! device = required "device" Codec.str _.Device
-            and! qdev = optional "qdev" Codec.str _.Qdev
-            and! typeName = required "type" Codec.str _.Type
-            and! removable = required "removable" Codec.bool _.Removable
-            and! locked = required "locked" Codec.bool _.Locked
-            and! inserted = optional "inserted" (StructCodec.codec blockDeviceInfo) _.Inserted
-            and! trayOpen = optional "tray_open" Codec.bool _.TrayOpen
-            and! ioStatus = optional "io-status" ioStatus _.IoStatus
+            let! qdev = optional "qdev" Codec.str _.Qdev
+            let! typeName = required "type" Codec.str _.Type
+            let! removable = required "removable" Codec.bool _.Removable
+            let! locked = required "locked" Codec.bool _.Locked
+            let! inserted = optional "inserted" (StructCodec.codec blockDeviceInfo) _.Inserted
+            let! trayOpen = optional "tray_open" Codec.bool _.TrayOpen
+            let! ioStatus = optional "io-status" ioStatus _.IoStatus
 
-            return {
-                Device = device
-                Qdev = qdev
-                Type = typeName
-                Removable = removable
-                Locked = locked
-                Inserted = inserted
-                TrayOpen = trayOpen
-                IoStatus = ioStatus
+            return fun m -> {
+                Device = device m
+                Qdev = qdev m
+                Type = typeName m
+                Removable = removable m
+                Locked = locked m
+                Inserted = inserted m
+                TrayOpen = trayOpen m
+                IoStatus = ioStatus m
             }
         }

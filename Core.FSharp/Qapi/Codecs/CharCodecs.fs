@@ -7,68 +7,68 @@ module CharCodecs =
     let common: StructCodec<ChardevCommon> =
         object "ChardevCommon" {
             let! logfile = optional "logfile" Codec.str _.Logfile
-            and! logappend = optional "logappend" Codec.bool _.Logappend
-            return { Logfile = logfile; Logappend = logappend }
+            let! logappend = optional "logappend" Codec.bool _.Logappend
+            return fun m -> { Logfile = logfile m; Logappend = logappend m }
         }
 
     let file: StructCodec<ChardevFile> =
         object "ChardevFile" {
             let! common = inherits common _.Common
-            and! input = optional "in" Codec.str _.In
-            and! output = required "out" Codec.str _.Out
-            and! append = optional "append" Codec.bool _.Append
+            let! input = optional "in" Codec.str _.In
+            let! output = required "out" Codec.str _.Out
+            let! append = optional "append" Codec.bool _.Append
 
-            return {
-                Common = common
-                In = input
-                Out = output
-                Append = append
+            return fun m -> {
+                Common = common m
+                In = input m
+                Out = output m
+                Append = append m
             }
         }
 
     let socket: StructCodec<ChardevSocket> =
         object "ChardevSocket" {
             let! common = inherits common _.Common
-            and! addr = required "addr" (StructCodec.codec SocketCodecs.socketAddressLegacy) _.Addr
-            and! tlsCreds = optional "tls-creds" Codec.str _.TlsCreds
-            and! tlsAuthz = optional "tls-authz" Codec.str _.TlsAuthz
-            and! server = optional "server" Codec.bool _.Server
-            and! wait = optional "wait" Codec.bool _.Wait
-            and! nodelay = optional "nodelay" Codec.bool _.Nodelay
-            and! telnet = optional "telnet" Codec.bool _.Telnet
-            and! tn3270 = optional "tn3270" Codec.bool _.Tn3270
-            and! websocket = optional "websocket" Codec.bool _.Websocket
-            and! reconnect = optionalWith [ Feature.Deprecated ] "reconnect" Codec.int64 _.Reconnect
-            and! reconnectMs = optional "reconnect-ms" Codec.int64 _.ReconnectMs
+            let! addr = required "addr" (StructCodec.codec SocketCodecs.socketAddressLegacy) _.Addr
+            let! tlsCreds = optional "tls-creds" Codec.str _.TlsCreds
+            let! tlsAuthz = optional "tls-authz" Codec.str _.TlsAuthz
+            let! server = optional "server" Codec.bool _.Server
+            let! wait = optional "wait" Codec.bool _.Wait
+            let! nodelay = optional "nodelay" Codec.bool _.Nodelay
+            let! telnet = optional "telnet" Codec.bool _.Telnet
+            let! tn3270 = optional "tn3270" Codec.bool _.Tn3270
+            let! websocket = optional "websocket" Codec.bool _.Websocket
+            let! reconnect = optionalWith [ Feature.Deprecated ] "reconnect" Codec.int64 _.Reconnect
+            let! reconnectMs = optional "reconnect-ms" Codec.int64 _.ReconnectMs
 
-            return {
-                Common = common
-                Addr = addr
-                TlsCreds = tlsCreds
-                TlsAuthz = tlsAuthz
-                Server = server
-                Wait = wait
-                Nodelay = nodelay
-                Telnet = telnet
-                Tn3270 = tn3270
-                Websocket = websocket
-                Reconnect = reconnect
-                ReconnectMs = reconnectMs
+            return fun m -> {
+                Common = common m
+                Addr = addr m
+                TlsCreds = tlsCreds m
+                TlsAuthz = tlsAuthz m
+                Server = server m
+                Wait = wait m
+                Nodelay = nodelay m
+                Telnet = telnet m
+                Tn3270 = tn3270 m
+                Websocket = websocket m
+                Reconnect = reconnect m
+                ReconnectMs = reconnectMs m
             }
         }
 
     let stdio: StructCodec<ChardevStdio> =
         object "ChardevStdio" {
             let! common = inherits common _.Common
-            and! signal = optional "signal" Codec.bool _.Signal
-            return { Common = common; Signal = signal }
+            let! signal = optional "signal" Codec.bool _.Signal
+            return fun m -> { Common = common m; Signal = signal m }
         }
 
     let pty: StructCodec<ChardevPty> =
         object "ChardevPty" {
             let! common = inherits common _.Common
-            and! path = optional "path" Codec.str _.Path
-            return { Common = common; Path = path }
+            let! path = optional "path" Codec.str _.Path
+            return fun m -> { Common = common m; Path = path m }
         }
 
     /// The types that the schema lists although no such device is built in, with the members of their own.
@@ -130,37 +130,37 @@ module CharCodecs =
     let chardevAdd: StructCodec<ChardevAdd> =
         object "ChardevAddArgs" {
             let! id = required "id" Codec.str _.Id
-            and! backend = required "backend" (StructCodec.codec backend) _.Backend
-            return { Id = id; Backend = backend }
+            let! backend = required "backend" (StructCodec.codec backend) _.Backend
+            return fun m -> { Id = id m; Backend = backend m }
         }
 
     let chardevReturn: StructCodec<ChardevReturn> =
         object "ChardevReturn" {
             let! pty = optional "pty" Codec.str _.Pty
-            return { Pty = pty }
+            return fun m -> { Pty = pty m }
         }
 
     let chardevRemove: StructCodec<ChardevRemove> =
         object "ChardevRemoveArgs" {
             let! id = required "id" Codec.str _.Id
-            return { Id = id }
+            return fun m -> { Id = id m }
         }
 
     let chardevInfo: StructCodec<ChardevInfo> =
         object "ChardevInfo" {
             let! label = required "label" Codec.str _.Label
-            and! filename = required "filename" Codec.str _.Filename
-            and! frontendOpen = required "frontend-open" Codec.bool _.FrontendOpen
+            let! filename = required "filename" Codec.str _.Filename
+            let! frontendOpen = required "frontend-open" Codec.bool _.FrontendOpen
 
-            return {
-                Label = label
-                Filename = filename
-                FrontendOpen = frontendOpen
+            return fun m -> {
+                Label = label m
+                Filename = filename m
+                FrontendOpen = frontendOpen m
             }
         }
 
     let chardevBackendInfo: StructCodec<ChardevBackendInfo> =
         object "ChardevBackendInfo" {
             let! name = required "name" Codec.str _.Name
-            return { Name = name }
+            return fun m -> { Name = name m }
         }

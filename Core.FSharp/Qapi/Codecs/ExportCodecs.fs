@@ -7,17 +7,17 @@ module ExportCodecs =
     let private nbdServerOptionsOver name addr : StructCodec<NbdServerOptions> =
         object name {
             let! handshakeMaxSeconds = optional "handshake-max-seconds" Codec.uint32 _.HandshakeMaxSeconds
-            and! tlsCreds = optional "tls-creds" Codec.str _.TlsCreds
-            and! tlsAuthz = optional "tls-authz" Codec.str _.TlsAuthz
-            and! maxConnections = optional "max-connections" Codec.uint32 _.MaxConnections
-            and! addr = required "addr" (StructCodec.codec addr) _.Addr
+            let! tlsCreds = optional "tls-creds" Codec.str _.TlsCreds
+            let! tlsAuthz = optional "tls-authz" Codec.str _.TlsAuthz
+            let! maxConnections = optional "max-connections" Codec.uint32 _.MaxConnections
+            let! addr = required "addr" (StructCodec.codec addr) _.Addr
 
-            return {
-                HandshakeMaxSeconds = handshakeMaxSeconds
-                TlsCreds = tlsCreds
-                TlsAuthz = tlsAuthz
-                MaxConnections = maxConnections
-                Addr = addr
+            return fun m -> {
+                HandshakeMaxSeconds = handshakeMaxSeconds m
+                TlsCreds = tlsCreds m
+                TlsAuthz = tlsAuthz m
+                MaxConnections = maxConnections m
+                Addr = addr m
             }
         }
 
@@ -32,15 +32,15 @@ module ExportCodecs =
     let nbdServerAddOptions: StructCodec<NbdServerAddOptions> =
         object "NbdServerAddOptions" {
             let! name = optional "name" Codec.str _.Name
-            and! description = optional "description" Codec.str _.Description
-            and! device = required "device" Codec.str _.Device
-            and! writable = optional "writable" Codec.bool _.Writable
+            let! description = optional "description" Codec.str _.Description
+            let! device = required "device" Codec.str _.Device
+            let! writable = optional "writable" Codec.bool _.Writable
 
-            return {
-                Name = name
-                Description = description
-                Device = device
-                Writable = writable
+            return fun m -> {
+                Name = name m
+                Description = description m
+                Device = device m
+                Writable = writable m
             }
         }
 
@@ -50,8 +50,8 @@ module ExportCodecs =
     let nbdServerRemove: StructCodec<NbdServerRemove> =
         object "NbdServerRemoveArgs" {
             let! name = required "name" Codec.str _.Name
-            and! mode = optional "mode" removeMode _.Mode
-            return { Name = name; Mode = mode }
+            let! mode = optional "mode" removeMode _.Mode
+            return fun m -> { Name = name m; Mode = mode m }
         }
 
     /// The iothreads of an export: one as the real daemon has it, or several.
@@ -74,29 +74,29 @@ module ExportCodecs =
     let private nbdOptions: StructCodec<BlockExportOptionsNbd> =
         object "BlockExportOptionsNbd" {
             let! name = optional "name" Codec.str _.Name
-            and! description = optional "description" Codec.str _.Description
-            return { Name = name; Description = description }
+            let! description = optional "description" Codec.str _.Description
+            return fun m -> { Name = name m; Description = description m }
         }
 
     let private commonOptions: Fields<BlockExportOptions, BlockExportBranch -> BlockExportOptions> =
         fields {
             let! id = required "id" Codec.str _.Id
-            and! fixedIothread = optional "fixed-iothread" Codec.bool _.FixedIothread
-            and! iothread = optional "iothread" iothread _.Iothread
-            and! nodeName = required "node-name" Codec.str _.NodeName
-            and! writable = optional "writable" Codec.bool _.Writable
-            and! writethrough = optional "writethrough" Codec.bool _.Writethrough
-            and! allowInactive = optional "allow-inactive" Codec.bool _.AllowInactive
+            let! fixedIothread = optional "fixed-iothread" Codec.bool _.FixedIothread
+            let! iothread = optional "iothread" iothread _.Iothread
+            let! nodeName = required "node-name" Codec.str _.NodeName
+            let! writable = optional "writable" Codec.bool _.Writable
+            let! writethrough = optional "writethrough" Codec.bool _.Writethrough
+            let! allowInactive = optional "allow-inactive" Codec.bool _.AllowInactive
 
             return
-                fun exportType -> {
-                    Id = id
-                    FixedIothread = fixedIothread
-                    Iothread = iothread
-                    NodeName = nodeName
-                    Writable = writable
-                    Writethrough = writethrough
-                    AllowInactive = allowInactive
+                fun m exportType -> {
+                    Id = id m
+                    FixedIothread = fixedIothread m
+                    Iothread = iothread m
+                    NodeName = nodeName m
+                    Writable = writable m
+                    Writethrough = writethrough m
+                    AllowInactive = allowInactive m
                     Type = exportType
                 }
         }
@@ -113,8 +113,8 @@ module ExportCodecs =
     let blockExportDel: StructCodec<BlockExportDel> =
         object "BlockExportDelArgs" {
             let! id = required "id" Codec.str _.Id
-            and! mode = optional "mode" removeMode _.Mode
-            return { Id = id; Mode = mode }
+            let! mode = optional "mode" removeMode _.Mode
+            return fun m -> { Id = id m; Mode = mode m }
         }
 
     let private exportType: Codec<BlockExportType> =
@@ -123,20 +123,20 @@ module ExportCodecs =
     let blockExportInfo: StructCodec<BlockExportInfo> =
         object "BlockExportInfo" {
             let! id = required "id" Codec.str _.Id
-            and! exportType = required "type" exportType _.Type
-            and! nodeName = required "node-name" Codec.str _.NodeName
-            and! shuttingDown = required "shutting-down" Codec.bool _.ShuttingDown
+            let! exportType = required "type" exportType _.Type
+            let! nodeName = required "node-name" Codec.str _.NodeName
+            let! shuttingDown = required "shutting-down" Codec.bool _.ShuttingDown
 
-            return {
-                Id = id
-                Type = exportType
-                NodeName = nodeName
-                ShuttingDown = shuttingDown
+            return fun m -> {
+                Id = id m
+                Type = exportType m
+                NodeName = nodeName m
+                ShuttingDown = shuttingDown m
             }
         }
 
     let blockExportDeleted: StructCodec<BlockExportDeleted> =
         object "BlockExportDeletedData" {
             let! id = required "id" Codec.str _.Id
-            return { Id = id }
+            return fun m -> { Id = id m }
         }

@@ -10,19 +10,19 @@ module MiscCodecs =
     let qmpCapabilities: StructCodec<QmpCapabilities> =
         object "QmpCapabilitiesArgs" {
             let! enable = optional "enable" (Codec.list capability) _.Enable
-            return { Enable = enable }
+            return fun m -> { Enable = enable m }
         }
 
     let private versionTriple: StructCodec<VersionTriple> =
         object "VersionTriple" {
             let! major = required "major" Codec.int64 _.Major
-            and! minor = required "minor" Codec.int64 _.Minor
-            and! micro = required "micro" Codec.int64 _.Micro
+            let! minor = required "minor" Codec.int64 _.Minor
+            let! micro = required "micro" Codec.int64 _.Micro
 
-            return {
-                Major = major
-                Minor = minor
-                Micro = micro
+            return fun m -> {
+                Major = major m
+                Minor = minor m
+                Micro = micro m
             }
         }
 
@@ -30,14 +30,14 @@ module MiscCodecs =
     let versionInfo: StructCodec<VersionInfo> =
         object "VersionInfo" {
             let! qemu = required "qemu" (StructCodec.codec versionTriple) _.Qemu
-            and! package = required "package" Codec.str _.Package
-            return { Qemu = qemu; Package = package }
+            let! package = required "package" Codec.str _.Package
+            return fun m -> { Qemu = qemu m; Package = package m }
         }
 
     let commandInfo: StructCodec<CommandInfo> =
         object "CommandInfo" {
             let! name = required "name" Codec.str _.Name
-            return { Name = name }
+            return fun m -> { Name = name m }
         }
 
     let private monitorMode: Codec<MonitorMode> =
@@ -47,14 +47,14 @@ module MiscCodecs =
     let monitorOptions: StructCodec<MonitorOptions> =
         object "MonitorOptions" {
             let! id = optional "id" Codec.str _.Id
-            and! mode = optional "mode" monitorMode _.Mode
-            and! pretty = optional "pretty" Codec.bool _.Pretty
-            and! chardev = required "chardev" Codec.str _.Chardev
+            let! mode = optional "mode" monitorMode _.Mode
+            let! pretty = optional "pretty" Codec.bool _.Pretty
+            let! chardev = required "chardev" Codec.str _.Chardev
 
-            return {
-                Id = id
-                Mode = mode
-                Pretty = pretty
-                Chardev = chardev
+            return fun m -> {
+                Id = id m
+                Mode = mode m
+                Pretty = pretty m
+                Chardev = chardev m
             }
         }

@@ -7,19 +7,19 @@ module ObjectCodecs =
     let iothreadProperties: StructCodec<IothreadProperties> =
         object "IothreadProperties" {
             let! aioMaxBatch = optional "aio-max-batch" Codec.int64 _.AioMaxBatch
-            and! threadPoolMin = optional "thread-pool-min" Codec.int64 _.ThreadPoolMin
-            and! threadPoolMax = optional "thread-pool-max" Codec.int64 _.ThreadPoolMax
-            and! pollMaxNs = optional "poll-max-ns" Codec.int64 _.PollMaxNs
-            and! pollGrow = optional "poll-grow" Codec.int64 _.PollGrow
-            and! pollShrink = optional "poll-shrink" Codec.int64 _.PollShrink
+            let! threadPoolMin = optional "thread-pool-min" Codec.int64 _.ThreadPoolMin
+            let! threadPoolMax = optional "thread-pool-max" Codec.int64 _.ThreadPoolMax
+            let! pollMaxNs = optional "poll-max-ns" Codec.int64 _.PollMaxNs
+            let! pollGrow = optional "poll-grow" Codec.int64 _.PollGrow
+            let! pollShrink = optional "poll-shrink" Codec.int64 _.PollShrink
 
-            return {
-                AioMaxBatch = aioMaxBatch
-                ThreadPoolMin = threadPoolMin
-                ThreadPoolMax = threadPoolMax
-                PollMaxNs = pollMaxNs
-                PollGrow = pollGrow
-                PollShrink = pollShrink
+            return fun m -> {
+                AioMaxBatch = aioMaxBatch m
+                ThreadPoolMin = threadPoolMin m
+                ThreadPoolMax = threadPoolMax m
+                PollMaxNs = pollMaxNs m
+                PollGrow = pollGrow m
+                PollShrink = pollShrink m
             }
         }
 
@@ -36,7 +36,7 @@ module ObjectCodecs =
     let private commonOptions: Fields<ObjectOptions, ObjectBranch -> ObjectOptions> =
         fields {
             let! id = required "id" Codec.str _.Id
-            return fun qomType -> { Id = id; QomType = qomType }
+            return fun m qomType -> { Id = id m; QomType = qomType }
         }
 
     /// `ObjectOptions`: arguments of `object-add`, and `--object`.
@@ -47,5 +47,5 @@ module ObjectCodecs =
     let objectDel: StructCodec<ObjectDel> =
         object "ObjectDelArgs" {
             let! id = required "id" Codec.str _.Id
-            return { Id = id }
+            return fun m -> { Id = id m }
         }

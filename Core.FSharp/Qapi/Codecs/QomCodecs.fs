@@ -7,66 +7,66 @@ module QomCodecs =
     let objectPropertyInfo: StructCodec<ObjectPropertyInfo> =
         object "ObjectPropertyInfo" {
             let! name = required "name" Codec.str _.Name
-            and! typeName = required "type" Codec.str _.Type
-            and! description = optional "description" Codec.str _.Description
-            and! defaultValue = optional "default-value" Codec.any _.DefaultValue
+            let! typeName = required "type" Codec.str _.Type
+            let! description = optional "description" Codec.str _.Description
+            let! defaultValue = optional "default-value" Codec.any _.DefaultValue
 
-            return {
-                Name = name
-                Type = typeName
-                Description = description
-                DefaultValue = defaultValue
+            return fun m -> {
+                Name = name m
+                Type = typeName m
+                Description = description m
+                DefaultValue = defaultValue m
             }
         }
 
     let objectTypeInfo: StructCodec<ObjectTypeInfo> =
         object "ObjectTypeInfo" {
             let! name = required "name" Codec.str _.Name
-            and! isAbstract = optional "abstract" Codec.bool _.Abstract
-            and! parent = optional "parent" Codec.str _.Parent
+            let! isAbstract = optional "abstract" Codec.bool _.Abstract
+            let! parent = optional "parent" Codec.str _.Parent
 
-            return {
-                Name = name
-                Abstract = isAbstract
-                Parent = parent
+            return fun m -> {
+                Name = name m
+                Abstract = isAbstract m
+                Parent = parent m
             }
         }
 
     let qomList: StructCodec<QomList> =
         object "QomListArgs" {
             let! path = required "path" Codec.str _.Path
-            return { Path = path }
+            return fun m -> { Path = path m }
         }
 
     let qomGet: StructCodec<QomGet> =
         object "QomGetArgs" {
             let! path = required "path" Codec.str _.Path
-            and! property = required "property" Codec.str _.Property
-            return { Path = path; Property = property }
+            let! property = required "property" Codec.str _.Property
+            return fun m -> { Path = path m; Property = property m }
         }
 
     let qomSet: StructCodec<QomSet> =
         object "QomSetArgs" {
             let! path = required "path" Codec.str _.Path
-            and! property = required "property" Codec.str _.Property
-            and! value = required "value" Codec.any _.Value
+            let! property = required "property" Codec.str _.Property
+            let! value = required "value" Codec.any _.Value
 
-            return {
-                Path = path
-                Property = property
-                Value = value
+            return fun m -> {
+                Path = path m
+                Property = property m
+                Value = value m
             }
         }
 
     let qomListTypes: StructCodec<QomListTypes> =
         object "QomListTypesArgs" {
             let! implements = optional "implements" Codec.str _.Implements
-            and! isAbstract = optional "abstract" Codec.bool _.Abstract
-            return { Implements = implements; Abstract = isAbstract }
+            let! isAbstract = optional "abstract" Codec.bool _.Abstract
+            return fun m -> { Implements = implements m; Abstract = isAbstract m }
         }
 
     let qomListProperties: StructCodec<QomListProperties> =
         object "QomListPropertiesArgs" {
             let! typename = required "typename" Codec.str _.Typename
-            return { Typename = typename }
+            return fun m -> { Typename = typename m }
         }

@@ -29,19 +29,16 @@ module SchemaInfoCodecs =
     let private enumMember: StructCodec<SchemaInfoEnumMember> =
         object "SchemaInfoEnumMember" {
             let! name = required "name" Codec.str _.Name
-            and! features = features _.Features
-            return { Name = name; Features = features }
+            let! features = features _.Features
+            return fun m -> { Name = name m; Features = features m }
         }
 
     let private enum: StructCodec<SchemaInfoEnum> =
-        // `values` is deprecated, but not optional: old clients know nothing else.
-        let values: Fields<SchemaInfoEnum, string list> =
-            requiredWith [ Feature.Deprecated ] "values" (Codec.list Codec.str) _.Values
-
         object "SchemaInfoEnum" {
             let! members = required "members" (Codec.list (StructCodec.codec enumMember)) _.Members
-            and! values = values
-            return { Members = members; Values = values }
+            // Deprecated, but not optional: old clients know nothing else.
+            let! values = requiredWith [ Feature.Deprecated ] "values" (Codec.list Codec.str) _.Values
+            return fun m -> { Members = members m; Values = values m }
         }
 
     let private array: StructCodec<string> =
@@ -53,42 +50,42 @@ module SchemaInfoCodecs =
     let private objectMember: StructCodec<SchemaInfoObjectMember> =
         object "SchemaInfoObjectMember" {
             let! name = required "name" Codec.str _.Name
-            and! typeName = required "type" Codec.str _.Type
-            and! defaultValue = optional "default" Codec.any (fun m -> if m.Optional then Some Null else None)
-            and! features = features _.Features
+            let! typeName = required "type" Codec.str _.Type
+            let! defaultValue = optional "default" Codec.any (fun m -> if m.Optional then Some Null else None)
+            let! features = features _.Features
 
-            return {
-                Name = name
-                Type = typeName
-                Optional = defaultValue.IsSome
-                Features = features
+            return fun m -> {
+                Name = name m
+                Type = typeName m
+                Optional = (defaultValue m).IsSome
+                Features = features m
             }
         }
 
     let private objectVariant: StructCodec<SchemaInfoObjectVariant> =
         object "SchemaInfoObjectVariant" {
             let! case = required "case" Codec.str _.Case
-            and! typeName = required "type" Codec.str _.Type
-            return { Case = case; Type = typeName }
+            let! typeName = required "type" Codec.str _.Type
+            return fun m -> { Case = case m; Type = typeName m }
         }
 
     let private objectInfo: StructCodec<SchemaInfoObject> =
         object "SchemaInfoObject" {
             let! members = required "members" (Codec.list (StructCodec.codec objectMember)) _.Members
-            and! tag = optional "tag" Codec.str _.Tag
-            and! variants = optional "variants" (Codec.list (StructCodec.codec objectVariant)) _.Variants
+            let! tag = optional "tag" Codec.str _.Tag
+            let! variants = optional "variants" (Codec.list (StructCodec.codec objectVariant)) _.Variants
 
-            return {
-                Members = members
-                Tag = tag
-                Variants = variants
+            return fun m -> {
+                Members = members m
+                Tag = tag m
+                Variants = variants m
             }
         }
 
     let private alternateMember: StructCodec<SchemaInfoAlternateMember> =
         object "SchemaInfoAlternateMember" {
             let! typeName = required "type" Codec.str _.Type
-            return { Type = typeName }
+            return fun m -> { Type = typeName m }
         }
 
     let private alternate: StructCodec<SchemaInfoAlternateMember list> =
@@ -100,13 +97,13 @@ module SchemaInfoCodecs =
     let private command: StructCodec<SchemaInfoCommand> =
         object "SchemaInfoCommand" {
             let! argType = required "arg-type" Codec.str _.ArgType
-            and! retType = required "ret-type" Codec.str _.RetType
-            and! allowOob = optional "allow-oob" Codec.bool _.AllowOob
+            let! retType = required "ret-type" Codec.str _.RetType
+            let! allowOob = optional "allow-oob" Codec.bool _.AllowOob
 
-            return {
-                ArgType = argType
-                RetType = retType
-                AllowOob = allowOob
+            return fun m -> {
+                ArgType = argType m
+                RetType = retType m
+                AllowOob = allowOob m
             }
         }
 
@@ -143,12 +140,12 @@ module SchemaInfoCodecs =
     let private common: Fields<SchemaInfo, SchemaMetaType -> SchemaInfo> =
         fields {
             let! name = required "name" Codec.str _.Name
-            and! features = features _.Features
+            let! features = features _.Features
 
             return
-                fun metaType -> {
-                    Name = name
-                    Features = features
+                fun m metaType -> {
+                    Name = name m
+                    Features = features m
                     MetaType = metaType
                 }
         }

@@ -10,39 +10,39 @@ module SocketCodecs =
     let inetSocketAddress: StructCodec<InetSocketAddress> =
         object "InetSocketAddress" {
             let! host = required "host" Codec.str _.Host
-            and! port = required "port" Codec.str _.Port
-            and! numeric = optional "numeric" Codec.bool _.Numeric
-            and! highestPort = optional "to" Codec.uint16 _.To
-            and! ipv4 = optional "ipv4" Codec.bool _.Ipv4
-            and! ipv6 = optional "ipv6" Codec.bool _.Ipv6
-            and! keepAlive = optional "keep-alive" Codec.bool _.KeepAlive
-            and! mptcp = optional "mptcp" Codec.bool _.Mptcp
+            let! port = required "port" Codec.str _.Port
+            let! numeric = optional "numeric" Codec.bool _.Numeric
+            let! highestPort = optional "to" Codec.uint16 _.To
+            let! ipv4 = optional "ipv4" Codec.bool _.Ipv4
+            let! ipv6 = optional "ipv6" Codec.bool _.Ipv6
+            let! keepAlive = optional "keep-alive" Codec.bool _.KeepAlive
+            let! mptcp = optional "mptcp" Codec.bool _.Mptcp
 
-            return {
-                Host = host
-                Port = port
-                Numeric = numeric
-                To = highestPort
-                Ipv4 = ipv4
-                Ipv6 = ipv6
-                KeepAlive = keepAlive
-                Mptcp = mptcp
+            return fun m -> {
+                Host = host m
+                Port = port m
+                Numeric = numeric m
+                To = highestPort m
+                Ipv4 = ipv4 m
+                Ipv6 = ipv6 m
+                KeepAlive = keepAlive m
+                Mptcp = mptcp m
             }
         }
 
     let unixSocketAddress: StructCodec<UnixSocketAddress> =
         object "UnixSocketAddress" {
             let! path = required "path" Codec.str _.Path
-            and! isAbstract = optional "abstract" Codec.bool _.Abstract
-            and! tight = optional "tight" Codec.bool _.Tight
-            return { Path = path; Abstract = isAbstract; Tight = tight }
+            let! isAbstract = optional "abstract" Codec.bool _.Abstract
+            let! tight = optional "tight" Codec.bool _.Tight
+            return fun m -> { Path = path m; Abstract = isAbstract m; Tight = tight m }
         }
 
     let vsockSocketAddress: StructCodec<VsockSocketAddress> =
         object "VsockSocketAddress" {
             let! cid = required "cid" Codec.str _.Cid
-            and! port = required "port" Codec.str _.Port
-            return { Cid = cid; Port = port }
+            let! port = required "port" Codec.str _.Port
+            return fun m -> { Cid = cid m; Port = port m }
         }
 
     /// `FdSocketAddress`.

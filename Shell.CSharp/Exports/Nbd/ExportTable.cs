@@ -6,9 +6,11 @@ using StorageDaemon.Core.Daemon;
 using StorageDaemon.Core.Graph;
 using StorageDaemon.Core.Io;
 using StorageDaemon.Core.Nbd;
+using StorageDaemon.Core.Observe;
 using StorageDaemon.Shell.Control;
 using StorageDaemon.Shell.Drivers;
 using StorageDaemon.Shell.IOThreads;
+using StorageDaemon.Shell.Observe;
 
 namespace StorageDaemon.Shell.Exports.Nbd;
 
@@ -47,9 +49,6 @@ internal sealed class ExportTable
         _stopped = stopped;
     }
 
-    /// <summary>Called on the control thread whenever a connection has ended.</summary>
-    internal event Action? ConnectionEnded;
-
     internal void Serve(ServedExport served) =>
         _exports.Add(served.Key, new Served(new NbdExport(
             Compile(served), served.Writethrough, _threads.ForExport(served.Iothreads))));
@@ -85,8 +84,11 @@ internal sealed class ExportTable
         }
     }
 
-    /// <summary>Hands a client that has finished its handshake to the export's next thread; false if it is going.</summary>
-    internal bool Connect(int key, int fd, in Session session, ReadOnlySpan<byte> unread)
+    /// <summary>
+    /// Hands a client that has finished its handshake to the export's next thread; false if the export is going.
+    /// <paramref name="left"/> is called on the control thread when the client has gone.
+    /// </summary>
+    internal bool Connect(int key, int fd, in Session session, ReadOnlySpan<byte> unread, Action left)
     {
         if (!_exports.TryGetValue(key, out Served? served) || served.Stopping)
         {
@@ -94,7 +96,7 @@ internal sealed class ExportTable
         }
 
         IOThread thread = served.Export.NextThread();
-        NbdConnection connection = new(thread, served.Export, fd, in session, unread, c => End(key, served, c));
+        NbdConnection connection = new(thread, served.Export, fd, in session, unread, c => End(key, served, c, left));
         lock (_gate)
         {
             _ = served.Connections.Add(connection);
@@ -105,17 +107,18 @@ internal sealed class ExportTable
     }
 
     /// <summary>On the IOThread: a connection has ended.</summary>
-    private void End(int key, Served served, NbdConnection connection)
+    private void End(int key, Served served, NbdConnection connection, Action left)
     {
         lock (_gate)
         {
             _ = served.Connections.Remove(connection);
-            Monitor.PulseAll(_gate);
+            System.Threading.Monitor.PulseAll(_gate);
         }
 
         _post(() =>
         {
-            ConnectionEnded?.Invoke();
+            left();
+            Trace.Write(TracePoints.NbdDisconnect, "key=" + key);
             if (served.Stopping && Count(served) == 0 && _exports.Remove(key))
             {
                 _stopped(key);
@@ -161,7 +164,7 @@ internal sealed class ExportTable
             {
                 while (served.Connections.Count > 0)
                 {
-                    _ = Monitor.Wait(_gate);
+                    _ = System.Threading.Monitor.Wait(_gate);
                 }
             }
 

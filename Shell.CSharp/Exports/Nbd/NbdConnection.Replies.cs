@@ -68,28 +68,28 @@ internal sealed unsafe partial class NbdConnection
     private void ReplyDone(in Request request)
     {
         Span<byte> reply = stackalloc byte[MaxHeader];
-        int length = Transmission.encodeDone(in _session, in request, reply);
-        Reply(reply[..length]);
+        int length = request.Command == Wire.NBD_CMD_READ
+            ? Reply.writeRead(in _session, reply, in request)
+            : Reply.writeSuccess(in _session, reply, in request);
+        SendReply(reply[..length]);
     }
 
     private void ReplyHole(in Request request)
     {
         Span<byte> reply = stackalloc byte[MaxHeader];
-        int length = Transmission.encodeHoleChunk(in _session, in request, 0UL, request.Length, true, reply);
-        Reply(reply[..length]);
+        int length = Reply.writeHoleChunk(
+            in _session, reply, in request, true, request.Offset, (uint)request.Length);
+        SendReply(reply[..length]);
     }
 
     private void ReplyRefusal(in Request request, Reason reason) =>
-        ReplyError(in request, Transmission.reasonError(reason), Transmission.reasonText(reason, in request));
+        SendReply(Reply.error(
+            in _session,
+            in request,
+            RequestModule.refusalError(reason),
+            RequestModule.reasonText(in _session, reason, in request)));
 
-    private void ReplyError(in Request request, int nbdError, string text)
-    {
-        Span<byte> reply = stackalloc byte[Transmission.maxErrorLength];
-        int length = Transmission.encodeError(in _session, in request, nbdError, text, reply);
-        Reply(reply[..length]);
-    }
-
-    private void Reply(ReadOnlySpan<byte> reply)
+    private void SendReply(ReadOnlySpan<byte> reply)
     {
         if (_outCount == 0)
         {
@@ -127,7 +127,7 @@ internal sealed unsafe partial class NbdConnection
         }
 
         byte* header = _headers + (index * MaxHeader);
-        int headerLength = Transmission.encodeReadHeader(in _session, in request, new Span<byte>(header, MaxHeader));
+        int headerLength = Reply.writeRead(in _session, new Span<byte>(header, MaxHeader), in request);
         Push(new OutItem
         {
             Data = header,
@@ -143,27 +143,29 @@ internal sealed unsafe partial class NbdConnection
     private void QueueRead(int index)
     {
         ref Pending pending = ref _pending[index];
-        int header = Transmission.readReplyHeaderLength(in _session);
+        int header = Reply.readHeaderLength(in _session, pending.Request.Length);
         byte* start = pending.Buffer.Data - header;
-        _ = Transmission.encodeReadHeader(in _session, in pending.Request, new Span<byte>(start, header));
+        _ = Reply.writeRead(in _session, new Span<byte>(start, header), in pending.Request);
         Push(new OutItem { Data = start, Length = header + (int)pending.Request.Length, Pending = index });
     }
 
     private void QueueDone(int index)
     {
         byte* header = _headers + (index * MaxHeader);
-        int length = Transmission.encodeDone(in _session, in _pending[index].Request, new Span<byte>(header, MaxHeader));
+        int length = Reply.writeSuccess(in _session, new Span<byte>(header, MaxHeader), in _pending[index].Request);
         Push(new OutItem { Data = header, Length = length, Pending = index });
     }
 
     private void QueueError(int index, int errno)
     {
         ref Request request = ref _pending[index].Request;
-        Span<byte> reply = stackalloc byte[Transmission.maxErrorLength];
-        int length = Transmission.encodeError(
-            in _session, in request, Transmission.errnoToNbd(errno), Transmission.failureText(request.Command), reply);
+        byte[] reply = Reply.error(
+            in _session,
+            in request,
+            RequestModule.errorOfErrno(errno),
+            RequestModule.reasonText(in _session, RequestModule.failureReason(request.Command), in request));
         Release(index);
-        QueueCopy(reply[..length]);
+        QueueCopy(reply);
     }
 
     private void QueueCopy(ReadOnlySpan<byte> bytes)
@@ -278,8 +280,8 @@ internal sealed unsafe partial class NbdConnection
             fileFollows = item.FileLength > 0;
         }
 
-        MsgHdr message = new() { Iov = iov, IovLength = (nuint)vectors };
-        nint count = Libc.Sendmsg(_fd, &message, Libc.MSG_NOSIGNAL | (fileFollows ? Libc.MSG_MORE : 0));
+        MsgHdr message = new() { Vectors = iov, VectorCount = (nuint)vectors };
+        nint count = Libc.SendMsg(_fd, &message, Libc.MSG_NOSIGNAL | (fileFollows ? Libc.MSG_MORE : 0));
         if (count < 0)
         {
             NoteSendError(Libc.Errno);
@@ -351,36 +353,60 @@ internal sealed unsafe partial class NbdConnection
         }
     }
 
-    /// <summary>Block status: the extents of the range, as many as fit into one reply.</summary>
-    private void BlockStatus(ref Request request, ReadOnlySpan<byte> bytes, out int payloadUsed)
+    /// <summary>Block status: for each selected context the extents of the range, as many as fit.</summary>
+    private void BlockStatus(in Request request)
     {
-        payloadUsed = 0;
-        NodePath path = _export.Path;
         Span<byte> reply = new(_thread.ReceiveScratch + ReceiveLength, IOThread.ScratchLength - ReceiveLength);
-        BlockStatusReply builder = Transmission.beginBlockStatus(in _session, in request, reply);
-        long position = (long)request.Offset;
-        long end = position + (long)request.Length;
-        while (position < end && !builder.IsFull)
+        int header = Reply.statusHeaderLength(in _session);
+        int used = 0;
+        int last = _session.Contexts.Length - 1;
+        while (!RequestModule.wantsContext(in request, last))
         {
-            long next = end;
-            uint flags;
-            if (path.File is not { } file)
-            {
-                flags = path.ReadsZeroes ? Wire.NBD_STATE_ZERO : 0;
-            }
-            else
-            {
-                long limit = path.BaseOffset + end;
-                bool isHole = _extent.Lookup(file, path.BaseOffset + position, limit, out long extentEnd);
-                flags = isHole ? Wire.NBD_STATE_HOLE | Wire.NBD_STATE_ZERO : 0;
-                next = Math.Min(extentEnd, limit) - path.BaseOffset;
-            }
-
-            builder.Add((ulong)(next - position), flags);
-            position = next;
+            last--;
         }
 
-        int length = builder.Finish();
-        Reply(reply[..length]);
+        for (int context = 0; context <= last; context++)
+        {
+            if (RequestModule.wantsContext(in request, context))
+            {
+                Span<byte> descriptors = reply.Slice(used + header, (reply.Length / (last + 1)) - header);
+                Extents.start(in _session, in request, descriptors.Length, ref _extents);
+                DescribeAllocation(in request, descriptors);
+                _ = Reply.writeStatusChunk(
+                    in _session, reply[used..], in request, context == last, _session.Contexts[context].Id, _extents.Count);
+                used += header + Extents.payloadLength(in _extents);
+            }
+        }
+
+        SendReply(reply[..used]);
+    }
+
+    private ExtentList _extents;
+
+    /// <summary><c>base:allocation</c>: holes and data of the file.</summary>
+    private void DescribeAllocation(in Request request, Span<byte> descriptors)
+    {
+        NodePath path = _export.Path;
+        long position = (long)request.Offset;
+        long end = position + (long)request.Length;
+        if (path.File is not { } file)
+        {
+            _ = Extents.add(ref _extents, descriptors, request.Length, path.ReadsZeroes ? Wire.NBD_STATE_ZERO : 0);
+            return;
+        }
+
+        bool more = true;
+        while (more)
+        {
+            long limit = path.BaseOffset + end;
+            bool isHole = _extent.Lookup(file, path.BaseOffset + position, limit, out long extentEnd);
+            long next = Math.Min(extentEnd, limit) - path.BaseOffset;
+            more = Extents.add(
+                ref _extents,
+                descriptors,
+                (ulong)(next - position),
+                isHole ? Wire.NBD_STATE_HOLE | Wire.NBD_STATE_ZERO : 0);
+            position = next;
+        }
     }
 }

@@ -37,21 +37,20 @@ internal sealed unsafe partial class NbdConnection
         payloadUsed = 0;
         if (request.Command == Wire.NBD_CMD_DISC)
         {
-            Fail();
+            _leaving = true;
             return;
         }
 
-        Reason reason = Transmission.check(in _session, in request);
-        if (reason != Reason.Ok)
+        if (request.Command == Wire.NBD_CMD_BLOCK_STATUS && request.PayloadLength > 0
+            && !TakeStatusPayload(ref request, bytes, out payloadUsed))
         {
-            if (Transmission.isFatal(reason))
-            {
-                Fail();
-                return;
-            }
+            return;
+        }
 
-            _skip = Transmission.payloadLength(in request);
-            ReplyRefusal(in request, reason);
+        Reason reason = RequestModule.check(in _session, in request);
+        if (reason != Reason.None)
+        {
+            Refuse(in request, reason, payloadUsed);
             return;
         }
 
@@ -64,7 +63,7 @@ internal sealed unsafe partial class NbdConnection
                 Write(ref request, bytes, out payloadUsed);
                 break;
             case Wire.NBD_CMD_BLOCK_STATUS:
-                BlockStatus(ref request, bytes, out payloadUsed);
+                BlockStatus(in request);
                 break;
             case Wire.NBD_CMD_WRITE_ZEROES:
                 StartPlain(ref request, RequestKind.WriteZeroes);
@@ -81,6 +80,51 @@ internal sealed unsafe partial class NbdConnection
             default:
                 throw new UnreachableException();
         }
+    }
+
+    /// <summary>Answers with an error and drops the payload, or the connection where its end cannot be found.</summary>
+    private void Refuse(in Request request, Reason reason, int payloadUsed)
+    {
+        ReplyRefusal(in request, reason);
+        if (RequestModule.closesConnection(reason))
+        {
+            _leaving = true;
+        }
+        else
+        {
+            _skip = request.PayloadLength - (ulong)payloadUsed;
+        }
+    }
+
+    /// <summary>
+    /// The payload of a block status request: decoded if it is there, or received first (then false). One that cannot
+    /// be valid is left to be dropped.
+    /// </summary>
+    private bool TakeStatusPayload(ref Request request, ReadOnlySpan<byte> bytes, out int payloadUsed)
+    {
+        payloadUsed = 0;
+        if (request.PayloadLength > (ulong)RequestModule.maxStatusPayloadLength(in _session))
+        {
+            return true;
+        }
+
+        int length = (int)request.PayloadLength;
+        if (bytes.Length >= length)
+        {
+            RequestModule.decodeStatusPayload(in _session, bytes[..length], ref request);
+            payloadUsed = length;
+            return true;
+        }
+
+        if (TryTake(ref request, length, out int index))
+        {
+            payloadUsed = bytes.Length;
+            bytes.CopyTo(new Span<byte>(_pending[index].Buffer.Data, length));
+            _receiving = index;
+            _received = payloadUsed;
+        }
+
+        return false;
     }
 
     private void Read(ref Request request)
@@ -100,7 +144,7 @@ internal sealed unsafe partial class NbdConnection
         }
 
         long offset = path.BaseOffset + (long)request.Offset;
-        if (Transmission.wantsHoles(in _session, in request) && !_extent.Covers(file, offset, length)
+        if (WantsHoles(in request) && !_extent.Covers(file, offset, length)
             && TryReadSparse(ref request, file, offset))
         {
             return;
@@ -129,13 +173,17 @@ internal sealed unsafe partial class NbdConnection
         StartIo(path, file, in prototype, _pending[index].Buffer.Data, index);
     }
 
+    /// <summary>Whether a read may be answered with hole chunks.</summary>
+    private bool WantsHoles(in Request request) =>
+        _session.Mode != ReplyMode.Simple && (request.Flags & Wire.NBD_CMD_FLAG_DF) == 0;
+
     private void ReadNull(ref Request request, NodePath path)
     {
         if (path.LatencyNs > 0)
         {
             StartNull(ref request, path);
         }
-        else if (path.ReadsZeroes && Transmission.wantsHoles(in _session, in request))
+        else if (path.ReadsZeroes && WantsHoles(in request))
         {
             ReplyHole(in request);
         }
@@ -148,7 +196,7 @@ internal sealed unsafe partial class NbdConnection
     /// <summary>A cached read into the shared reply buffer; false if the page cache does not hold all of it.</summary>
     private bool TryReadInline(in Request request, OpenFile file, long offset, long length)
     {
-        int header = Transmission.readReplyHeaderLength(in _session);
+        int header = Reply.readHeaderLength(in _session, request.Length);
         byte* reply = ReserveReply(header + (int)length);
         IoVec iov = new() { Base = reply + header, Length = (nuint)length };
         nint count = Libc.Preadv2(file.Fd, &iov, 1, offset, Libc.RWF_NOWAIT);
@@ -157,7 +205,7 @@ internal sealed unsafe partial class NbdConnection
             return false;
         }
 
-        _ = Transmission.encodeReadHeader(in _session, in request, new Span<byte>(reply, header));
+        _ = Reply.writeRead(in _session, new Span<byte>(reply, header), in request);
         CommitReply(header + (int)length);
         return true;
     }
@@ -201,7 +249,7 @@ internal sealed unsafe partial class NbdConnection
         }
 
         // Each chunk costs a header; alternating blocks bound their number by the length over the block size.
-        int room = (int)length + (MaxSparseChunks * Transmission.maxReplyHeaderLength);
+        int room = (int)length + (MaxSparseChunks * Reply.MaxHeaderLength);
         byte* reply = ReserveReply(room);
         int used = 0;
         long position = offset;
@@ -212,13 +260,13 @@ internal sealed unsafe partial class NbdConnection
             Span<byte> target = new(reply + used, room - used);
             if (isHole)
             {
-                used += Transmission.encodeHoleChunk(
-                    in _session, in request, (ulong)(position - offset), (ulong)chunkLength, last, target);
+                used += Reply.writeHoleChunk(
+                    in _session, target, in request, last, request.Offset + (ulong)(position - offset), (uint)chunkLength);
             }
             else
             {
-                int header = Transmission.encodeDataChunkHeader(
-                    in _session, in request, (ulong)(position - offset), (ulong)chunkLength, last, target);
+                int header = Reply.writeDataChunk(
+                    in _session, target, in request, last, request.Offset + (ulong)(position - offset), (uint)chunkLength);
                 IoVec iov = new() { Base = reply + used + header, Length = (nuint)chunkLength };
                 if (Libc.Preadv2(file.Fd, &iov, 1, position, Libc.RWF_NOWAIT) != chunkLength)
                 {
@@ -312,13 +360,19 @@ internal sealed unsafe partial class NbdConnection
     {
         int index = _receiving;
         ref Pending pending = ref _pending[index];
-        long length = (long)pending.Request.Length;
+        long length = (long)pending.Request.PayloadLength;
         if (_received < length)
         {
             return;
         }
 
         _receiving = -1;
+        if (pending.Request.Command == Wire.NBD_CMD_BLOCK_STATUS)
+        {
+            FinishStatusPayload(index);
+            return;
+        }
+
         NodePath path = _export.Path;
         if (path.File is not { } file)
         {
@@ -352,6 +406,23 @@ internal sealed unsafe partial class NbdConnection
 
         path.NoteWrite((long)pending.Request.Offset, length);
         StartIo(path, file, in prototype, pending.Buffer.Data, index);
+    }
+
+    private void FinishStatusPayload(int index)
+    {
+        Request request = _pending[index].Request;
+        ReadOnlySpan<byte> payload = new(_pending[index].Buffer.Data, (int)request.PayloadLength);
+        RequestModule.decodeStatusPayload(in _session, payload, ref request);
+        Release(index);
+        Reason reason = RequestModule.check(in _session, in request);
+        if (reason == Reason.None)
+        {
+            BlockStatus(in request);
+        }
+        else
+        {
+            ReplyRefusal(in request, reason);
+        }
     }
 
     private void StartPlain(ref Request request, RequestKind kind)

@@ -11,7 +11,7 @@ namespace StorageDaemon.Shell.Exports.Nbd;
 /// <summary>
 /// One client in the transmission phase, on its IOThread. Input is taken in large receives and worked off request by
 /// request; what the page cache can answer at once is answered at once into a shared reply buffer, and only the rest
-/// becomes a request in flight with a buffer of its own. The protocol itself is <see cref="Transmission"/>.
+/// becomes a request in flight with a buffer of its own. The protocol itself is <see cref="RequestModule"/> and <see cref="Core.Nbd.Reply"/>.
 /// </summary>
 internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwner
 {
@@ -30,6 +30,8 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
     private int _key;
     private bool _readable = true;
     private bool _hangup;
+    // The client has said good-bye: no more input, but all replies.
+    private bool _leaving;
     private bool _closing;
     private bool _finished;
 
@@ -106,6 +108,11 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
             _readable = true;
         }
 
+        if (_leaving && (events & (Libc.EPOLLHUP | Libc.EPOLLERR)) != 0)
+        {
+            Fail();
+        }
+
         if ((events & Libc.EPOLLIN) != 0)
         {
             _readable = true;
@@ -135,6 +142,11 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
             FlushQueue();
         }
 
+        if (_leaving && _inFlight == 0 && _outCount == 0)
+        {
+            Fail();
+        }
+
         if (_closing)
         {
             TryFinish();
@@ -144,7 +156,7 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
         return more;
     }
 
-    private bool CanTake => !_closing && !_hasParked && _inFlight < MaxInFlight;
+    private bool CanTake => !_closing && !_leaving && !_hasParked && _inFlight < MaxInFlight;
 
     private bool TakeInput()
     {
@@ -190,7 +202,7 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
         if (_receiving >= 0)
         {
             ref Pending pending = ref _pending[_receiving];
-            payload = (long)pending.Request.Length - _received;
+            payload = (long)pending.Request.PayloadLength - _received;
             iov[vectors++] = new IoVec { Base = pending.Buffer.Data + _received, Length = (nuint)payload };
         }
 
@@ -231,7 +243,7 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
         {
             ReadOnlySpan<byte> bytes = new(_thread.ReceiveScratch, length);
             int used = Process(bytes);
-            if (used < length && !_closing)
+            if (used < length && !_closing && !_leaving)
             {
                 KeepBacklog(bytes[used..]);
             }
@@ -250,7 +262,7 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
     private int Process(ReadOnlySpan<byte> bytes)
     {
         int position = 0;
-        while (position < bytes.Length && !_closing)
+        while (position < bytes.Length && !_closing && !_leaving)
         {
             ReadOnlySpan<byte> rest = bytes[position..];
             if (_skip > 0)
@@ -272,7 +284,8 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
                 int used = TakeHeader(rest, out Request request, out bool complete);
                 if (used < 0)
                 {
-                    Fail();
+                    ReplyRefusal(in request, Reason.BadMagic);
+                    _leaving = true;
                     break;
                 }
 
@@ -291,7 +304,7 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
     private int TakePayload(ReadOnlySpan<byte> bytes)
     {
         ref Pending pending = ref _pending[_receiving];
-        int count = (int)Math.Min((long)pending.Request.Length - _received, bytes.Length);
+        int count = (int)Math.Min((long)pending.Request.PayloadLength - _received, bytes.Length);
         bytes[..count].CopyTo(new Span<byte>(pending.Buffer.Data + _received, count));
         _received += count;
         FinishPayloadIfComplete();
@@ -308,7 +321,7 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
         complete = true;
         if (_carryLength == 0)
         {
-            int direct = Transmission.decodeRequest(in _session, bytes, ref request);
+            int direct = RequestModule.decode(in _session, bytes, ref request);
             if (direct != 0)
             {
                 return direct;
@@ -322,7 +335,7 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
 
         int added = Math.Min(MaxHeader - _carryLength, bytes.Length);
         bytes[..added].CopyTo(((Span<byte>)_carry)[_carryLength..]);
-        int used = Transmission.decodeRequest(in _session, ((ReadOnlySpan<byte>)_carry)[..(_carryLength + added)], ref request);
+        int used = RequestModule.decode(in _session, ((ReadOnlySpan<byte>)_carry)[..(_carryLength + added)], ref request);
         if (used == 0)
         {
             complete = false;

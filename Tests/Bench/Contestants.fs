@@ -1,0 +1,91 @@
+/// The servers that run against each other, all of them serving one image.
+module StorageDaemon.Bench.Contestants
+
+open System.IO
+open StorageDaemon.Tests.Harness
+
+/// How an image is served.
+type Serving = {
+    Image: string
+    /// O_DIRECT instead of the page cache.
+    Direct: bool
+}
+
+[<NoComparison; NoEquality>]
+type Contestant = {
+    Name: string
+    /// True for those that speak QMP: not nbdkit.
+    IsDaemon: bool
+    File: string
+    /// Whether it can serve this way.
+    Can: Serving -> bool
+    /// Arguments for an export at the socket `n.sock` and, of a daemon, a monitor at `q.sock`.
+    Arguments: Serving -> string list
+}
+
+let private daemon (name: string) (file: string) (fileOptions: string) (more: string list) (exportOptions: string) = {
+    Name = name
+    IsDaemon = true
+    File = file
+    Can = fun _ -> true
+    Arguments =
+        fun serving ->
+            let direct = if serving.Direct then ",cache.direct=on" else ""
+
+            more
+            @ [
+                "--blockdev"
+                $"driver=file,node-name=f,filename={serving.Image}{direct}{fileOptions}"
+                "--blockdev"
+                $"driver=raw,node-name=r,file=f{direct}"
+                "--export"
+                $"type=nbd,id=e,node-name=r,name=,writable=on{exportOptions}"
+            ]
+}
+
+/// This daemon comes first; the order of the rest is that of the report.
+let all (ours: string) (real: string option) : Contestant list = [
+    daemon "ours" ours "" [] ""
+    match real with
+    | Some real ->
+        daemon "real" real "" [] ""
+        daemon "real io_uring" real ",aio=io_uring" [] ""
+        daemon "real io_uring+iothread" real ",aio=io_uring" [ "--object"; "iothread,id=t" ] ",iothread=t"
+    | None -> ()
+    match ChildProcess.find "nbdkit" with
+    | Some nbdkit -> {
+        Name = "nbdkit"
+        IsDaemon = false
+        File = nbdkit
+        Can = fun serving -> not serving.Direct
+        Arguments = fun serving -> [ "-f"; "-U"; "n.sock"; "file"; serving.Image ]
+      }
+    | None -> ()
+]
+
+/// A contestant at work.
+type Running(contestant: Contestant, serving: Serving) =
+    let directory = new TempDir.TempDir()
+
+    let arguments =
+        if contestant.IsDaemon then
+            Daemon.monitor "q.sock"
+            @ Daemon.nbdServer "n.sock"
+            @ contestant.Arguments serving
+        else
+            contestant.Arguments serving
+
+    let child = new ChildProcess.Child(ChildProcess.options contestant.File arguments directory.Path)
+    member _.Contestant = contestant
+    member _.Serving = serving
+    member _.Pid = child.Pid
+    member _.NbdSocket = Path.Combine(directory.Path, "n.sock")
+    member _.QmpSocket = Path.Combine(directory.Path, "q.sock")
+    member this.Uri = $"nbd+unix:///?socket={this.NbdSocket}"
+    /// What it said, for when it does not answer.
+    member _.Error = child.Error
+
+    interface System.IDisposable with
+        member _.Dispose() =
+            (child :> System.IDisposable).Dispose()
+            (directory :> System.IDisposable).Dispose()
