@@ -93,8 +93,9 @@ type Effect =
     | RelaxFiles of FileChange list
     | CloseFiles of NodeId list
     | ServeExport of ServedExport
-    /// Begin to end an export's connections; `Step.exportStopped` follows when the last has gone. One that has none is
-    /// only forgotten.
+    /// The nodes of a served export have become active: requests that begin from now on take this path.
+    | UpdateExport of ServedExport
+    /// Begin to end an export's connections; `Daemon.exportStopped` follows when the last is gone.
     | StopExport of ExportKey
     | TuneIothread of id: string * Iothread
     | StopIothread of id: string

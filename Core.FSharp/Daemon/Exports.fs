@@ -75,6 +75,13 @@ module Exports =
             | Ok graph -> Ok graph
         | _ -> Ok state.Graph
 
+    /// An export makes its node active, unless the user does without.
+    let private activate (graph: Graph) (node: Node) (options: BlockExportOptions) =
+        if options.AllowInactive = Some true then
+            Ok(GraphChange.ofGraph graph)
+        else
+            Activate.node node.Id graph
+
     let add (state: State) (options: BlockExportOptions) : Transition =
         let (BlockExportBranch.Nbd nbd) = options.Type
         let name = defaultArg nbd.Name options.NodeName
@@ -90,7 +97,8 @@ module Exports =
                 else
                     do! checkIothreads state options
                     let! graph = place state node options
-                    let! attached = attach graph node writable (options.FixedIothread = Some true)
+                    let! activated = activate graph node options
+                    let! attached = attach activated.Graph node writable (options.FixedIothread = Some true)
                     do! checkNbd state name nbd.Description
 
                     return {
@@ -99,13 +107,14 @@ module Exports =
                         Description = nbd.Description
                         Writable = writable
                         Iothreads = iothreadIds options
-                        Attached = attached
+                        Change = GraphChange.append activated attached.Change
+                        Backend = attached.Id
                         Node = node.Id
                     }
             }
 
         Transition.bind state planned (fun pending ->
-            Transition.wait state (ApplyFiles([], pending.Attached.Change.Files)) (ExportApplied pending))
+            Transition.wait state (ApplyFiles([], pending.Change.Files)) (ExportApplied pending))
 
     /// Every client may use several connections, unless the server admits only one.
     let private multiConn (state: State) =
@@ -155,12 +164,42 @@ module Exports =
 
         walk path.BaseOffset top []
 
+    let private served (graph: Graph) (node: NodeId) (export: Export) : ServedExport =
+        let path = Path.compile graph node
+
+        {
+            Key = export.Key
+            Path = path
+            Passes = passes graph path node
+            Writethrough = export.Writethrough
+            Iothreads = export.Iothreads
+        }
+
+    /// The older exports that `next` lets do more than before.
+    let private updates (state: State) (next: Graph) (node: NodeId) : Effect list =
+        let wasActivated id =
+            (Graph.node id next).Options.Active
+            && not (Graph.node id state.Graph).Options.Active
+
+        let update (export: Export) =
+            let node = next.Backends[export.Backend].Node
+
+            if wasActivated node then
+                Some(UpdateExport(served next node export))
+            else
+                None
+
+        if wasActivated node then
+            State.exports state |> List.choose update
+        else
+            []
+
     /// The image locks are taken, or not.
     let applied (state: State) (pending: PendingExport) (answer: Answer) : Transition =
         match answer with
         | Answer.Refused error -> Transition.fail state error
         | _ ->
-            let graph = pending.Attached.Change.Graph
+            let graph = pending.Change.Graph
             let path = Path.compile graph pending.Node
             let key = state.NextExport
 
@@ -168,18 +207,11 @@ module Exports =
                 Key = key
                 Id = pending.Options.Id
                 Name = pending.NbdName
-                Backend = pending.Attached.Id
+                Backend = pending.Backend
                 Iothreads = pending.Iothreads
+                Writethrough = defaultArg pending.Options.Writethrough false
                 ShuttingDown = false
                 Info = exportInfo state key pending path
-            }
-
-            let served = {
-                Key = key
-                Path = path
-                Passes = passes graph path pending.Node
-                Writethrough = defaultArg pending.Options.Writethrough false
-                Iothreads = pending.Iothreads
             }
 
             Transition.ok
@@ -191,7 +223,10 @@ module Exports =
                         ExportNames = state.ExportNames.Add(export.Name, key)
                         NextExport = key + 1<exportKey>
                 }
-                [ ServeExport served ]
+                [
+                    ServeExport(served graph pending.Node export)
+                    yield! updates state graph pending.Node
+                ]
 
     /// The last connection of an export has gone: its node is free, its id may be used again.
     let stopped (state: State) (key: ExportKey) : struct (State * Effect list) =

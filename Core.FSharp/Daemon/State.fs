@@ -16,6 +16,7 @@ type Export = {
     Name: string
     Backend: BackendId
     Iothreads: string list
+    Writethrough: bool
     ShuttingDown: bool
     /// What a client learns in the handshake.
     Info: ExportInfo
@@ -114,7 +115,9 @@ and [<NoComparison; NoEquality>] PendingExport = {
     Description: string option
     Writable: bool
     Iothreads: string list
-    Attached: AttachedBackend
+    /// What becomes of the graph: nodes may have to be activated first.
+    Change: GraphChange
+    Backend: BackendId
     Node: NodeId
 }
 

@@ -264,9 +264,23 @@ module Add =
 
         List.fold step (Ok []) node.Children |> Result.map List.rev
 
+    let private checkActive (parent: Node) (name: string) (child: Node) =
+        if parent.Options.Active && not child.Options.Active then
+            "Inactive '"
+            + child.Name
+            + "' can't be a "
+            + name
+            + " child of active '"
+            + parent.Name
+            + "'"
+            |> QapiError.fail
+        else
+            Ok()
+
     /// Lets `parent` use a child: one I/O thread for both, permissions over all that is below.
     let private attachChild (parent: NodeId) (name: string) (child: NodeId) (graph: Graph) : Result<Graph, QapiError> =
         result {
+            do! checkActive (Graph.node parent graph) name (Graph.node child graph)
             let! graph = Contexts.join parent child graph
             let parentNode = Graph.node parent graph
             let childNode = Graph.node child graph

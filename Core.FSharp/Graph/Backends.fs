@@ -20,6 +20,7 @@ module Backends =
     let private insert
         (target: NodeId)
         (spec: BackendSpec)
+        (wanted: PermPair)
         (graph: Graph)
         : Result<struct (BackendId * Graph), QapiError> =
         let before = Node.perms (Graph.node target graph)
@@ -30,6 +31,7 @@ module Backends =
             Node = target
             Edge = graph.NextEdge
             Perms = spec.Perms
+            Wanted = wanted
             Label = spec.Label
             FixedContext = spec.FixedContext
         }
@@ -53,38 +55,61 @@ module Backends =
 
     /// Attaches a user with all its permissions at once.
     let attach (target: NodeId) (spec: BackendSpec) (graph: Graph) : Result<AttachedBackend, QapiError> =
-        insert target spec graph
+        insert target spec spec.Perms graph
         |> Result.map (fun struct (id, next) -> {
             Id = id
             Change = GraphChange.between false [ target ] graph next
         })
 
-    /// Changes what a user wants.
-    let setPerms (id: BackendId) (perms: PermPair) (graph: Graph) : Result<GraphChange, QapiError> =
+    /// The change of what a user has, without the image files.
+    let internal grant (id: BackendId) (perms: PermPair) (graph: Graph) : Result<Graph, QapiError> =
         let backend = graph.Backends[id]
         let before = Node.perms (Graph.node backend.Node graph)
 
         {
             graph with
-                Backends = graph.Backends.Add(id, { backend with Perms = perms })
+                Backends =
+                    graph.Backends.Add(
+                        id,
+                        {
+                            backend with
+                                Perms = perms
+                                Wanted = perms
+                        }
+                    )
         }
         |> Graph.setEdgePerms backend.Node backend.Edge perms
         |> Permissions.refresh before backend.Node
-        |> Result.map (fun next -> GraphChange.between true [ backend.Node ] graph next)
+
+    /// Changes what a user wants.
+    let setPerms (id: BackendId) (perms: PermPair) (graph: Graph) : Result<GraphChange, QapiError> =
+        grant id perms graph
+        |> Result.map (fun next -> GraphChange.between true [ graph.Backends[id].Node ] graph next)
+
+    /// Attaches a user that sleeps until its node is active.
+    let private attachAsleep (target: NodeId) (spec: BackendSpec) (graph: Graph) : Result<AttachedBackend, QapiError> =
+        insert target { spec with Perms = Perm.unused } spec.Perms graph
+        |> Result.map (fun struct (id, next) -> {
+            Id = id
+            Change = GraphChange.ofGraph next
+        })
 
     /// Attaches an export: first with what it uses, tolerating everybody, then with what it tolerates. The two steps
-    /// decide which of several conflicts is reported.
+    /// decide which of several conflicts is reported. On an inactive node it has no permissions yet.
     let attachExport (target: NodeId) (spec: BackendSpec) (graph: Graph) : Result<AttachedBackend, QapiError> =
-        result {
-            let tolerant = { spec.Perms with Shared = Perm.All }
-            let! first = attach target { spec with Perms = tolerant } graph
-            let! second = setPerms first.Id spec.Perms first.Change.Graph
+        if not (Graph.node target graph).Options.Active then
+            attachAsleep target spec graph
+        else
+            result {
+                let tolerant = { spec.Perms with Shared = Perm.All }
+                let! first = attach target { spec with Perms = tolerant } graph
+                let! second = setPerms first.Id spec.Perms first.Change.Graph
 
-            return {
-                first with
-                    Change = GraphChange.append first.Change second
+                return {
+                    first with
+                        Change = GraphChange.append first.Change second
+                }
             }
-        }
 
     /// Takes a user away. The node stays: `Remove.releaseIfUnused` takes nodes that only their users kept.
     let internal remove (id: BackendId) (graph: Graph) : struct (NodeId * Graph) =

@@ -192,6 +192,8 @@ type Backend = {
     Node: NodeId
     Edge: EdgeId
     Perms: PermPair
+    /// What it has as soon as the node is active; until then it has no permissions.
+    Wanted: PermPair
     /// How error texts call it.
     Label: string
     /// Stays in its I/O thread (fixed-iothread).

@@ -18,7 +18,7 @@ type DataPath = {
     /// Length of the top node, in bytes. It may be up to a sector more than the file: what lies beyond the file's end
     /// reads as zeroes.
     SizeBytes: int64
-    /// Any layer is read-only.
+    /// Any layer is read-only or inactive: nothing but reads.
     ReadOnly: bool
     /// Every layer lets discards through.
     Discard: bool
@@ -61,7 +61,7 @@ module Path =
             path with
                 BaseOffset = path.BaseOffset + offset
                 SizeBytes = layer.SizeBytes
-                ReadOnly = path.ReadOnly || layer.Options.ReadOnly
+                ReadOnly = path.ReadOnly || layer.Options.ReadOnly || not layer.Options.Active
                 Discard = discard
                 DetectZeroes =
                     match layer.Options.DetectZeroes with

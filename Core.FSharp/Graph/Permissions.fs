@@ -61,6 +61,12 @@ module Permissions =
             Error(conflictError graph node)
         elif writes && node.Options.ReadOnly then
             QapiError.fail "Block node is read-only"
+        elif not node.Options.Active && Perm.intersects Perm.writing total.Used then
+            QapiError.fail (
+                "Permission '"
+                + Perm.names (total.Used &&& Perm.writing)
+                + "' unavailable on inactive node"
+            )
         elif
             writes
             && not (Perm.has Perm.Resize total.Used)

@@ -103,10 +103,13 @@ type FakeShell(lengths: (string * int64) list) =
         opened.Clear()
 
     let describe () : ChardevInfo list = [
-        for id in chardevs.Keys ->
+        for KeyValue(id, backend) in chardevs ->
             {
                 Label = id
-                Filename = "null"
+                Filename =
+                    match backend with
+                    | ChardevBackend.Socket _ -> "disconnected:a socket"
+                    | _ -> "a device"
                 FrontendOpen = monitors.Contains id
             }
     ]
@@ -116,7 +119,7 @@ type FakeShell(lengths: (string * int64) list) =
         |> List.map (fun node ->
             node,
             {
-                WriteHighestOffset = 512UL
+                WriteHighestOffset = 0UL
                 Discards = {
                     DiscardNbOk = 0UL
                     DiscardNbFailed = 0UL
@@ -251,6 +254,7 @@ type FakeShell(lengths: (string * int64) list) =
                 files <- files.Remove node
                 closings <- closings + 1
         | ServeExport served -> this.Serve served
+        | UpdateExport served -> Expect.isTrue (exports.ContainsKey served.Key) "the export is served"
         | StopExport key -> this.Stop key
         | TuneIothread(id, _) -> Expect.isTrue (iothreads.Contains id) "the thread runs"
         | StopIothread id -> Expect.isTrue (iothreads.Remove id) "the thread runs"
