@@ -85,3 +85,6 @@ module AddressRules =
 
     let unixPathTooLong (path: string) =
         "UNIX socket path '" + path + "' is too long"
+
+    let unixPathHint (isAbstract: bool) =
+        "Path must be less than " + string<int> (maxUnixPathBytes isAbstract) + " bytes"

@@ -98,6 +98,7 @@ type Continuation =
     | ExportCounted of id: string * hard: bool
     | NbdExportsStopped of ExportKey list
     | NbdServerClosed
+    | QuitExportsStopped of ExportKey list
     /// The listener is open, but the server cannot be: it is closed again.
     | NbdServerGivenUp of QapiError
     | IothreadStarted of id: string * Iothread

@@ -17,8 +17,17 @@ module Step =
         |> Command.encodeReturn Commands.queryVersion
         |> Transition.value state
 
+    let private allExports (state: State) =
+        State.exports state |> List.map _.Key
+
+    /// The exports go first, so that their events come before the reply.
     let private quit (state: State) =
-        Transition.ok { state with Quitting = true } [ Shutdown ]
+        let keys = allExports state
+        Transition.wait { state with Quitting = true } (StopExports keys) (QuitExportsStopped keys)
+
+    let private quitExportsStopped (state: State) (keys: ExportKey list) =
+        let struct (next, effects) = Exports.allStopped state keys
+        Transition.ok next (effects @ [ Shutdown ])
 
     type private Handler = State -> Transition
 
@@ -96,6 +105,7 @@ module Step =
         | ExportApplied pending, _ -> Exports.applied state pending answer
         | ExportCounted(id, hard), Count clients -> Exports.counted state id hard clients
         | NbdExportsStopped keys, _ -> NbdServer.exportsStopped state keys
+        | QuitExportsStopped keys, _ -> quitExportsStopped state keys
         | NbdServerClosed, _ -> NbdServer.closed state
         | NbdServerGivenUp error, _ -> Transition.fail state error
         | IothreadStarted(id, iothread), _ -> Objects.started state id iothread answer
@@ -113,9 +123,8 @@ module Step =
             Transition.ok next effects
         | _ -> Transition.ok state []
 
-    /// The exports to end when the process ends.
-    let exportsToStop (state: State) : ExportKey list =
-        State.exports state |> List.map _.Key
+    /// The exports to end when the process ends without a command.
+    let exportsToStop (state: State) : ExportKey list = allExports state
 
     /// All exports are gone: their events, and the nodes' files.
     let exportsStopped (state: State) (keys: ExportKey list) : Transition =

@@ -30,7 +30,7 @@ module internal Chunks =
 
     /// All the bytes, followed by `last`.
     let joinWith (last: ReadOnlySpan<byte>) (chunks: Chunks) =
-        let all = Array.zeroCreate<byte> (chunks.Length + last.Length)
+        let all = Array.zeroCreate<byte>(chunks.Length + last.Length)
         let mutable finish = chunks.Length
         last.CopyTo(all.AsSpan finish)
 

@@ -13,13 +13,12 @@ open StorageDaemon.Core
 module JsonStream =
     /// Between two calls: how far the current token and the current value have come. Holds no position and no clock, so
     /// it can be handed to another process.
-    type State =
-        internal {
-            Mode: LexerMode
-            /// The bytes so far of a token that is not finished.
-            Pending: Chunks
-            Parser: Parser
-        }
+    type State = internal {
+        Mode: LexerMode
+        /// The bytes so far of a token that is not finished.
+        Pending: Chunks
+        Parser: Parser
+    }
 
     type Output =
         /// All input was taken, and no further value is complete.
@@ -41,7 +40,8 @@ module JsonStream =
             Parser.accept &parser kind (ReadOnlySpan(Chunks.joinWith last pending))
 
     /// Reads up to the end of the next value or error: how many bytes of `input` that took, the state after them, and
-    /// what was found. The caller feeds the rest again; `More` means that there is none.
+    /// what was found. The caller feeds the rest again; `More` means that there is none. A byte that only shows that a
+    /// number or a word has ended is not taken with it, so zero bytes taken can come with a value.
     let feed (state: State) (input: ReadOnlySpan<byte>) : struct (int * State * Output) =
         let mutable mode = state.Mode
         let mutable pending = state.Pending
@@ -87,7 +87,13 @@ module JsonStream =
                     output <- Failed(QapiError.generic error)
                     isDone <- true
 
-        struct (position, { Mode = mode; Pending = pending; Parser = parser }, output)
+        struct (position,
+                {
+                    Mode = mode
+                    Pending = pending
+                    Parser = parser
+                },
+                output)
 
     /// What is left when no more input will come: a value that had no visible end, an error, or `More` for nothing.
     let finish (state: State) : Output =
@@ -128,7 +134,8 @@ module JsonParser =
             | JsonStream.More -> collect []
             | last -> collect [ last ]
         | JsonStream.Value _ ->
-            let struct (_, state, second) = JsonStream.feed state (ReadOnlySpan(bytes, consumed, bytes.Length - consumed))
+            let struct (_, state, second) =
+                JsonStream.feed state (ReadOnlySpan(bytes, consumed, bytes.Length - consumed))
 
             match second with
             | JsonStream.More ->

@@ -62,8 +62,7 @@ module internal Lexer =
     let private singleQuotedStops = setOf [ controls; "'\\"B; neverUtf8 ]
 
     /// The bytes at which recovery ends: structure, control characters except tab, and bytes that UTF-8 never uses.
-    let private resets =
-        setOf [ Array.filter (fun c -> c <> '\t'B) controls; "{}[]:,"B; neverUtf8 ]
+    let private resets = setOf [ Array.filter (fun c -> c <> '\t'B) controls; "{}[]:,"B; neverUtf8 ]
 
     let private lowercase = setOf [ "abcdefghijklmnopqrstuvwxyz"B ]
     let private blanks = setOf [ " \t\r\n"B ]
@@ -190,22 +189,29 @@ module internal Lexer =
             | InDoubleQuotes ->
                 let plain = advanceTo (input.Slice(position).IndexOfAny doubleQuotedStops) (input.Length - position)
 
-                if plain > 0 then taken <- plain
-                else kind <- continueString c '"'B InDoubleQuotesEscape &mode
+                if plain > 0 then
+                    taken <- plain
+                else
+                    kind <- continueString c '"'B InDoubleQuotesEscape &mode
             | InSingleQuotes ->
                 let plain = advanceTo (input.Slice(position).IndexOfAny singleQuotedStops) (input.Length - position)
 
-                if plain > 0 then taken <- plain
-                else kind <- continueString c '\''B InSingleQuotesEscape &mode
+                if plain > 0 then
+                    taken <- plain
+                else
+                    kind <- continueString c '\''B InSingleQuotesEscape &mode
             | InDoubleQuotesEscape ->
-                if isStringByte c then mode <- InDoubleQuotes
-                else kind <- Stray
+                if isStringByte c then
+                    mode <- InDoubleQuotes
+                else
+                    kind <- Stray
             | InSingleQuotesEscape ->
-                if isStringByte c then mode <- InSingleQuotes
-                else kind <- Stray
+                if isStringByte c then
+                    mode <- InSingleQuotes
+                else
+                    kind <- Stray
             | InKeyword ->
-                let letters =
-                    advanceTo (input.Slice(position).IndexOfAnyExcept lowercase) (input.Length - position)
+                let letters = advanceTo (input.Slice(position).IndexOfAnyExcept lowercase) (input.Length - position)
 
                 taken <- letters
 

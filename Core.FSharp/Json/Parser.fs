@@ -1,7 +1,6 @@
 namespace StorageDaemon.Core.Json
 
 open System
-open StorageDaemon.Core
 
 /// What the parser made of a token.
 [<Struct>]
@@ -134,7 +133,11 @@ module internal Parser =
                 current with
                     Members = (key, value) :: current.Members
                     MemberCount = current.MemberCount + 1
-                    Keys = if current.MemberCount < FewMembers then keys else keys.Add key
+                    Keys =
+                        if current.MemberCount < FewMembers then
+                            keys
+                        else
+                            keys.Add key
                     Key = null
             }
 
@@ -145,7 +148,11 @@ module internal Parser =
         match parser.Current.Kind with
         | TopLevel -> parser.Result <- value
         | InList ->
-            parser.Current <- { parser.Current with Items = value :: parser.Current.Items }
+            parser.Current <- {
+                parser.Current with
+                    Items = value :: parser.Current.Items
+            }
+
             parser.Expected <- SeparatorOrEnd
         | InObject when not (isNull parser.Current.Key) -> addMember &parser value
         | InObject ->
@@ -249,7 +256,11 @@ module internal Parser =
             if isNull parser.Error then
                 advance &parser kind token
 
-            if parser.Braces >= 0 && parser.Brackets >= 0 && parser.Braces + parser.Brackets > 0 then
+            if
+                parser.Braces >= 0
+                && parser.Brackets >= 0
+                && parser.Braces + parser.Brackets > 0
+            then
                 Incomplete
             elif isNull parser.Error then
                 let value = parser.Result
@@ -260,6 +271,9 @@ module internal Parser =
 
     /// The error of a message that the end of the input cut off; null between messages.
     let finish (parser: Parser) =
-        if parser.Tokens = 0 then null
-        elif isNull parser.Error then "JSON parse error, premature EOI"
-        else parser.Error
+        if parser.Tokens = 0 then
+            null
+        elif isNull parser.Error then
+            "JSON parse error, premature EOI"
+        else
+            parser.Error

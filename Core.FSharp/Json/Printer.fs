@@ -32,7 +32,10 @@ module JsonPrinter =
         literal output "\\u"
         let target = output.GetSpan 4
         let mutable written = 0
-        (int unit).TryFormat(target, &written, "X4".AsSpan(), CultureInfo.InvariantCulture) |> ignore
+
+        (int unit).TryFormat(target, &written, "X4".AsSpan(), CultureInfo.InvariantCulture)
+        |> ignore
+
         output.Advance written
 
     /// The escapes of one letter; null for other characters.
@@ -88,7 +91,10 @@ module JsonPrinter =
         if Double.IsFinite value then
             let target = output.GetSpan 32
             let mutable written = 0
-            value.TryFormat(target, &written, "g17".AsSpan(), CultureInfo.InvariantCulture) |> ignore
+
+            value.TryFormat(target, &written, "g17".AsSpan(), CultureInfo.InvariantCulture)
+            |> ignore
+
             output.Advance written
         else
             literal output "null"
@@ -96,13 +102,19 @@ module JsonPrinter =
     let private writeInt (output: IBufferWriter<byte>) (value: int64) =
         let target = output.GetSpan 20
         let mutable written = 0
-        value.TryFormat(target, &written, ReadOnlySpan.Empty, CultureInfo.InvariantCulture) |> ignore
+
+        value.TryFormat(target, &written, ReadOnlySpan.Empty, CultureInfo.InvariantCulture)
+        |> ignore
+
         output.Advance written
 
     let private writeUInt (output: IBufferWriter<byte>) (value: uint64) =
         let target = output.GetSpan 20
         let mutable written = 0
-        value.TryFormat(target, &written, ReadOnlySpan.Empty, CultureInfo.InvariantCulture) |> ignore
+
+        value.TryFormat(target, &written, ReadOnlySpan.Empty, CultureInfo.InvariantCulture)
+        |> ignore
+
         output.Advance written
 
     /// Writes a scalar, or the opening bracket of a container, which it answers; null for a scalar.

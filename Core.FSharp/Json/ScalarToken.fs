@@ -25,7 +25,10 @@ module internal ScalarToken =
         value
 
     let private notACharacter (escape: ReadOnlySpan<byte>) (length: int) =
-        Error(Utf8.quote (escape.Slice(0, min length escape.Length)) + " is not a valid Unicode character")
+        Error(
+            Utf8.quote (escape.Slice(0, min length escape.Length))
+            + " is not a valid Unicode character"
+        )
 
     /// Decodes `\uXXXX`, or the two that are a surrogate pair, at the front of `escape` (which runs to the end of the
     /// token): the code point and the length in bytes.
@@ -33,7 +36,11 @@ module internal ScalarToken =
         let first = fourHexDigits (escape.Slice 2)
 
         let isPair =
-            first >= 0xD800 && first <= 0xDBFF && escape.Length >= 12 && escape[6] = '\\'B && escape[7] = 'u'B
+            first >= 0xD800
+            && first <= 0xDBFF
+            && escape.Length >= 12
+            && escape[6] = '\\'B
+            && escape[7] = 'u'B
 
         let second = if isPair then fourHexDigits (escape.Slice 8) else -1
 
@@ -92,7 +99,10 @@ module internal ScalarToken =
                 length <- length + Utf8.encodeUtf16 codepoint (text.AsSpan length)
                 position <- position + taken
 
-        if isNull error then Ok(String(text, 0, length)) else Error error
+        if isNull error then
+            Ok(String(text, 0, length))
+        else
+            Error error
 
     /// Decodes a string token, quotes included.
     let decodeString (token: ReadOnlySpan<byte>) : Result<string, string> =

@@ -5,7 +5,8 @@ open System.Text
 
 /// The UTF-8 that QMP accepts: RFC 3629 without noncharacters, plus `C0 80` for U+0000 ("modified UTF-8").
 module internal Utf8 =
-    /// No text inside an error message is longer than this many bytes; the peer chose it, and each byte may grow sixfold.
+    /// No text quoted in an error message is longer than this many bytes: the peer chose it, and each byte may grow
+    /// sixfold when it is escaped.
     [<Literal>]
     let MaxQuotedBytes = 4096
 

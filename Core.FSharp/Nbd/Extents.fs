@@ -52,7 +52,12 @@ module Extents =
 
     /// An empty list for a request that has been checked. `capacityBytes` is the length of the buffer for descriptors:
     /// at least 16.
-    let start (session: inref<Session>) (request: inref<Request>) (capacityBytes: int) (list: byref<ExtentList>) : unit =
+    let start
+        (session: inref<Session>)
+        (request: inref<Request>)
+        (capacityBytes: int)
+        (list: byref<ExtentList>)
+        : unit =
         list <- ExtentList()
         list.IsWide <- (session.Mode = ReplyMode.Extended)
         list.RangeBytes <- request.Length
@@ -77,8 +82,8 @@ module Extents =
             BigEndian.writeU32 target at (uint32 list.LastLength)
             BigEndian.writeU32 target (at + 4) list.LastFlags
 
-    /// Adds the next `length` bytes of the range, all with these flags; what lies beyond the range is ignored, an extent of
-    /// no bytes too. `target` is the buffer of `start`. Returns whether more is wanted.
+    /// Adds the next `length` bytes of the range, all with these flags; what lies beyond the range is ignored, an
+    /// extent of no bytes too. `target` is the buffer of `start`. Returns whether more is wanted.
     let add (list: byref<ExtentList>) (target: Span<byte>) (length: uint64) (flags: uint32) : bool =
         if length > 0UL && not (isComplete &list) then
             let isMerge = list.Count > 0 && list.LastFlags = flags

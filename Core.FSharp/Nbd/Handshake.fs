@@ -5,30 +5,6 @@ open System.Text
 open StorageDaemon.Core
 open StorageDaemon.Core.Nbd.Wire
 
-/// Whether the connection may or must be upgraded to TLS ("TLS support", "Server-side requirements").
-type Policy =
-    /// NOTLS: NBD_OPT_STARTTLS is refused.
-    | NoTls
-    /// SELECTIVETLS: the client decides.
-    | TlsAllowed
-    /// FORCEDTLS: any other option is refused until the upgrade.
-    | TlsRequired
-
-/// What the shell must do next.
-[<NoEquality; NoComparison>]
-type Output =
-    /// All input is consumed and more is needed.
-    | NeedMore
-    /// Send these bytes, then feed again with the rest of the input.
-    | Send of byte[]
-    /// Send these bytes; what follows on the connection belongs to the transmission phase.
-    | Enter of reply: byte[] * session: Session
-    /// Send these bytes, throw away every byte received so far, and start TLS as the server. What is fed afterwards
-    /// comes out of the encrypted channel.
-    | StartTls of byte[]
-    /// Send these bytes and close the connection.
-    | Close of byte[]
-
 /// The server's side of fixed newstyle negotiation ("Handshake phase"). A pure state machine: options in any chunking
 /// give the same replies. Whatever the client sends, at most one field of 4096 bytes is kept: payloads of refused
 /// options are counted and dropped, and the refusal is sent after them.
@@ -95,9 +71,6 @@ module Handshake =
     /// Bytes of information requests that are looked at in one step.
     let private infoRequestsChunkLength = 1024
 
-    /// Longest part of an unknown export's name that an error text repeats, in bytes.
-    let private namePrefixLength = 80
-
     let private needMore state : struct (State * Output) = struct (state, NeedMore)
     let private atPhase phase state = needMore { state with Phase = phase }
     let private closeWith bytes state : struct (State * Output) = struct ({ state with Phase = Finished }, Close bytes)
@@ -108,21 +81,6 @@ module Handshake =
     let private ascii (text: string) = Encoding.UTF8.GetBytes text
 
     // Refusals ------------------------------------------------------------------------------------------------------
-
-    /// The option's name in error texts.
-    let private optionName code =
-        match code with
-        | NBD_OPT_EXPORT_NAME -> "export name"
-        | NBD_OPT_ABORT -> "abort"
-        | NBD_OPT_LIST -> "list"
-        | NBD_OPT_STARTTLS -> "starttls"
-        | NBD_OPT_INFO -> "info"
-        | NBD_OPT_GO -> "go"
-        | NBD_OPT_STRUCTURED_REPLY -> "structured reply"
-        | NBD_OPT_LIST_META_CONTEXT -> "list meta context"
-        | NBD_OPT_SET_META_CONTEXT -> "set meta context"
-        | NBD_OPT_EXTENDED_HEADERS -> "extended headers"
-        | _ -> "<unknown>"
 
     let private refuseBytes (option: OptionInProgress) replyType (text: byte[]) state =
         let reply = optionError option.Code replyType (ReadOnlySpan<byte> text)
@@ -136,24 +94,19 @@ module Handshake =
         atPhase (DiscardPayload(option.Remaining, reply, true)) state
 
     let private refuseInconsistent option state =
-        refuse option NBD_REP_ERR_INVALID ("Inconsistent lengths in option " + optionName option.Code) state
+        let text = "Inconsistent lengths in option " + OptionReply.optionName option.Code
+        refuse option NBD_REP_ERR_INVALID text state
 
     let private refuseNul option state =
-        refuse option NBD_REP_ERR_INVALID ("Unexpected embedded NUL in option " + optionName option.Code) state
+        let text = "Unexpected embedded NUL in option " + OptionReply.optionName option.Code
+        refuse option NBD_REP_ERR_INVALID text state
 
     let private refuseLength option state =
-        refuse
-            option
-            NBD_REP_ERR_INVALID
-            ("option '" + optionName option.Code + "' has unexpected length")
-            state
+        let text = "option '" + OptionReply.optionName option.Code + "' has unexpected length"
+        refuse option NBD_REP_ERR_INVALID text state
 
-    /// The name is the client's own bytes: repeated as they are, but not at length.
-    let private refuseUnknownExport option (name: byte[]) state =
-        let shown = Array.truncate namePrefixLength name
-        let ellipsis = if name.Length >= namePrefixLength then "..." else ""
-        let text = Array.concat [ ascii "export '"; shown; ascii (ellipsis + "' not present") ]
-        refuseBytes option NBD_REP_ERR_UNKNOWN text state
+    let private refuseUnknownExport option name state =
+        refuseBytes option NBD_REP_ERR_UNKNOWN (OptionReply.unknownExportText name) state
 
     /// Goes on to a field of `length` bytes if the payload still holds that many.
     let private await (option: OptionInProgress) length phase state =
@@ -166,25 +119,10 @@ module Handshake =
 
     // Entering transmission -----------------------------------------------------------------------------------------
 
-    let private findExport (exports: ExportInfo list) (name: byte[]) =
-        exports |> List.tryFind (fun export -> isUtf8Of export.Name (ReadOnlySpan<byte> name))
-
     let private selectedContexts state (export: ExportInfo) =
         match state.Selection with
         | ValueSome selection when selection.ExportKey = export.Key -> selection.Contexts
         | _ -> []
-
-    /// The export's flags as this connection sees them.
-    let private transmissionFlags state (export: ExportInfo) statusPayload =
-        let df = if state.Mode >= ReplyMode.Structured then NBD_FLAG_SEND_DF else 0us
-
-        let payload =
-            if state.Mode = ReplyMode.Extended && statusPayload then
-                NBD_FLAG_BLOCK_STAT_PAYLOAD
-            else
-                0us
-
-        export.TransmissionFlags ||| df ||| payload
 
     let private enter state (export: ExportInfo) reply : struct (State * Output) =
         let session =
@@ -203,31 +141,24 @@ module Handshake =
         let nul = field.IndexOf 0uy
         let name = (if nul < 0 then field else field.Slice(0, nul)).ToArray()
 
-        match findExport exports name with
+        match OptionReply.findExport exports name with
         | None -> closeWith [||] state
         | Some export ->
-            let flags = transmissionFlags state export (not (selectedContexts state export).IsEmpty)
+            let statusPayload = not (selectedContexts state export).IsEmpty
+            let flags = OptionReply.transmissionFlags state.Mode statusPayload export
             enter state export (exportNameReply export.SizeBytes flags state.NoZeroes)
 
     /// NBD_OPT_INFO and NBD_OPT_GO, whose payload has been read: the information, then the final reply.
     let private completeInfo exports state (option: OptionInProgress) name (wanted: Wanted) =
-        match findExport exports name with
+        match OptionReply.findExport exports name with
         | None -> refuseUnknownExport option name state
         | Some export ->
             let isGo = (option.Code = NBD_OPT_GO)
             // A client that does not ask is told 1 when it enters: it will send requests of any alignment.
             let minimum = if isGo && not wanted.BlockSize then 1u else export.MinimumBlock
-            let flags = transmissionFlags state export (not isGo || not (selectedContexts state export).IsEmpty)
-
-            let information =
-                Array.concat [
-                    (if wanted.Name then infoTextReply option.Code NBD_INFO_NAME export.Name else [||])
-                    (match export.Description with
-                     | Some text -> infoTextReply option.Code NBD_INFO_DESCRIPTION text
-                     | None -> [||])
-                    infoBlockSizeReply option.Code minimum export.PreferredBlock export.MaximumBlock
-                    infoExportReply option.Code export.SizeBytes flags
-                ]
+            let statusPayload = not isGo || not (selectedContexts state export).IsEmpty
+            let flags = OptionReply.transmissionFlags state.Mode statusPayload export
+            let information = OptionReply.information option.Code wanted.Name minimum flags export
 
             if isGo then
                 enter state export (Array.append information (optionAck option.Code))
@@ -240,17 +171,6 @@ module Handshake =
 
     // Metadata contexts ---------------------------------------------------------------------------------------------
 
-    /// Whether a query of NBD_OPT_LIST_META_CONTEXT names a whole family: `NAMESPACE:` or `qemu:dirty-bitmap:`.
-    let private isWildcard (query: ReadOnlySpan<byte>) =
-        query.IndexOf(byte ':') = query.Length - 1 && query.Length > 1
-        || isUtf8Of "qemu:dirty-bitmap:" query
-
-    let private matchesQuery isListing (context: ContextInfo) (query: ReadOnlySpan<byte>) =
-        isUtf8Of context.Name query
-        || isListing
-           && isWildcard query
-           && context.Name.StartsWith(Encoding.UTF8.GetString query, StringComparison.Ordinal)
-
     /// Adds what a query selects; nothing for an unknown or malformed one.
     let private addMatches code (query: MetaQuery) (text: ReadOnlySpan<byte>) =
         let isListing = (code = NBD_OPT_LIST_META_CONTEXT)
@@ -258,7 +178,7 @@ module Handshake =
         let mutable position = 0
 
         for context in query.Export.Contexts do
-            if not (matched.Contains position) && matchesQuery isListing context text then
+            if not (matched.Contains position) && OptionReply.matchesQuery isListing text context then
                 matched <- matched.Add position
 
             position <- position + 1
@@ -274,25 +194,19 @@ module Handshake =
             |> List.filter (fun (position, _) -> query.Matched.Contains position)
             |> List.map snd
 
-        let contexts = if isListing then contexts else List.truncate Session.MaxContexts contexts
-
-        let replies =
-            contexts
-            |> List.map (fun context -> metaContextReply option.Code (if isListing then 0u else context.Id) context.Name)
-
-        let selection =
-            if isListing then
-                state.Selection
-            else
-                ValueSome { ExportKey = query.Export.Key; Contexts = contexts }
-
-        sendAndGoOn (Array.concat (replies @ [ optionAck option.Code ])) { state with Selection = selection }
+        if isListing then
+            sendAndGoOn (OptionReply.metaContexts option.Code contexts) state
+        else
+            let contexts = List.truncate Session.MaxContexts contexts
+            let selection = { ExportKey = query.Export.Key; Contexts = contexts }
+            sendAndGoOn (OptionReply.metaContexts option.Code contexts) { state with Selection = ValueSome selection }
 
     /// Reads the next query, or answers after the last one.
     let private nextQuery state (option: OptionInProgress) (query: MetaQuery) =
         if query.Left > 0u then
             await option 4 (AwaitQueryLength(option, query)) state
         elif option.Remaining > 0 then
+            // Must not be left for the next option's header: it could be one.
             refuseLength option state
         else
             completeMeta state option query
@@ -322,7 +236,7 @@ module Handshake =
         elif option.Code = NBD_OPT_INFO || option.Code = NBD_OPT_GO then
             await option 2 (AwaitInfoCount(option, name)) state
         else
-            match findExport exports name with
+            match OptionReply.findExport exports name with
             | None -> refuseUnknownExport option name state
             | Some export -> await option 4 (AwaitQueryCount(option, export)) state
 
@@ -370,12 +284,6 @@ module Handshake =
             nextQuery state option (addMatches option.Code query field)
 
     // Options -------------------------------------------------------------------------------------------------------
-
-    let private list exports =
-        let entry (export: ExportInfo) =
-            serverReply NBD_OPT_LIST export.Name (Option.defaultValue "" export.Description)
-
-        Array.concat (List.map entry exports @ [ optionAck NBD_OPT_LIST ])
 
     /// After the upgrade nothing that came in plain text may count, except the client flags.
     let private startTls state : struct (State * Output) =
@@ -435,7 +343,7 @@ module Handshake =
         match option.Code with
         | NBD_OPT_EXPORT_NAME -> startExportName option state
         | NBD_OPT_ABORT -> closeWith (optionAck option.Code) state
-        | NBD_OPT_LIST -> withoutPayload (fun _ state -> sendAndGoOn (list exports) state)
+        | NBD_OPT_LIST -> withoutPayload (fun _ state -> sendAndGoOn (OptionReply.list exports) state)
         | NBD_OPT_STARTTLS -> withoutPayload completeStartTls
         | NBD_OPT_STRUCTURED_REPLY -> withoutPayload completeStructuredReply
         | NBD_OPT_EXTENDED_HEADERS -> withoutPayload completeExtendedHeaders
@@ -450,8 +358,7 @@ module Handshake =
     let private startOptionBeforeTls option state =
         match option.Code with
         | NBD_OPT_STARTTLS when option.Remaining > 0 ->
-            let text = "option 'starttls' has unexpected length"
-            refuseAndClose option NBD_REP_ERR_INVALID text state
+            refuseAndClose option NBD_REP_ERR_INVALID "option 'starttls' has unexpected length" state
         | NBD_OPT_STARTTLS -> completeStartTls option state
         | NBD_OPT_EXPORT_NAME -> closeWith [||] state
         | code ->

@@ -5,10 +5,11 @@ open System.Text
 open StorageDaemon.Core
 open StorageDaemon.Core.Nbd.Wire
 
-/// Encoders of replies in the transmission phase. Each writes at the start of `target` and returns the bytes written; the
-/// caller provides `MaxHeaderLength` bytes. Nothing here allocates, `error` apart.
+/// Encoders of replies in the transmission phase. Each writes at the start of `target` and returns the bytes written;
+/// the caller provides `MaxHeaderLength` bytes. Nothing here allocates, `error` apart.
 ///
-/// Which framing a reply has ("Simple reply message", "Structured reply chunk message", "Extended reply chunk message"):
+/// Which framing a reply has ("Simple reply message", "Structured reply chunk message", "Extended reply chunk
+/// message"):
 ///
 /// | reply                      | simple       | structured                  | extended                    |
 /// |----------------------------|--------------|-----------------------------|-----------------------------|
@@ -114,8 +115,8 @@ module Reply =
         | _ -> chunkHeaderLength &session + 8
 
     /// What stands before the data when a successful NBD_CMD_READ is answered in one piece: a simple header, or a data
-    /// chunk with NBD_REPLY_FLAG_DONE, or (no bytes wanted) a NONE chunk. Writes `readHeaderLength` bytes; all data must
-    /// have been read, for there is no way to report an error afterwards.
+    /// chunk with NBD_REPLY_FLAG_DONE, or (no bytes wanted) a NONE chunk. Writes `readHeaderLength` bytes; all data
+    /// must have been read, for there is no way to report an error afterwards.
     let writeRead (session: inref<Session>) (target: Span<byte>) (request: inref<Request>) : int =
         match session.Mode with
         | ReplyMode.Simple -> writeSimple target NBD_SUCCESS request.Cookie

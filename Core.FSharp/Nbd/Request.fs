@@ -76,8 +76,8 @@ module Request =
         else
             RequestHeaderLength
 
-    /// Reads a request header at the start of `bytes`. Returns its length; 0 if more bytes are needed; -1 if it is not a
-    /// header, in which case `request` is filled nevertheless: answer with `Reason.BadMagic`, then close.
+    /// Reads a request header at the start of `bytes`. Returns its length; 0 if more bytes are needed; -1 if it is not
+    /// a header, in which case `request` is filled nevertheless: answer with `Reason.BadMagic`, then close.
     let decode (session: inref<Session>) (bytes: ReadOnlySpan<byte>) (request: byref<Request>) : int =
         let isExtended = (session.Mode = ReplyMode.Extended)
         let length = if isExtended then ExtendedRequestHeaderLength else RequestHeaderLength
@@ -132,8 +132,8 @@ module Request =
 
         position
 
-    /// Reads the payload of an NBD_CMD_BLOCK_STATUS request with NBD_CMD_FLAG_PAYLOAD_LEN: the length of the range, then
-    /// the identifiers of the wanted contexts ("NBD_CMD_BLOCK_STATUS"). Call it when the payload is complete and
+    /// Reads the payload of an NBD_CMD_BLOCK_STATUS request with NBD_CMD_FLAG_PAYLOAD_LEN: the length of the range,
+    /// then the identifiers of the wanted contexts ("NBD_CMD_BLOCK_STATUS"). Call it when the payload is complete and
     /// before `check`, which then refuses a request whose payload is not valid.
     let decodeStatusPayload (session: inref<Session>) (payload: ReadOnlySpan<byte>) (request: byref<Request>) : unit =
         let isWhole =

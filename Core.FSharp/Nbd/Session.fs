@@ -58,3 +58,27 @@ type Session =
 
     /// Most contexts that one client may select: a request carries its choice of them as one bit each.
     static member MaxContexts = 64
+
+/// Whether the connection may or must be upgraded to TLS ("TLS support", "Server-side requirements").
+type Policy =
+    /// NOTLS: NBD_OPT_STARTTLS is refused.
+    | NoTls
+    /// SELECTIVETLS: the client decides.
+    | TlsAllowed
+    /// FORCEDTLS: any other option is refused until the upgrade.
+    | TlsRequired
+
+/// What the shell must do next.
+[<NoEquality; NoComparison>]
+type Output =
+    /// All input is consumed and more is needed.
+    | NeedMore
+    /// Send these bytes, then feed again with the rest of the input.
+    | Send of byte[]
+    /// Send these bytes; what follows on the connection belongs to the transmission phase.
+    | Enter of reply: byte[] * session: Session
+    /// Send these bytes, throw away every byte received so far, and start TLS as the server. What is fed afterwards
+    /// comes out of the encrypted channel.
+    | StartTls of byte[]
+    /// Send these bytes and close the connection.
+    | Close of byte[]

@@ -26,7 +26,8 @@ module Envelope =
     let private find key (members: (string * Json) list) =
         members |> List.tryFind (fun (name, _) -> name = key) |> Option.map snd
 
-    let private unexpected name = QapiError.fail ("QMP input member '" + name + "' is unexpected")
+    let private unexpected name =
+        QapiError.fail ("QMP input member '" + name + "' is unexpected")
 
     let private asString name value =
         match value with
@@ -39,15 +40,16 @@ module Envelope =
         | None, None -> Ok None
         | _, Some _ when not allowsOob -> unexpected "exec-oob"
         | Some execute, None ->
-            asString "execute" execute |> Result.map (fun command -> Some(struct (command, false)))
+            asString "execute" execute
+            |> Result.map (fun command -> Some(struct (command, false)))
         | None, Some execOob ->
-            asString "exec-oob" execOob |> Result.map (fun command -> Some(struct (command, true)))
-        | Some execute, Some execOob ->
-            result {
-                let! _ = asString "exec-oob" execOob
-                let! _ = asString "execute" execute
-                return! QapiError.fail "QMP input member 'execute' clashes with 'exec-oob'"
-            }
+            asString "exec-oob" execOob
+            |> Result.map (fun command -> Some(struct (command, true)))
+        | Some execute, Some execOob -> result {
+            let! _ = asString "exec-oob" execOob
+            let! _ = asString "execute" execute
+            return! QapiError.fail "QMP input member 'execute' clashes with 'exec-oob'"
+          }
 
     let private decodeArguments members =
         match find "arguments" members with
@@ -68,23 +70,22 @@ module Envelope =
         | Some(name, _) -> unexpected name
         | None -> Ok()
 
-    let private decodeObject allowsOob members id =
-        result {
-            let! command = decodeCommand allowsOob members
-            let! arguments = decodeArguments members
-            do! checkMembers members
+    let private decodeObject allowsOob members id = result {
+        let! command = decodeCommand allowsOob members
+        let! arguments = decodeArguments members
+        do! checkMembers members
 
-            match command with
-            | None -> return! QapiError.fail "QMP input lacks member 'execute'"
-            | Some(struct (command, isOutOfBand)) ->
-                let request = {
-                    Command = command
-                    Arguments = arguments
-                    Id = id
-                }
+        match command with
+        | None -> return! QapiError.fail "QMP input lacks member 'execute'"
+        | Some(struct (command, isOutOfBand)) ->
+            let request = {
+                Command = command
+                Arguments = arguments
+                Id = id
+            }
 
-                return if isOutOfBand then OutOfBand request else InBand request
-        }
+            return if isOutOfBand then OutOfBand request else InBand request
+    }
 
     /// Decodes a message. `allowsOob` says whether the client enabled the capability `oob`.
     let internal decode allowsOob (input: Json) : Message =
@@ -106,7 +107,10 @@ module Envelope =
     /// The reply to a command that failed, with the real daemon's order of members.
     let failure (id: Json option) (error: QapiError) : Json =
         let body =
-            Json.Object [ "class", Json.String(QapiError.className error); "desc", Json.String error.Desc ]
+            Json.Object [
+                "class", Json.String(QapiError.className error)
+                "desc", Json.String error.Desc
+            ]
 
         match id with
         | None -> Json.Object [ "error", body ]

@@ -68,18 +68,17 @@ module Session =
         | Refusal of id: Json option * error: QapiError
 
     /// Plain data: it can be handed to another process.
-    type State =
-        private {
-            Phase: Phase
-            Input: JsonStream.State
-            Execution: Execution
-            /// The oldest first.
-            Queue: Waiting list
-            /// Bytes sent and not known to be read. Events are counted in both.
-            Unread: int64
-            UnreadEvents: int64
-            IsReading: bool
-        }
+    type State = private {
+        Phase: Phase
+        Input: JsonStream.State
+        Execution: Execution
+        /// The oldest first.
+        Queue: Waiting list
+        /// Bytes sent and not known to be read. Events are counted in both.
+        Unread: int64
+        UnreadEvents: int64
+        IsReading: bool
+    }
 
     /// A monitor without a client.
     let initial = {
@@ -97,8 +96,14 @@ module Session =
     type private Step = { State: State; Outputs: Output list }
 
     let private begins state = { State = state; Outputs = [] }
-    let private emit output step = { step with Outputs = output :: step.Outputs }
-    let private ends step : struct (State * Output list) = struct (step.State, List.rev step.Outputs)
+
+    let private emit output step = {
+        step with
+            Outputs = output :: step.Outputs
+    }
+
+    let private ends step : struct (State * Output list) =
+        struct (step.State, List.rev step.Outputs)
 
     let private lineEnd = "\r\n"B
 
@@ -115,7 +120,12 @@ module Session =
 
     let private send config message step =
         let bytes = encode config message
-        let state = { step.State with Unread = step.State.Unread + int64 bytes.Length }
+
+        let state = {
+            step.State with
+                Unread = step.State.Unread + int64 bytes.Length
+        }
+
         emit (Send bytes) { step with State = state }
 
     let private hasOob state =
@@ -152,10 +162,15 @@ module Session =
                 | Closing -> false
                 | _ -> true
 
-            let next = { step with State = { step.State with IsReading = canRead } }
+            let next = {
+                step with
+                    State = { step.State with IsReading = canRead }
+            }
 
-            if not isConnected then next
-            else emit (if canRead then ResumeReading else SuspendReading) next
+            if not isConnected then
+                next
+            else
+                emit (if canRead then ResumeReading else SuspendReading) next
 
     let private negotiate config (request: Request) step =
         match Capabilities.decode request.Arguments with
@@ -170,7 +185,14 @@ module Session =
                 send config (Envelope.failure request.Id (QapiError.ofClass CommandNotFound text)) step
             | _ ->
                 let reply = Envelope.success request.Id (Json.Object [])
-                send config reply { step with State = { step.State with Phase = Ready enablesOob } }
+
+                send config reply {
+                    step with
+                        State = {
+                            step.State with
+                                Phase = Ready enablesOob
+                        }
+                }
 
     let private commandNotFound config (request: Request) =
         "The command " + request.Command + " has not been found"
@@ -182,7 +204,11 @@ module Session =
         match step.State.Phase with
         | _ when request.Command = "qmp_capabilities" -> negotiate config request step
         | Ready _ when config.IsCommand request.Command ->
-            let state = { step.State with Execution = Running request.Id }
+            let state = {
+                step.State with
+                    Execution = Running request.Id
+            }
+
             emit (Execute request) { step with State = state }
         | Ready _ -> commandNotFound config request step
         | _ ->
@@ -193,7 +219,10 @@ module Session =
     let rec private dispatchQueue config step =
         match step.State.Queue with
         | next :: rest when not (isBusy step.State) && step.State.Unread <= MaxUnreadReplies ->
-            let step = { step with State = { step.State with Queue = rest } }
+            let step = {
+                step with
+                    State = { step.State with Queue = rest }
+            }
 
             match next with
             | Command request -> dispatch config request step
@@ -202,7 +231,11 @@ module Session =
         | _ -> step
 
     let private enqueue config waiting step =
-        let state = { step.State with Queue = step.State.Queue @ [ waiting ] }
+        let state = {
+            step.State with
+                Queue = step.State.Queue @ [ waiting ]
+        }
+
         dispatchQueue config { step with State = state }
 
     /// Out of band, that is at once. No command of this daemon supports it.
@@ -249,10 +282,14 @@ module Session =
 
     /// The client has left: forgets everything but a command still under way.
     let disconnected state : struct (State * Output list) =
-        struct ({ initial with Execution = abandon state.Execution }, [])
+        struct ({
+                    initial with
+                        Execution = abandon state.Execution
+                },
+                [])
 
-    /// Bytes have come from the client: how many were consumed, the next state, and what to do. The rest is consumed
-    /// after `ResumeReading`.
+    /// Bytes have come from the client: how many were consumed (all unless reading is suspended), the next state, and
+    /// what to do. The rest is consumed after `ResumeReading`.
     let received config state (input: ReadOnlySpan<byte>) : struct (int * State * Output list) =
         let mutable step = begins state
         let mutable consumed = 0
@@ -260,7 +297,12 @@ module Session =
         while consumed < input.Length && canRead step.State do
             let struct (taken, json, message) = JsonStream.feed step.State.Input (input.Slice consumed)
             consumed <- consumed + taken
-            step <- acceptMessage config message { step with State = { step.State with Input = json } }
+
+            step <-
+                acceptMessage config message {
+                    step with
+                        State = { step.State with Input = json }
+                }
 
         let struct (state, outputs) = ends (adjustReading step)
         struct (consumed, state, outputs)
@@ -286,10 +328,21 @@ module Session =
             let unreadEvents = state.UnreadEvents + int64 bytes.Length
 
             if unreadEvents > MaxUnreadEvents then
-                struct ({ initial with Phase = Closing; Execution = abandon state.Execution }, [ Close ])
+                struct ({
+                            initial with
+                                Phase = Closing
+                                Execution = abandon state.Execution
+                        },
+                        [ Close ])
             else
                 let unread = state.Unread + int64 bytes.Length
-                let next = { state with Unread = unread; UnreadEvents = unreadEvents }
+
+                let next = {
+                    state with
+                        Unread = unread
+                        UnreadEvents = unreadEvents
+                }
+
                 begins next |> emit (Send bytes) |> adjustReading |> ends
         | Disconnected
         | Negotiating

@@ -40,7 +40,7 @@ internal sealed class SocketClientChardev : SocketChardev
         Outcome<int> connection = Connector.Connect(options.Address);
         if (connection.Error is not null)
         {
-            return Outcome<CharacterDevice>.Fail(connection.Error);
+            return Outcome<CharacterDevice>.Fail(connection.Error, connection.Hint);
         }
 
         device.Connected(connection.Value);

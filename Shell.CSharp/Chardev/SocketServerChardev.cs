@@ -31,7 +31,7 @@ internal sealed class SocketServerChardev : SocketChardev
         Outcome<Listener> listener = Listener.Open(options.Address, Backlog, unlinkPassed: true);
         if (listener.Error is not null)
         {
-            return Outcome<CharacterDevice>.Fail(listener.Error);
+            return Outcome<CharacterDevice>.Fail(listener.Error, listener.Hint);
         }
 
         var device = new SocketServerChardev(context, id, options, log, listener.Value);

@@ -27,7 +27,7 @@ internal sealed class ChardevTable(ChardevContext context) : IDisposable
         Outcome<CharacterDevice> opened = ChardevFactory.Open(context, id, ToOptions(backend));
         if (opened.Error != null)
         {
-            return Answer.NewRefused(QapiErrorModule.generic(opened.Error));
+            return Answer.NewRefused(opened.ToQapiError());
         }
 
         _chardevs.Add(id, opened.Value);

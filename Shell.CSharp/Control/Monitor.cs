@@ -25,6 +25,8 @@ internal sealed class Monitor : IChardevFrontend
     private Session.State _session = Session.initial;
     private byte[] _kept = [];
     private bool _pumping;
+    private bool _reading = true;
+    private bool _suspended;
 
     internal Monitor(
         CharacterDevice chardev, Session.Config config, Func<Request, FSharpResult<Json, QapiError>> execute)
@@ -48,6 +50,7 @@ internal sealed class Monitor : IChardevFrontend
     public void OnOpened()
     {
         _kept = [];
+        _reading = true;
         (Session.State state, FSharpList<Session.Output> outputs) = Session.connected(_config, _session);
         Take(state, outputs);
     }
@@ -55,6 +58,7 @@ internal sealed class Monitor : IChardevFrontend
     public void OnClosed()
     {
         _kept = [];
+        _reading = true;
         (Session.State state, FSharpList<Session.Output> outputs) = Session.disconnected(_session);
         Take(state, outputs);
     }
@@ -115,6 +119,7 @@ internal sealed class Monitor : IChardevFrontend
         }
 
         _pumping = false;
+        ApplyFlow();
     }
 
     private void Run(Session.Output output)
@@ -145,25 +150,41 @@ internal sealed class Monitor : IChardevFrontend
     {
         if (output.IsSuspendReading)
         {
-            _chardev.SuspendInput();
+            _reading = false;
         }
         else if (output.IsResumeReading)
         {
+            _reading = true;
             byte[] kept = _kept;
             _kept = [];
             if (kept.Length > 0)
             {
                 Receive(kept);
             }
-
-            if (_kept.Length == 0)
-            {
-                _chardev.ResumeInput();
-            }
         }
         else
         {
             _chardev.Disconnect();
+        }
+    }
+
+    /// <summary>Brings the device's input in line with what the session wants, once all outputs are worked off.</summary>
+    private void ApplyFlow()
+    {
+        bool suspend = !_reading || _kept.Length > 0;
+        if (suspend == _suspended)
+        {
+            return;
+        }
+
+        _suspended = suspend;
+        if (suspend)
+        {
+            _chardev.SuspendInput();
+        }
+        else
+        {
+            _chardev.ResumeInput();
         }
     }
 }

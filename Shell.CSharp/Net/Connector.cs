@@ -55,7 +55,7 @@ internal static class Connector
     private static Outcome<int> ConnectUnix(UnixAddress address) =>
         SocketName.OfUnix(address) is SocketName name
             ? ConnectTo(name, 0, "'" + address.Path + "'")
-            : Outcome<int>.Fail(AddressRules.unixPathTooLong(address.Path));
+            : Outcome<int>.Fail(AddressRules.unixPathTooLong(address.Path), AddressRules.unixPathHint(address.Abstract));
 
     private static Outcome<int> ConnectVsock(VsockAddress address)
     {

@@ -67,7 +67,7 @@ internal sealed class Listener : IDisposable
         };
         return one.Error is null
             ? Outcome<Listener>.Ok(new Listener([one.Value], FileOf(address, one.Value, unlinkPassed)))
-            : Outcome<Listener>.Fail(one.Error);
+            : Outcome<Listener>.Fail(one.Error, one.Hint);
     }
 
     /// <summary>

@@ -14,7 +14,7 @@ internal static unsafe class ListeningSockets
     {
         if (SocketName.OfUnix(address) is not SocketName name)
         {
-            return Outcome<int>.Fail(AddressRules.unixPathTooLong(address.Path));
+            return Outcome<int>.Fail(AddressRules.unixPathTooLong(address.Path), AddressRules.unixPathHint(address.Abstract));
         }
 
         if (!address.Abstract && UnixSocketFile.MakeRoom(address, name) is string refusal)

@@ -1,4 +1,5 @@
 using System;
+using StorageDaemon.Core;
 
 namespace StorageDaemon.Shell.Net;
 
@@ -8,18 +9,29 @@ internal readonly struct Outcome<T>
 {
     private readonly T? value;
 
-    private Outcome(T? value, string? error)
+    private Outcome(T? value, string? error, string? hint)
     {
         this.value = value;
         Error = error;
+        Hint = hint;
     }
 
     /// <summary>Null when there is a value.</summary>
     internal string? Error { get; }
 
+    /// <summary>A second line that only the command line prints; null for none.</summary>
+    internal string? Hint { get; }
+
     internal T Value => Error is null ? value! : throw new InvalidOperationException(Error);
 
-    internal static Outcome<T> Ok(T value) => new(value, null);
+    /// <summary>The error as commands and options report it.</summary>
+    internal QapiError ToQapiError()
+    {
+        QapiError error = QapiErrorModule.generic(Error);
+        return Hint == null ? error : QapiErrorModule.withHint(Hint, error);
+    }
 
-    internal static Outcome<T> Fail(string error) => new(default, error);
+    internal static Outcome<T> Ok(T value) => new(value, null, null);
+
+    internal static Outcome<T> Fail(string error, string? hint = null) => new(default, error, hint);
 }

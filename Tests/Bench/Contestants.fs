@@ -16,6 +16,8 @@ type Contestant = {
     Name: string
     /// True for those that speak QMP: not nbdkit.
     IsDaemon: bool
+    /// True for daemons with nothing but their defaults; QMP does not care for the rest.
+    IsDefault: bool
     File: string
     /// Whether it can serve this way.
     Can: Serving -> bool
@@ -26,6 +28,7 @@ type Contestant = {
 let private daemon (name: string) (file: string) (fileOptions: string) (more: string list) (exportOptions: string) = {
     Name = name
     IsDaemon = true
+    IsDefault = (fileOptions = "")
     File = file
     Can = fun _ -> true
     Arguments =
@@ -56,6 +59,7 @@ let all (ours: string) (real: string option) : Contestant list = [
     | Some nbdkit -> {
         Name = "nbdkit"
         IsDaemon = false
+        IsDefault = false
         File = nbdkit
         Can = fun serving -> not serving.Direct
         Arguments = fun serving -> [ "-f"; "-U"; "n.sock"; "file"; serving.Image ]

@@ -106,7 +106,7 @@ let private runGroup
 
         for round in 1 .. options.Rounds do
             for case in cases do
-                let entrants = able |> List.filter (fun one -> one.IsDaemon || not case.DaemonsOnly)
+                let entrants = able |> List.filter (fun one -> one.IsDefault || not case.DaemonsOnly)
                 // Who runs first changes, so that nobody always follows the same rival.
                 let turn = round % entrants.Length
 
@@ -114,17 +114,15 @@ let private runGroup
                     let measurement, cpu = measure settings servers case contestant serving
                     results.Add(struct (case.Name, contestant.Name, measurement, cpu))
 
-            eprintf $"\rround {round} of {options.Rounds} "
+            eprintfn $"round {round} of {options.Rounds}"
     finally
         servers.Values |> Seq.iter (fun server -> (server :> IDisposable).Dispose())
-
-    eprintf "\r"
 
     cases
     |> List.map (fun case ->
         case,
         able
-        |> List.filter (fun one -> one.IsDaemon || not case.DaemonsOnly)
+        |> List.filter (fun one -> one.IsDefault || not case.DaemonsOnly)
         |> List.map (fun contestant ->
             let mine =
                 results

@@ -15,9 +15,10 @@ module MiscCodecs =
 
     let private versionTriple: StructCodec<VersionTriple> =
         object "VersionTriple" {
-            let! major = required "major" Codec.int64 _.Major
-            let! minor = required "minor" Codec.int64 _.Minor
+            // In the order in which the real daemon prints them.
             let! micro = required "micro" Codec.int64 _.Micro
+            let! minor = required "minor" Codec.int64 _.Minor
+            let! major = required "major" Codec.int64 _.Major
 
             return fun m -> {
                 Major = major m

@@ -149,6 +149,68 @@ internal sealed unsafe partial class NbdConnection
         Push(new OutItem { Data = start, Length = header + (int)pending.Request.Length, Pending = index });
     }
 
+    /// <summary>
+    /// The same for a range with holes: a chunk for each stretch, the data from where they were read to. False if it
+    /// is all data, or has more stretches than are worth telling apart.
+    /// </summary>
+    private bool TryQueueSparse(int index, OpenFile file, long offset)
+    {
+        ref Pending pending = ref _pending[index];
+        ref Request request = ref pending.Request;
+        long length = (long)request.Length;
+        Span<long> ends = stackalloc long[MaxSparseChunks];
+        Span<bool> holes = stackalloc bool[MaxSparseChunks];
+        int count = 0;
+        for (long position = 0; position < length; position = ends[count - 1])
+        {
+            if (count == MaxSparseChunks)
+            {
+                return false;
+            }
+
+            holes[count] = _extent.Lookup(file, offset + position, offset + length, out long end);
+            ends[count++] = Math.Min(end - offset, length);
+        }
+
+        if (count == 1 && !holes[0])
+        {
+            return false;
+        }
+
+        byte* headers = (byte*)NativeMemory.Alloc((nuint)(count * Reply.MaxHeaderLength));
+        for (int i = 0; i < count; i++)
+        {
+            long start = i == 0 ? 0 : ends[i - 1];
+            bool last = i == count - 1;
+            Span<byte> header = new(headers + (i * Reply.MaxHeaderLength), Reply.MaxHeaderLength);
+            ulong at = request.Offset + (ulong)start;
+            uint stretch = (uint)(ends[i] - start);
+            OutItem item = new() { Data = headers + (i * Reply.MaxHeaderLength), Pending = -1 };
+            item.Length = holes[i]
+                ? Reply.writeHoleChunk(in _session, header, in request, last, at, stretch)
+                : Reply.writeDataChunk(in _session, header, in request, last, at, stretch);
+            if (last && holes[i])
+            {
+                item.Pending = index;
+                item.Owned = headers;
+            }
+
+            Push(in item);
+            if (!holes[i])
+            {
+                Push(new OutItem
+                {
+                    Data = pending.Buffer.Data + start,
+                    Length = (int)stretch,
+                    Pending = last ? index : -1,
+                    Owned = last ? headers : null,
+                });
+            }
+        }
+
+        return true;
+    }
+
     private void QueueDone(int index)
     {
         byte* header = _headers + (index * MaxHeader);
@@ -158,15 +220,18 @@ internal sealed unsafe partial class NbdConnection
 
     private void QueueError(int index, int errno)
     {
-        ref Request request = ref _pending[index].Request;
-        byte[] reply = Reply.error(
-            in _session,
-            in request,
-            RequestModule.errorOfErrno(errno),
-            RequestModule.reasonText(in _session, RequestModule.failureReason(request.Command), in request));
+        byte[] reply = ErrorReply(in _pending[index].Request, errno);
         Release(index);
         QueueCopy(reply);
     }
+
+    private void ReplyError(in Request request, int errno) => SendReply(ErrorReply(in request, errno));
+
+    private byte[] ErrorReply(in Request request, int errno) => Reply.error(
+        in _session,
+        in request,
+        RequestModule.errorOfErrno(errno),
+        RequestModule.reasonText(in _session, RequestModule.failureReason(request.Command), in request));
 
     private void QueueCopy(ReadOnlySpan<byte> bytes)
     {
@@ -391,7 +456,7 @@ internal sealed unsafe partial class NbdConnection
         long end = position + (long)request.Length;
         if (path.File is not { } file)
         {
-            _ = Extents.add(ref _extents, descriptors, request.Length, path.ReadsZeroes ? Wire.NBD_STATE_ZERO : 0);
+            _ = Extents.add(ref _extents, descriptors, request.Length, path.ReadsZeroes ? Wire.NBD_STATE_HOLE | Wire.NBD_STATE_ZERO : Wire.NBD_STATE_HOLE);
             return;
         }
 

@@ -26,6 +26,12 @@ internal sealed unsafe partial class NbdConnection
     /// <summary>Cached reads from this length up go from the page cache to the socket without a copy.</summary>
     private const long SendfileMin = 48 << 10;
 
+    /// <summary>Of a short read, answered on the spot: 4 KiB blocks in turn.</summary>
+    private const int MaxInlineChunks = 17;
+
+    /// <summary>More stretches of holes and data than this are answered as data.</summary>
+    private const int MaxSparseChunks = 512;
+
     private Pending[] _pending = [];
     private int _inFlight;
     private int _ioInFlight;
@@ -144,13 +150,15 @@ internal sealed unsafe partial class NbdConnection
         }
 
         long offset = path.BaseOffset + (long)request.Offset;
-        if (WantsHoles(in request) && !_extent.Covers(file, offset, length)
-            && TryReadSparse(ref request, file, offset))
+        bool mayHaveHoles = WantsHoles(in request) && !_extent.Covers(file, offset, length);
+        if (mayHaveHoles && TryReadSparse(ref request, file, offset))
         {
             return;
         }
 
-        if (file.CanReadInline)
+        // The look-up may just have found that it is all data.
+        mayHaveHoles = mayHaveHoles && !_extent.Covers(file, offset, length);
+        if (file.CanReadInline && !mayHaveHoles)
         {
             if (length <= InlineReadMax && _outCount == 0 && TryReadInline(in request, file, offset, length))
             {
@@ -248,12 +256,11 @@ internal sealed unsafe partial class NbdConnection
             return false;
         }
 
-        // Each chunk costs a header; alternating blocks bound their number by the length over the block size.
-        int room = (int)length + (MaxSparseChunks * Reply.MaxHeaderLength);
+        int room = (int)length + (MaxInlineChunks * Reply.MaxHeaderLength);
         byte* reply = ReserveReply(room);
         int used = 0;
         long position = offset;
-        for (int chunk = 0; chunk < MaxSparseChunks; chunk++)
+        for (int chunk = 0; chunk < MaxInlineChunks; chunk++)
         {
             long chunkLength = Math.Min(extentEnd, end) - position;
             bool last = position + chunkLength == end;
@@ -289,7 +296,6 @@ internal sealed unsafe partial class NbdConnection
         return false;
     }
 
-    private const int MaxSparseChunks = 32;
 
     private void Write(ref Request request, ReadOnlySpan<byte> bytes, out int payloadUsed)
     {
@@ -436,7 +442,16 @@ internal sealed unsafe partial class NbdConnection
 
         if (path.File is not { } file)
         {
-            StartNull(ref request, path);
+            if (kind == RequestKind.WriteZeroes && (request.Flags & Wire.NBD_CMD_FLAG_FAST_ZERO) != 0)
+            {
+                // The null drivers have no quicker way than writing.
+                ReplyError(in request, Errno.ENOTSUP);
+            }
+            else
+            {
+                StartNull(ref request, path);
+            }
+
             return;
         }
 
@@ -569,10 +584,15 @@ internal sealed unsafe partial class NbdConnection
         }
         else if (pending.Request.Command == Wire.NBD_CMD_READ)
         {
+            NodePath path = _export.Path;
             long length = (long)pending.Request.Length;
-            long tail = _export.Path.File == null ? length : request.ZeroTail;
+            long tail = path.File == null ? length : request.ZeroTail;
             new Span<byte>(pending.Buffer.Data + length - tail, (int)tail).Clear();
-            QueueRead(tag);
+            if (path.File == null || !WantsHoles(in pending.Request) || _extent.Covers(path.File, request.Offset, length)
+                || !TryQueueSparse(tag, path.File, request.Offset))
+            {
+                QueueRead(tag);
+            }
         }
         else
         {

@@ -51,7 +51,7 @@ internal sealed class NbdListener
         Net.Outcome<Listener> opened = Listener.Open(SocketMapping.ToNet(options.Addr, fromMonitor: _serving), backlog);
         if (opened.Error != null)
         {
-            return Answer.NewRefused(QapiErrorModule.generic(opened.Error));
+            return Answer.NewRefused(opened.ToQapiError());
         }
 
         if (options.TlsCreds != null)
