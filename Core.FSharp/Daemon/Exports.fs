@@ -216,9 +216,8 @@ module Exports =
 
             Transition.ok
                 {
-                    state with
+                    State.withExports (state.Exports.Add(key, export)) state with
                         Graph = graph
-                        Exports = state.Exports.Add(key, export)
                         ExportKeys = state.ExportKeys.Add(export.Id, key)
                         ExportNames = state.ExportNames.Add(export.Name, key)
                         NextExport = key + 1<exportKey>
@@ -244,8 +243,7 @@ module Exports =
             let deleted: BlockExportDeleted = { Id = export.Id }
 
             struct ({
-                        state with
-                            Exports = state.Exports.Remove key
+                        State.withExports (state.Exports.Remove key) state with
                             ExportKeys = state.ExportKeys.Remove export.Id
                             ExportNames = names
                     },
@@ -267,8 +265,7 @@ module Exports =
         struct (next, List.rev reversed)
 
     let private beginStop (state: State) (export: Export) : State = {
-        state with
-            Exports = state.Exports.Add(export.Key, { export with ShuttingDown = true })
+        State.withExports (state.Exports.Add(export.Key, { export with ShuttingDown = true })) state with
             ExportNames = state.ExportNames.Remove export.Name
     }
 
