@@ -74,7 +74,9 @@ type private ModelFile(content: byte[], missing: FileTraits, script: int list) =
         | FileOp.Fdatasync ->
             unsynced <- false
             0L
-        | FileOp.DiscardDevice -> this.Unless(FileTraits.NoPunchHole, zero)
+        | FileOp.DiscardDevice ->
+            unsynced <- true
+            this.Unless(FileTraits.NoPunchHole, zero)
         | FileOp.Readahead -> 0L
         | op -> failtest ("unexpected operation " + op.ToString())
 
@@ -214,7 +216,7 @@ let tests =
             if
                 case.Flags &&& RequestFlags.Fua <> RequestFlags.None
                 && case.Traits &&& FileTraits.NoFlush = FileTraits.None
-                && (case.Kind = RequestKind.Write || case.Kind = RequestKind.WriteZeroes)
+                && case.Kind <> RequestKind.Read
                 && request.Error = 0
             then
                 Expect.isFalse file.Unsynced "synced"
