@@ -122,6 +122,7 @@ module Exports =
         | Some { MaxConnections = Some 1u } -> false
         | _ -> true
 
+    /// NBD_FLAG_* of an export, but for those that depend on the connection.
     let private transmissionFlags writable multiConn =
         let reading =
             Wire.NBD_FLAG_HAS_FLAGS
