@@ -14,8 +14,8 @@ type ChardevRequest =
     /// Print `optionHelpText` and exit with status 1.
     | ListOptions
 
-/// --chardev: from its options to the arguments of chardev-add. Whoever opens the device looks up the TLS credentials and
-/// calls `validateSocket`, in this order: so do the errors of the real daemon come.
+/// --chardev: from its options to the arguments of chardev-add. Whoever opens the device looks up the TLS credentials
+/// and calls `validateSocket`, in this order: so do the errors of the real daemon come.
 module ChardevOptions =
     let private group =
         let ofType optionType names = [ for name in names -> name, optionType ]

@@ -185,7 +185,8 @@ let tests =
                 for i in 0 .. valid - 1 do
                     Expect.equal data[i] original[case.Offset + i] "the file's bytes"
 
-                Expect.equal valid (max 0 (min case.Length (case.FileLength - case.Offset))) "the zero tail is what lies past the end"
+                let inFile = max 0 (min case.Length (case.FileLength - case.Offset))
+                Expect.equal valid inFile "the zero tail is what lies past the end"
             | RequestKind.Write ->
                 Expect.equal request.Error 0 "writes succeed"
 
