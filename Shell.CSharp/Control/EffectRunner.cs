@@ -98,6 +98,9 @@ internal sealed class EffectRunner(
                 Trace.Write(TracePoints.ExportAdd, "key=" + serve.Item.Key);
                 exports.Serve(serve.Item);
                 break;
+            case Effect.UpdateExport update:
+                exports.Update(update.Item);
+                break;
             case Effect.StopExport stop:
                 Trace.Write(TracePoints.ExportStop, "key=" + stop.Item);
                 exports.Stop(stop.Item);

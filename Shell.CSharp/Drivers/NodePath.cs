@@ -52,6 +52,9 @@ internal sealed class NodePath
 
     internal required long SizeBytes { get; init; }
 
+    /// <summary>A layer is read-only or inactive: writes fail whatever the export promised.</summary>
+    internal required bool ReadOnly { get; init; }
+
     /// <summary>What the nodes' options add to the file's own traits: unmapping, no flushes.</summary>
     internal required FileTraits Traits { get; init; }
 

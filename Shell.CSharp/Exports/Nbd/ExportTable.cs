@@ -53,6 +53,15 @@ internal sealed class ExportTable
         _exports.Add(served.Key, new Served(new NbdExport(
             Compile(served), served.Writethrough, _threads.ForExport(served.Iothreads))));
 
+    /// <summary>The graph below an export has changed: requests from now on take the new path.</summary>
+    internal void Update(ServedExport served)
+    {
+        if (_exports.TryGetValue(served.Key, out Served? known))
+        {
+            known.Export.Path = Compile(served);
+        }
+    }
+
     private NodePath Compile(ServedExport served)
     {
         DataPath path = served.Path;
@@ -62,6 +71,7 @@ internal sealed class ExportTable
             File = path.Leaf is Leaf.FileLeaf leaf ? _files[leaf.Item] : null,
             BaseOffset = path.BaseOffset,
             SizeBytes = path.SizeBytes,
+            ReadOnly = path.ReadOnly,
             Traits = (path.Discard ? FileTraits.Unmap : FileTraits.None)
                 | (path.NoFlush ? FileTraits.NoFlush : FileTraits.None),
             DetectZeroes = path.DetectZeroes.IsDetectZeroesOff ? DetectZeroes.Off

@@ -22,6 +22,9 @@ internal unsafe struct Pending
     /// negative for a hole. Native memory; null for plain data.
     /// </summary>
     internal long* Stretches;
+
+    /// <summary>How many of the stretches have been read or passed over.</summary>
+    internal int NextStretch;
 }
 
 /// <summary>Carrying requests out.</summary>
@@ -88,7 +91,7 @@ internal sealed unsafe partial class NbdConnection
                 StartPlain(ref request, RequestKind.Flush);
                 break;
             case Wire.NBD_CMD_CACHE:
-                StartPlain(ref request, RequestKind.Prefetch);
+                Prefetch(ref request);
                 break;
             default:
                 throw new UnreachableException();
@@ -184,14 +187,43 @@ internal sealed unsafe partial class NbdConnection
             return;
         }
 
-        if (mayHaveHoles)
+        if (mayHaveHoles && FindStretches(file, offset, length) is var stretches && stretches != null)
         {
-            // Before reading, which brings pages of zeroes into the cache that then count as data.
-            _pending[index].Stretches = FindStretches(file, offset, length);
+            _pending[index].Stretches = stretches;
+            _pending[index].NextStretch = 0;
+            StartNextStretch(path, file, index);
+            return;
         }
 
         FileRequest prototype = new() { Kind = RequestKind.Read, Offset = offset, Length = length };
         StartIo(path, file, in prototype, _pending[index].Buffer.Data, index);
+    }
+
+    /// <summary>
+    /// Reads the next stretch of data, or replies when none is left. Holes are not read: that would bring pages of
+    /// zeroes into the cache, which count as data from then on.
+    /// </summary>
+    private void StartNextStretch(NodePath path, OpenFile file, int index)
+    {
+        ref Pending pending = ref _pending[index];
+        while (pending.NextStretch < pending.Stretches[0])
+        {
+            long start = pending.NextStretch == 0 ? 0 : Math.Abs(pending.Stretches[pending.NextStretch]);
+            long end = pending.Stretches[++pending.NextStretch];
+            if (end > 0)
+            {
+                FileRequest prototype = new()
+                {
+                    Kind = RequestKind.Read,
+                    Offset = path.BaseOffset + (long)pending.Request.Offset + start,
+                    Length = end - start,
+                };
+                StartIo(path, file, in prototype, pending.Buffer.Data + start, index);
+                return;
+            }
+        }
+
+        QueueSparse(index);
     }
 
     /// <summary>Whether a read may be answered with hole chunks.</summary>
@@ -345,7 +377,7 @@ internal sealed unsafe partial class NbdConnection
     /// </summary>
     private bool TryWriteInline(in Request request, NodePath path, OpenFile file, ReadOnlySpan<byte> data)
     {
-        if (!file.CanReadInline || IsFua(in request) || path.DetectZeroes != DetectZeroes.Off
+        if (!file.CanReadInline || path.ReadOnly || IsFua(in request) || path.DetectZeroes != DetectZeroes.Off
             || !_thread.InlineWrites.Allowed)
         {
             return false;
@@ -393,6 +425,12 @@ internal sealed unsafe partial class NbdConnection
         }
 
         NodePath path = _export.Path;
+        if (path.ReadOnly)
+        {
+            QueueError(index, Errno.EPERM);
+            return;
+        }
+
         if (path.File is not { } file)
         {
             path.NoteWrite((long)pending.Request.Offset, length);
@@ -453,6 +491,12 @@ internal sealed unsafe partial class NbdConnection
             return;
         }
 
+        if (path.ReadOnly && (kind is RequestKind.WriteZeroes or RequestKind.Discard))
+        {
+            ReplyError(in request, Errno.EPERM);
+            return;
+        }
+
         if (path.File is not { } file)
         {
             if (kind == RequestKind.WriteZeroes && (request.Flags & Wire.NBD_CMD_FLAG_FAST_ZERO) != 0)
@@ -493,12 +537,39 @@ internal sealed unsafe partial class NbdConnection
             }
         }
 
-        if (IsFua(in request) && kind is RequestKind.WriteZeroes)
+        // A trim is not written through, but a client may ask for it to be durable.
+        bool fua = kind == RequestKind.WriteZeroes
+            ? IsFua(in request)
+            : (request.Flags & Wire.NBD_CMD_FLAG_FUA) != 0;
+        if (fua && (kind is RequestKind.WriteZeroes or RequestKind.Discard))
         {
             prototype.Flags |= RequestFlags.Fua;
         }
 
         StartIo(path, file, in prototype, null, index);
+    }
+
+    /// <summary>
+    /// Brings the first stretch of data of the range into the cache. Holes are left alone: pages of zeroes over
+    /// preallocated space would count as data from then on.
+    /// </summary>
+    private void Prefetch(ref Request request)
+    {
+        NodePath path = _export.Path;
+        if (path.File is { } file && request.Length > 0)
+        {
+            long offset = path.BaseOffset + (long)request.Offset;
+            bool isHole = _extent.Lookup(file, offset, offset + (long)request.Length, out long end);
+            if (isHole)
+            {
+                ReplyDone(in request);
+                return;
+            }
+
+            request.Length = Math.Min(request.Length, (ulong)(end - offset));
+        }
+
+        StartPlain(ref request, RequestKind.Prefetch);
     }
 
     private void StartNull(ref Request request, NodePath path)
@@ -599,21 +670,33 @@ internal sealed unsafe partial class NbdConnection
         }
         else if (pending.Request.Command == Wire.NBD_CMD_READ)
         {
-            long length = (long)pending.Request.Length;
-            long tail = _export.Path.File == null ? length : request.ZeroTail;
-            new Span<byte>(pending.Buffer.Data + length - tail, (int)tail).Clear();
-            if (pending.Stretches != null)
-            {
-                QueueSparse(tag);
-            }
-            else
-            {
-                QueueRead(tag);
-            }
+            FinishRead(tag, in request);
         }
         else
         {
             QueueDone(tag);
+        }
+    }
+
+    private void FinishRead(int index, in FileRequest request)
+    {
+        ref Pending pending = ref _pending[index];
+        NodePath path = _export.Path;
+        long end = (long)pending.Request.Length;
+        if (pending.Stretches != null)
+        {
+            end = pending.Stretches[pending.NextStretch];
+        }
+
+        long tail = path.File == null ? end : request.ZeroTail;
+        new Span<byte>(pending.Buffer.Data + end - tail, (int)tail).Clear();
+        if (pending.Stretches != null)
+        {
+            StartNextStretch(path, path.File!, index);
+        }
+        else
+        {
+            QueueRead(index);
         }
     }
 }
