@@ -7,7 +7,12 @@ open System.Security.Cryptography
 open SharpFuzz
 open StorageDaemon.Fuzz.Targets
 
-let private targets: Target list = [ { Name = "qmp"; Run = QmpFuzz.run } ]
+let private targets: Target list = [
+    { Name = "options"; Run = OptionsFuzz.run }
+    { Name = "qmp"; Run = QmpFuzz.run }
+    { Name = "nbd-handshake"; Run = NbdHandshakeFuzz.run }
+    { Name = "nbd-transmission"; Run = NbdTransmissionFuzz.run }
+]
 
 let private usage =
     "usage: Fuzz TARGET [--seconds N] [--seed S]   mutate the corpus; a failing input goes to Regressions/TARGET/\n"

@@ -122,7 +122,8 @@ module Exports =
         | Some { MaxConnections = Some 1u } -> false
         | _ -> true
 
-    let private transmissionFlags writable multiConn =
+    /// NBD_FLAG_* of an export, but for those that depend on the connection.
+    let transmissionFlags writable multiConn =
         let reading =
             Wire.NBD_FLAG_HAS_FLAGS
             ||| Wire.NBD_FLAG_SEND_FLUSH

@@ -123,7 +123,7 @@ let private exportTests =
                 let struct (_, state) = after [ server more; nullNode; export ]
                 (State.nbdExports state).Head.TransmissionFlags
 
-            let expected isMany = Wire.transmissionFlags false isMany
+            let expected isMany = Exports.transmissionFlags false isMany
             Expect.equal (multiConn """, "max-connections": 1""") (expected false) "one"
             Expect.equal (multiConn """, "max-connections": 2""") (expected true) "two"
             Expect.equal (multiConn """, "max-connections": 0""") (expected true) "no limit"
