@@ -1,7 +1,7 @@
 namespace StorageDaemon.Core.Daemon
 
 open StorageDaemon.Core
-open StorageDaemon.Core.Options
+open StorageDaemon.Core.Chardev
 open StorageDaemon.Core.Qapi
 
 /// chardev-add, -remove, -change, the queries, and monitors (`--monitor`).
@@ -17,14 +17,14 @@ module Chardevs =
 
     let private checkBackend (backend: ChardevBackend) =
         match backend with
-        | ChardevBackend.Unavailable branch -> QapiError.fail ("'" + branch.Tag + "' is not a valid char driver name")
+        | ChardevBackend.Unavailable branch -> Error(ChardevOptions.unknownType branch.Tag)
         | ChardevBackend.Socket { TlsCreds = Some creds } ->
             QapiError.fail ("No TLS credentials with id '" + creds + "'")
-        | ChardevBackend.Socket socket -> ChardevOptions.validateSocket (ChardevMapping.settled socket)
+        | ChardevBackend.Socket socket -> ChardevOptions.validateSocket socket
         | _ -> Ok()
 
-    let private inContext id =
-        Result.mapError (QapiError.prepend ("Failed to add chardev '" + id + "': "))
+    let private inContext id (error: QapiError) =
+        QapiError.prepend ("Failed to add chardev '" + id + "': ") error
 
     /// A character device stands in its container as a property of its id, beside the property "type".
     let private checkFree (state: State) id =
@@ -49,7 +49,7 @@ module Chardevs =
             if state.Chardevs.ContainsKey arguments.Id then
                 QapiError.fail ("Chardev with id '" + arguments.Id + "' already exists")
             else
-                check state arguments |> inContext arguments.Id
+                check state arguments |> Result.mapError (inContext arguments.Id)
 
         Transition.bind state checkedArguments (fun () -> open' state arguments true)
 
@@ -60,8 +60,7 @@ module Chardevs =
     /// A device that was opened, or took another one's place.
     let opened (state: State) id backend named (answer: Answer) : Transition =
         match answer with
-        | Answer.Refused error when named -> Transition.bind state (Error error |> inContext id) (Transition.value state)
-        | Answer.Refused error -> Transition.fail state error
+        | Answer.Refused error -> Transition.fail state (if named then inContext id error else error)
         | ChardevOpened returned ->
             Transition.value
                 {
@@ -97,7 +96,10 @@ module Chardevs =
         | Some { Busy = true } ->
             Transition.fail state (QapiError.generic "Chardev user does not support chardev hotswap")
         | Some _ ->
-            Transition.bind state (checkBackend arguments.Backend |> inContext arguments.Id) (fun () ->
+            let checkedBackend =
+                checkBackend arguments.Backend |> Result.mapError (inContext arguments.Id)
+
+            Transition.bind state checkedBackend (fun () ->
                 Transition.wait
                     state
                     (ReplaceChardev(arguments.Id, arguments.Backend))

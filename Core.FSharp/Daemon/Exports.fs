@@ -123,7 +123,7 @@ module Exports =
         | _ -> true
 
     /// NBD_FLAG_* of an export, but for those that depend on the connection.
-    let transmissionFlags writable multiConn =
+    let private transmissionFlags writable multiConn =
         let reading =
             Wire.NBD_FLAG_HAS_FLAGS
             ||| Wire.NBD_FLAG_SEND_FLUSH
@@ -217,9 +217,8 @@ module Exports =
 
             Transition.ok
                 {
-                    state with
+                    State.withExports (state.Exports.Add(key, export)) state with
                         Graph = graph
-                        Exports = state.Exports.Add(key, export)
                         ExportKeys = state.ExportKeys.Add(export.Id, key)
                         ExportNames = state.ExportNames.Add(export.Name, key)
                         NextExport = key + 1<exportKey>
@@ -245,8 +244,7 @@ module Exports =
             let deleted: BlockExportDeleted = { Id = export.Id }
 
             struct ({
-                        state with
-                            Exports = state.Exports.Remove key
+                        State.withExports (state.Exports.Remove key) state with
                             ExportKeys = state.ExportKeys.Remove export.Id
                             ExportNames = names
                     },
@@ -268,8 +266,7 @@ module Exports =
         struct (next, List.rev reversed)
 
     let private beginStop (state: State) (export: Export) : State = {
-        state with
-            Exports = state.Exports.Add(export.Key, { export with ShuttingDown = true })
+        State.withExports (state.Exports.Add(export.Key, { export with ShuttingDown = true })) state with
             ExportNames = state.ExportNames.Remove export.Name
     }
 

@@ -4,6 +4,7 @@ open StorageDaemon.Core
 open StorageDaemon.Core.Json
 open StorageDaemon.Core.Observe
 open StorageDaemon.Core.Options
+open StorageDaemon.Core.Chardev
 open StorageDaemon.Core.Qapi
 
 /// What a step of the command line comes to.
@@ -57,7 +58,7 @@ module Startup =
             | Error error -> Run(Transition.fail state error)
             | Ok ChardevRequest.ListTypes -> Print(ChardevOptions.typeHelpText, 0)
             | Ok ChardevRequest.ListOptions -> Print(ChardevOptions.optionHelpText, 1)
-            | Ok(ChardevRequest.Create chardev) -> run state (ChardevMapping.ofOption chardev) Chardevs.addFromOption
+            | Ok(ChardevRequest.Create chardev) -> Run(Chardevs.addFromOption state chardev)
 
         struct (warnings, begun)
 

@@ -35,8 +35,10 @@ type Chardev = {
 [<NoComparison; NoEquality>]
 type State = {
     Graph: Graph
-    /// By key: in the order in which they were made.
+    /// By key: in the order in which they were made. Changes go through `State.withExports`.
     Exports: Map<ExportKey, Export>
+    /// What NBD clients may ask for, made once for all handshakes until the exports change.
+    Offered: Lazy<ExportInfo list>
     ExportKeys: Map<string, ExportKey>
     /// By the name that NBD clients use; without those on their way out.
     ExportNames: Map<string, ExportKey>
@@ -50,10 +52,24 @@ type State = {
 }
 
 module State =
+    let private offered (exports: Map<ExportKey, Export>) =
+        lazy
+            (Map.foldBack
+                (fun _ export listed -> if export.ShuttingDown then listed else export.Info :: listed)
+                exports
+                [])
+
+    let withExports (exports: Map<ExportKey, Export>) (state: State) : State = {
+        state with
+            Exports = exports
+            Offered = offered exports
+    }
+
     /// `seed` feeds generated node names; `package` is this program's name and version.
     let create (seed: uint64) (package: string) : State = {
         Graph = Graph.create seed
         Exports = Map.empty
+        Offered = offered Map.empty
         ExportKeys = Map.empty
         ExportNames = Map.empty
         NextExport = 1<exportKey>
@@ -69,11 +85,7 @@ module State =
         Map.fold (fun newest _ export -> export :: newest) [] state.Exports
 
     /// What NBD clients may ask for, in the order in which the real daemon lists it: oldest first.
-    let nbdExports (state: State) : ExportInfo list =
-        Map.foldBack
-            (fun _ export listed -> if export.ShuttingDown then listed else export.Info :: listed)
-            state.Exports
-            []
+    let nbdExports (state: State) : ExportInfo list = state.Offered.Value
 
     /// The export that an NBD client asks for by name, without making the list.
     let tryNbdExport (name: string) (state: State) : ExportInfo option =

@@ -149,11 +149,11 @@ module FileRequest =
 
     let private issueDiscard (traits: FileTraits) (r: byref<FileRequest>) =
         if not (has traits FileTraits.Unmap) then
-            finish &r 0
+            settle traits &r
         elif has traits FileTraits.BlockDevice then
             issue &r FileOp.DiscardDevice r.Length
         elif has (traits ||| r.Refused) FileTraits.NoPunchHole then
-            finish &r 0
+            settle traits &r
         else
             issue &r FileOp.PunchHole r.Length
 
@@ -165,6 +165,7 @@ module FileRequest =
 
     /// Sets the first operation. `Kind`, `Flags`, `Offset` and `Length` are the caller's; the range is checked.
     let start (traits: FileTraits) (r: byref<FileRequest>) =
+        r.Op <- FileOp.Done
         r.Completed <- 0L
         r.Error <- 0
         r.ZeroTail <- 0L
@@ -175,9 +176,7 @@ module FileRequest =
         | RequestKind.Flush -> issueFlush traits &r
         | _ when r.Length = 0L -> finish &r 0
         | RequestKind.Read -> issue &r FileOp.Read (min r.Length MaxTransfer)
-        | RequestKind.Write ->
-            r.Op <- FileOp.Write
-            issueWrite traits &r
+        | RequestKind.Write -> issueWrite traits &r
         | RequestKind.WriteZeroes -> issueZeroes traits &r
         | RequestKind.Discard -> issueDiscard traits &r
         | RequestKind.Prefetch ->
@@ -225,7 +224,7 @@ module FileRequest =
             refuse &r FileTraits.NoPunchHole error
 
             if r.Kind = RequestKind.Discard then
-                finish &r 0
+                settle traits &r
             else
                 issueZeroes traits &r
         | FileOp.ZeroRange when isUnsupported error ->
@@ -234,7 +233,7 @@ module FileRequest =
         | FileOp.Allocate when isUnsupported error ->
             refuse &r FileTraits.NoAllocate error
             issueZeroes traits &r
-        | FileOp.DiscardDevice when isUnsupported error -> finish &r 0
+        | FileOp.DiscardDevice when isUnsupported error -> settle traits &r
         | FileOp.Readahead -> finish &r 0
         | _ -> finish &r error
 
@@ -249,7 +248,7 @@ module FileRequest =
         | FileOp.PunchHole
         | FileOp.ZeroRange
         | FileOp.Allocate
-        | FileOp.DiscardDevice when r.Kind = RequestKind.WriteZeroes -> settle traits &r
+        | FileOp.DiscardDevice -> settle traits &r
         | _ -> finish &r 0
 
     /// Takes the result of the operation under way: a byte count or zero, or a negative error number. Sets the next

@@ -6,6 +6,8 @@ open System.Text
 open StorageDaemon.Core.Json
 open StorageDaemon.Core.Observe
 open StorageDaemon.Core.Options
+open StorageDaemon.Core.Chardev
+open StorageDaemon.Core.Qapi
 
 /// The tree as a text that reads as the same tree. None if a member is empty, which the syntax cannot say.
 let private print tree =
@@ -36,8 +38,8 @@ let private chardev text =
         ChardevOptions.validateSocket socket |> ignore
         ChardevOptions.reconnectDelayMs socket |> ignore
 
-        match socket.Address with
-        | ChardevAddress.Fd text -> ChardevOptions.parseFd text |> ignore
+        match socket.Addr with
+        | SocketAddress.Fd text -> ChardevOptions.parseFd text |> ignore
         | _ -> ()
     | _ -> ()
 

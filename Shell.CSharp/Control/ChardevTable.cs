@@ -99,7 +99,7 @@ internal sealed class ChardevTable(ChardevContext context) : IDisposable
         socket.Nodelay.Or(false),
         socket.Telnet.Or(false),
         socket.Tn3270.Or(false),
-        Core.Options.ChardevOptions.reconnectDelayMs(ChardevMapping.settled(socket)));
+        Core.Chardev.ChardevOptions.reconnectDelayMs(socket));
 
     public void Dispose()
     {

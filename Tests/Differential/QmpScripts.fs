@@ -138,8 +138,6 @@ junk [1,]
 junk [,1]
 junk [1 2]
 junk {"execute":"query-version" "id":1}
-junk {"execute":"query-version","id":[1}
-junk ]
 junk }
 junk :
 junk ,

@@ -23,6 +23,7 @@ type Step' = {
 }
 
 let private text value = String value
+let private nodeName number = NaiveDaemon.nodeName number
 let inline private number value = Int(int64 value)
 
 let private fileArguments name (path: string) readOnly autoReadOnly = [
@@ -45,7 +46,7 @@ let private rawArguments name file sectors readOnly = [
 let private exportArguments id node name writable iothread = [
     "type", text "nbd"
     "id", text (NaiveDaemon.exportId id)
-    "node-name", text (NaiveDaemon.nodeName node)
+    "node-name", text (nodeName node)
     "name", text (NaiveDaemon.exportName name)
     "writable", Bool writable
     match NaiveDaemon.threads iothread with
@@ -71,26 +72,30 @@ let private threadArguments id max = [
 let private qmp (command: Command) : (string * (string * Json) list) option =
     match command with
     | AddFile(name, readOnly, auto, isMissing) ->
-        Some("blockdev-add", fileArguments (NaiveDaemon.nodeName name) (if isMissing then "/nope" else "/a") readOnly auto)
+        Some("blockdev-add", fileArguments (nodeName name) (if isMissing then "/nope" else "/a") readOnly auto)
     | AddNull(name, sectors) ->
         Some(
             "blockdev-add",
             [
                 "driver", text "null-co"
-                "node-name", text (NaiveDaemon.nodeName name)
+                "node-name", text (nodeName name)
                 "size", Int(int64 sectors * 512L)
             ]
         )
     | AddRaw(name, child, sectors, readOnly) ->
-        Some("blockdev-add", rawArguments (NaiveDaemon.nodeName name) (text (NaiveDaemon.nodeName child)) sectors readOnly)
+        Some("blockdev-add", rawArguments (nodeName name) (text (nodeName child)) sectors readOnly)
     | AddRawInline(name, child, sectors) ->
         Some(
             "blockdev-add",
-            rawArguments (NaiveDaemon.nodeName name) (Object(fileArguments (NaiveDaemon.nodeName child) "/b" false false)) sectors false
+            rawArguments
+                (nodeName name)
+                (Object(fileArguments (nodeName child) "/b" false false))
+                sectors
+                false
         )
-    | Del name -> Some("blockdev-del", [ "node-name", text (NaiveDaemon.nodeName name) ])
+    | Del name -> Some("blockdev-del", [ "node-name", text (nodeName name) ])
     | Resize(name, sectors) ->
-        Some("block_resize", [ "node-name", text (NaiveDaemon.nodeName name); "size", Int(int64 sectors * 512L) ])
+        Some("block_resize", [ "node-name", text (nodeName name); "size", Int(int64 sectors * 512L) ])
     | ServerStart -> Some("nbd-server-start", [ "addr", addressOfQmp ])
     | ServerStop -> Some("nbd-server-stop", [])
     | ExportAdd(id, node, name, writable, iothread) ->
@@ -99,7 +104,7 @@ let private qmp (command: Command) : (string * (string * Json) list) option =
         Some(
             "nbd-server-add",
             [
-                "device", text (NaiveDaemon.nodeName device)
+                "device", text (nodeName device)
                 "name", text (NaiveDaemon.exportName name)
                 "writable", Bool writable
             ]

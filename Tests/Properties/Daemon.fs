@@ -123,11 +123,11 @@ let private exportTests =
                 let struct (_, state) = after [ server more; nullNode; export ]
                 (State.nbdExports state).Head.TransmissionFlags
 
-            let expected isMany = Exports.transmissionFlags false isMany
-            Expect.equal (multiConn """, "max-connections": 1""") (expected false) "one"
-            Expect.equal (multiConn """, "max-connections": 2""") (expected true) "two"
-            Expect.equal (multiConn """, "max-connections": 0""") (expected true) "no limit"
-            Expect.equal (multiConn "") (expected true) "a hundred"
+            let flag = Wire.NBD_FLAG_CAN_MULTI_CONN
+            Expect.equal (multiConn """, "max-connections": 1""" &&& flag) 0us "one"
+            Expect.equal (multiConn """, "max-connections": 2""" &&& flag) flag "two"
+            Expect.equal (multiConn """, "max-connections": 0""" &&& flag) flag "no limit"
+            Expect.equal (multiConn "" &&& flag) flag "a hundred"
         }
 
         test "names and descriptions have a limit, in this order" {

@@ -74,7 +74,9 @@ type private ModelFile(content: byte[], missing: FileTraits, script: int list) =
         | FileOp.Fdatasync ->
             unsynced <- false
             0L
-        | FileOp.DiscardDevice -> this.Unless(FileTraits.NoPunchHole, zero)
+        | FileOp.DiscardDevice ->
+            unsynced <- true
+            this.Unless(FileTraits.NoPunchHole, zero)
         | FileOp.Readahead -> 0L
         | op -> failtest ("unexpected operation " + op.ToString())
 
@@ -183,7 +185,8 @@ let tests =
                 for i in 0 .. valid - 1 do
                     Expect.equal data[i] original[case.Offset + i] "the file's bytes"
 
-                Expect.equal valid (max 0 (min case.Length (case.FileLength - case.Offset))) "the zero tail is what lies past the end"
+                let inFile = max 0 (min case.Length (case.FileLength - case.Offset))
+                Expect.equal valid inFile "the zero tail is what lies past the end"
             | RequestKind.Write ->
                 Expect.equal request.Error 0 "writes succeed"
 
@@ -214,7 +217,7 @@ let tests =
             if
                 case.Flags &&& RequestFlags.Fua <> RequestFlags.None
                 && case.Traits &&& FileTraits.NoFlush = FileTraits.None
-                && (case.Kind = RequestKind.Write || case.Kind = RequestKind.WriteZeroes)
+                && case.Kind <> RequestKind.Read
                 && request.Error = 0
             then
                 Expect.isFalse file.Unsynced "synced"

@@ -4,6 +4,8 @@ open System
 open Expecto
 open StorageDaemon.Core
 open StorageDaemon.Core.Options
+open StorageDaemon.Core.Chardev
+open StorageDaemon.Core.Qapi
 open StorageDaemon.Tests.Golden
 
 let private group = {
@@ -51,6 +53,11 @@ let private socketOf text =
     | { Backend = ChardevBackend.Socket socket } -> socket
     | _ -> failtest ("no socket: " + text)
 
+let private noLog: ChardevCommon = { Logfile = None; Logappend = None }
+
+let private unixAddress path isAbstract tight =
+    SocketAddress.Unix { Path = path; Abstract = Some isAbstract; Tight = Some tight }
+
 let private parsed text =
     match QemuOpts.parse group text with
     | struct (_, Ok(OptionsOutcome.Options options)) -> options
@@ -85,56 +92,61 @@ let private chardevTests =
                     Id = "c"
                     Backend =
                         ChardevBackend.Socket {
-                            Address = ChardevAddress.Unix("s", false, true)
-                            Server = true
+                            Common = noLog
+                            Addr = unixAddress "s" false true
+                            Server = Some true
                             Wait = Some true
-                            NoDelay = false
-                            Telnet = false
-                            Tn3270 = false
-                            Websocket = false
+                            Nodelay = Some false
+                            Telnet = Some false
+                            Tn3270 = Some false
+                            Websocket = Some false
                             TlsCreds = None
                             TlsAuthz = None
                             Reconnect = None
                             ReconnectMs = None
                         }
-                    LogFile = None
-                    LogAppend = false
-                    Mux = false
                 }
                 "chardev"
 
         testCase "addresses" <| fun () ->
             let expected =
-                ChardevAddress.Inet {
+                SocketAddress.Inet {
                     Host = "h"
                     Port = "http"
+                    Numeric = None
                     To = Some 65535us
                     Ipv4 = Some true
                     Ipv6 = None
+                    KeepAlive = None
+                    Mptcp = None
                 }
 
-            Expect.equal (socketOf "socket,id=c,host=h,port=http,to=-1,ipv4=y").Address expected "inet"
-            Expect.equal (socketOf "socket,id=c,port=5").Address (ChardevAddress.Fd "") "none"
-            let address = (socketOf "socket,id=c,path=p,abstract=on,tight=off").Address
-            Expect.equal address (ChardevAddress.Unix("p", true, false)) "abstract"
+            Expect.equal (socketOf "socket,id=c,host=h,port=http,to=-1,ipv4=y").Addr expected "inet"
+            Expect.equal (socketOf "socket,id=c,port=5").Addr (SocketAddress.Fd "") "none"
+            let address = (socketOf "socket,id=c,path=p,abstract=on,tight=off").Addr
+            Expect.equal address (unixAddress "p" true false) "abstract"
 
         testCase "the short forms of delay" <| fun () ->
-            Expect.isTrue (socketOf "socket,id=c,path=p,nodelay").NoDelay "nodelay"
-            Expect.isFalse (socketOf "socket,id=c,path=p,delay").NoDelay "delay"
-            Expect.isTrue (socketOf "socket,id=c,path=p,delay=off").NoDelay "delay=off"
-            Expect.isFalse (socketOf "socket,id=c,path=p,nonodelay").NoDelay "nonodelay"
+            let noDelay text = (socketOf ("socket,id=c,path=p," + text)).Nodelay
+            Expect.equal (noDelay "nodelay") (Some true) "nodelay"
+            Expect.equal (noDelay "delay") (Some false) "delay"
+            Expect.equal (noDelay "delay=off") (Some true) "delay=off"
+            Expect.equal (noDelay "nonodelay") (Some false) "nonodelay"
 
         testCase "the other types" <| fun () ->
             let backend text = (created text).Backend
-            Expect.equal (backend "null,id=c") ChardevBackend.Null "null"
-            Expect.equal (backend "stdio,id=c") (ChardevBackend.Stdio true) "stdio"
-            Expect.equal (backend "stdio,id=c,signal=off") (ChardevBackend.Stdio false) "signal"
-            Expect.equal (backend "pty,id=c,path=p") (ChardevBackend.Pty(Some "p")) "pty"
-            let file = ChardevBackend.File("o", Some "i", true)
+            Expect.equal (backend "null,id=c") (ChardevBackend.Null noLog) "null"
+            let stdio signal = ChardevBackend.Stdio { Common = noLog; Signal = Some signal }
+            Expect.equal (backend "stdio,id=c") (stdio true) "stdio"
+            Expect.equal (backend "stdio,id=c,signal=off") (stdio false) "signal"
+            Expect.equal (backend "pty,id=c,path=p") (ChardevBackend.Pty { Common = noLog; Path = Some "p" }) "pty"
+            let file = ChardevBackend.File { Common = noLog; In = Some "i"; Out = "o"; Append = Some true }
             Expect.equal (backend "file,id=c,path=o,input-path=i,append=on") file "file"
-            Expect.equal (backend "udp,id=c") (ChardevBackend.NotBuilt "udp") "udp"
-            let common = created "null,id=c,id=d,mux=on,logfile=l,logappend=on"
-            Expect.equal (common.Id, common.Mux, common.LogFile, common.LogAppend) ("c", true, Some "l", true) "common"
+            Expect.equal (backend "udp,id=c") (ChardevBackend.Unavailable { Tag = "udp"; Members = [] }) "udp"
+            Expect.equal (backend "null,id=c,mux=on") (ChardevBackend.Unavailable { Tag = "mux"; Members = [] }) "mux"
+            let logged = ChardevBackend.Null { Logfile = Some "l"; Logappend = Some true }
+            let device = created "null,id=c,id=d,logfile=l,logappend=on"
+            Expect.equal device { Id = "c"; Backend = logged } "log"
 
         testCase "reconnecting" <| fun () ->
             let delay text = ChardevOptions.reconnectDelayMs (socketOf ("socket,id=c,path=p" + text))

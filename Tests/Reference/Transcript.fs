@@ -63,7 +63,13 @@ let private eventsSince (shell: FakeShell) (count: int) =
 let private reply (result: Result<Json, QapiError>) =
     match result with
     | Ok value -> Object [ "return", value ]
-    | Error error -> Object [ "error", Object [ "class", String(QapiError.className error); "desc", String error.Desc ] ]
+    | Error error ->
+        let members = [
+            "class", String(QapiError.className error)
+            "desc", String error.Desc
+        ]
+
+        Object [ "error", Object members ]
 
 /// The exports that were told to end have lost their clients by now.
 let private settleStopping (shell: FakeShell) (state: State) =

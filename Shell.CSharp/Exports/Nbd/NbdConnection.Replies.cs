@@ -149,66 +149,64 @@ internal sealed unsafe partial class NbdConnection
         Push(new OutItem { Data = start, Length = header + (int)pending.Request.Length, Pending = index });
     }
 
-    /// <summary>
-    /// The same for a range with holes: a chunk for each stretch, the data from where they were read to. False if it
-    /// is all data, or has more stretches than are worth telling apart.
-    /// </summary>
-    private bool TryQueueSparse(int index, OpenFile file, long offset)
+    /// <summary>The stretches of a range (see <see cref="Pending.Stretches"/>), or null if it is worth no more than data.</summary>
+    private long* FindStretches(OpenFile file, long offset, long length)
     {
-        ref Pending pending = ref _pending[index];
-        ref Request request = ref pending.Request;
-        long length = (long)request.Length;
-        Span<long> ends = stackalloc long[MaxSparseChunks];
-        Span<bool> holes = stackalloc bool[MaxSparseChunks];
-        int count = 0;
-        for (long position = 0; position < length; position = ends[count - 1])
+        long* stretches = (long*)NativeMemory.Alloc((MaxSparseChunks + 1) * sizeof(long));
+        long count = 0;
+        for (long position = 0; position < length;)
         {
             if (count == MaxSparseChunks)
             {
-                return false;
+                NativeMemory.Free(stretches);
+                return null;
             }
 
-            holes[count] = _extent.Lookup(file, offset + position, offset + length, out long end);
-            ends[count++] = Math.Min(end - offset, length);
+            bool isHole = _extent.Lookup(file, offset + position, offset + length, out long end);
+            position = Math.Min(end - offset, length);
+            stretches[++count] = isHole ? -position : position;
         }
 
-        if (count == 1 && !holes[0])
-        {
-            return false;
-        }
+        *stretches = count;
+        return stretches;
+    }
 
+    /// <summary>A read with holes: a chunk for each stretch, the data from where they were read to.</summary>
+    private void QueueSparse(int index)
+    {
+        ref Pending pending = ref _pending[index];
+        ref Request request = ref pending.Request;
+        int count = (int)pending.Stretches[0];
         byte* headers = (byte*)NativeMemory.Alloc((nuint)(count * Reply.MaxHeaderLength));
+        long start = 0;
         for (int i = 0; i < count; i++)
         {
-            long start = i == 0 ? 0 : ends[i - 1];
+            long mark = pending.Stretches[i + 1];
+            bool isHole = mark < 0;
+            long end = Math.Abs(mark);
             bool last = i == count - 1;
-            Span<byte> header = new(headers + (i * Reply.MaxHeaderLength), Reply.MaxHeaderLength);
-            ulong at = request.Offset + (ulong)start;
-            uint stretch = (uint)(ends[i] - start);
+            uint length = (uint)(end - start);
             OutItem item = new() { Data = headers + (i * Reply.MaxHeaderLength), Pending = -1 };
-            item.Length = holes[i]
-                ? Reply.writeHoleChunk(in _session, header, in request, last, at, stretch)
-                : Reply.writeDataChunk(in _session, header, in request, last, at, stretch);
-            if (last && holes[i])
+            Span<byte> header = new(item.Data, Reply.MaxHeaderLength);
+            ulong at = request.Offset + (ulong)start;
+            item.Length = isHole
+                ? Reply.writeHoleChunk(in _session, header, in request, last, at, length)
+                : Reply.writeDataChunk(in _session, header, in request, last, at, length);
+            if (!isHole)
+            {
+                Push(in item);
+                item = new OutItem { Data = pending.Buffer.Data + start, Length = (int)length, Pending = -1 };
+            }
+
+            if (last)
             {
                 item.Pending = index;
                 item.Owned = headers;
             }
 
             Push(in item);
-            if (!holes[i])
-            {
-                Push(new OutItem
-                {
-                    Data = pending.Buffer.Data + start,
-                    Length = (int)stretch,
-                    Pending = last ? index : -1,
-                    Owned = last ? headers : null,
-                });
-            }
+            start = end;
         }
-
-        return true;
     }
 
     private void QueueDone(int index)

@@ -1,5 +1,6 @@
 using System;
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using StorageDaemon.Core;
 using StorageDaemon.Core.Io;
 using StorageDaemon.Core.Nbd;
@@ -10,11 +11,17 @@ using StorageDaemon.Shell.Native;
 namespace StorageDaemon.Shell.Exports.Nbd;
 
 /// <summary>A request that could not be answered at once.</summary>
-internal struct Pending
+internal unsafe struct Pending
 {
     internal Request Request;
     internal PoolBuffer Buffer;
     internal bool Used;
+
+    /// <summary>
+    /// A read of a range with holes: the number of stretches, then the end of each in bytes from the range's start,
+    /// negative for a hole. Native memory; null for plain data.
+    /// </summary>
+    internal long* Stretches;
 }
 
 /// <summary>Carrying requests out.</summary>
@@ -175,6 +182,12 @@ internal sealed unsafe partial class NbdConnection
         if (!TryTake(ref request, length, out int index))
         {
             return;
+        }
+
+        if (mayHaveHoles)
+        {
+            // Before reading, which brings pages of zeroes into the cache that then count as data.
+            _pending[index].Stretches = FindStretches(file, offset, length);
         }
 
         FileRequest prototype = new() { Kind = RequestKind.Read, Offset = offset, Length = length };
@@ -558,6 +571,8 @@ internal sealed unsafe partial class NbdConnection
     {
         ref Pending pending = ref _pending[index];
         _thread.Buffers.Return(ref pending.Buffer);
+        NativeMemory.Free(pending.Stretches);
+        pending.Stretches = null;
         pending.Used = false;
         _inFlight--;
     }
@@ -584,12 +599,14 @@ internal sealed unsafe partial class NbdConnection
         }
         else if (pending.Request.Command == Wire.NBD_CMD_READ)
         {
-            NodePath path = _export.Path;
             long length = (long)pending.Request.Length;
-            long tail = path.File == null ? length : request.ZeroTail;
+            long tail = _export.Path.File == null ? length : request.ZeroTail;
             new Span<byte>(pending.Buffer.Data + length - tail, (int)tail).Clear();
-            if (path.File == null || !WantsHoles(in pending.Request) || _extent.Covers(path.File, request.Offset, length)
-                || !TryQueueSparse(tag, path.File, request.Offset))
+            if (pending.Stretches != null)
+            {
+                QueueSparse(tag);
+            }
+            else
             {
                 QueueRead(tag);
             }

@@ -1,78 +1,21 @@
-namespace StorageDaemon.Core.Options
+namespace StorageDaemon.Core.Chardev
 
 open StorageDaemon.Core
-
-/// Where a socket character device listens or connects to.
-[<RequireQualifiedAccess>]
-type ChardevAddress =
-    /// `abstract` in Linux's abstract namespace; `tight`: without padding to the full length of an address.
-    | Unix of path: string * isAbstract: bool * tight: bool
-    | Inet of InetChardevAddress
-    /// The number of an inherited descriptor or, over QMP, the name of one; not checked yet, see `parseFd`.
-    | Fd of string
-    | Vsock of cid: string * port: string
-
-and InetChardevAddress = {
-    Host: string
-    /// A number or the name of a service.
-    Port: string
-    /// The last port to try when listening.
-    To: uint16 option
-    Ipv4: bool option
-    Ipv6: bool option
-}
-
-type SocketChardev = {
-    Address: ChardevAddress
-    Server: bool
-    /// Whether starting waits for a client; None if it was not said and has no meaning (a client).
-    Wait: bool option
-    /// TCP_NODELAY.
-    NoDelay: bool
-    Telnet: bool
-    Tn3270: bool
-    Websocket: bool
-    TlsCreds: string option
-    TlsAuthz: string option
-    /// In seconds.
-    Reconnect: int64 option
-    ReconnectMs: int64 option
-}
-
-[<RequireQualifiedAccess>]
-type ChardevBackend =
-    | Socket of SocketChardev
-    /// `signal`: whether Ctrl-C at the terminal still interrupts the daemon.
-    | Stdio of signal: bool
-    | Null
-    | File of path: string * inputPath: string option * append: bool
-    /// `path`: a symbolic link to make to the terminal.
-    | Pty of path: string option
-    /// A type that the real daemon has and this one has not.
-    | NotBuilt of typeName: string
-
-/// A character device to be made.
-type Chardev = {
-    Id: string
-    Backend: ChardevBackend
-    /// A file that gets a copy of all output.
-    LogFile: string option
-    LogAppend: bool
-    /// Shared by several frontends; the backend itself is then called `Id` + "-base".
-    Mux: bool
-}
+open StorageDaemon.Core.Options
+open StorageDaemon.Core.Qapi
 
 /// What a --chardev option asks for.
 [<RequireQualifiedAccess>]
 type ChardevRequest =
-    | Create of Chardev
+    /// The arguments of chardev-add that do the same.
+    | Create of ChardevAdd
     /// Print `typeHelpText` and exit with status 0.
     | ListTypes
     /// Print `optionHelpText` and exit with status 1.
     | ListOptions
 
-/// --chardev: from its options to a description of the device. The opener afterwards makes the log file, looks up the
-/// TLS credentials and calls `validateSocket`, in this order: so do the errors of the real daemon come.
+/// --chardev: from its options to the arguments of chardev-add. Whoever opens the device looks up the TLS credentials
+/// and calls `validateSocket`, in this order: so do the errors of the real daemon come.
 module ChardevOptions =
     let private group =
         let ofType optionType names = [ for name in names -> name, optionType ]
@@ -124,21 +67,28 @@ module ChardevOptions =
 
         match path, host, fd with
         | Some path, None, None ->
-            Ok(ChardevAddress.Unix(path, flagOr false "abstract" options, flagOr true "tight" options))
+            SocketAddress.Unix {
+                Path = path
+                Abstract = Some(flagOr false "abstract" options)
+                Tight = Some(flagOr true "tight" options)
+            }
+            |> Ok
         | None, Some host, None ->
             match QemuOpts.text "port" options with
             | None -> QapiError.fail "chardev: socket: no port given"
             | Some port ->
-                Ok(
-                    ChardevAddress.Inet {
-                        Host = host
-                        Port = port
-                        To = QemuOpts.number "to" options |> Option.map uint16
-                        Ipv4 = QemuOpts.flag "ipv4" options
-                        Ipv6 = QemuOpts.flag "ipv6" options
-                    }
-                )
-        | None, None, fd -> Ok(ChardevAddress.Fd(Option.defaultValue "" fd))
+                SocketAddress.Inet {
+                    Host = host
+                    Port = port
+                    Numeric = None
+                    To = QemuOpts.number "to" options |> Option.map uint16
+                    Ipv4 = QemuOpts.flag "ipv4" options
+                    Ipv6 = QemuOpts.flag "ipv6" options
+                    KeepAlive = None
+                    Mptcp = None
+                }
+                |> Ok
+        | None, None, fd -> Ok(SocketAddress.Fd(Option.defaultValue "" fd))
         | _ -> QapiError.fail "None or one of 'path', 'fd' or 'host' option required."
 
     let private noDelay options =
@@ -147,7 +97,7 @@ module ChardevOptions =
         | Some delay, None -> Ok(not delay)
         | None, noDelay -> Ok(Option.defaultValue false noDelay)
 
-    let private socket options =
+    let private socket common options =
         result {
             let! address = address options
             let! noDelay = noDelay options
@@ -156,13 +106,14 @@ module ChardevOptions =
 
             return
                 ChardevBackend.Socket {
-                    Address = address
-                    Server = server
+                    Common = common
+                    Addr = address
+                    Server = Some server
                     Wait = (if server && wait.IsNone then Some true else wait)
-                    NoDelay = noDelay
-                    Telnet = flagOr false "telnet" options
-                    Tn3270 = flagOr false "tn3270" options
-                    Websocket = flagOr false "websocket" options
+                    Nodelay = Some noDelay
+                    Telnet = Some(flagOr false "telnet" options)
+                    Tn3270 = Some(flagOr false "tn3270" options)
+                    Websocket = Some(flagOr false "websocket" options)
                     TlsCreds = QemuOpts.text "tls-creds" options
                     TlsAuthz = QemuOpts.text "tls-authz" options
                     Reconnect = QemuOpts.number "reconnect" options |> Option.map int64
@@ -170,19 +121,41 @@ module ChardevOptions =
                 }
         }
 
-    let private file options =
+    let private file common options =
         match QemuOpts.text "path" options with
         | None -> QapiError.fail "chardev: file: no filename given"
-        | Some path -> Ok(ChardevBackend.File(path, QemuOpts.text "input-path" options, flagOr false "append" options))
+        | Some path ->
+            ChardevBackend.File {
+                Common = common
+                In = QemuOpts.text "input-path" options
+                Out = path
+                Append = Some(flagOr false "append" options)
+            }
+            |> Ok
+
+    /// A type that the real daemon has and this one has not.
+    let private notBuilt typeName = ChardevBackend.Unavailable { Tag = typeName; Members = [] }
 
     let private backend typeName options =
+        let logFile = QemuOpts.text "logfile" options
+
+        let common: ChardevCommon = {
+            Logfile = logFile
+            Logappend =
+                if logFile.IsSome then
+                    Some(flagOr false "logappend" options)
+                else
+                    None
+        }
+
         match typeName with
-        | "socket" -> socket options
-        | "stdio" -> Ok(ChardevBackend.Stdio(flagOr true "signal" options))
-        | "null" -> Ok ChardevBackend.Null
-        | "file" -> file options
-        | "pty" -> Ok(ChardevBackend.Pty(QemuOpts.text "path" options))
-        | other when List.contains other otherTypes -> Ok(ChardevBackend.NotBuilt other)
+        | "socket" -> socket common options
+        | "stdio" ->
+            Ok(ChardevBackend.Stdio { Common = common; Signal = Some(flagOr true "signal" options) })
+        | "null" -> Ok(ChardevBackend.Null common)
+        | "file" -> file common options
+        | "pty" -> Ok(ChardevBackend.Pty { Common = common; Path = QemuOpts.text "path" options })
+        | other when List.contains other otherTypes -> Ok(notBuilt other)
         | other -> Error(unknownType other)
 
     let private create (options: ParsedOptions) =
@@ -195,10 +168,8 @@ module ChardevOptions =
             |> Result.map (fun backend ->
                 ChardevRequest.Create {
                     Id = id
-                    Backend = backend
-                    LogFile = QemuOpts.text "logfile" options
-                    LogAppend = flagOr false "logappend" options
-                    Mux = flagOr false "mux" options
+                    // Several frontends would share it.
+                    Backend = if flagOr false "mux" options then notBuilt "mux" else backend
                 })
 
     /// Reads the value of a --chardev option.
@@ -209,21 +180,23 @@ module ChardevOptions =
         | struct (warnings, Error error) -> struct (warnings, Error error)
 
     /// Combinations that contradict each other. Over QMP too; the TLS credentials have been looked up before.
-    let validateSocket (socket: SocketChardev) =
+    let validateSocket (socket: ChardevSocket) : Result<unit, QapiError> =
+        let isServer = defaultArg socket.Server true
+
         let isFd =
-            match socket.Address with
-            | ChardevAddress.Fd _ -> true
+            match socket.Addr with
+            | SocketAddress.Fd _ -> true
             | _ -> false
 
         if isFd && socket.Reconnect.IsSome then
             QapiError.fail "'reconnect' option is incompatible with 'fd' address type"
         elif socket.TlsAuthz.IsSome && socket.TlsCreds.IsNone then
             QapiError.fail "'tls_authz' option requires 'tls_creds' option"
-        elif socket.Websocket && not socket.Server then
+        elif socket.Websocket = Some true && not isServer then
             QapiError.fail "Websocket client is not implemented"
-        elif socket.Server && socket.Reconnect.IsSome then
+        elif isServer && socket.Reconnect.IsSome then
             QapiError.fail "'reconnect' option is incompatible with socket in server listen mode"
-        elif not socket.Server && socket.Wait.IsSome then
+        elif not isServer && socket.Wait.IsSome then
             QapiError.fail "'wait' option is incompatible with socket in client connect mode"
         elif socket.Reconnect.IsSome && socket.ReconnectMs.IsSome then
             QapiError.fail "'reconnect' and 'reconnect-ms' are mutually exclusive"
@@ -231,7 +204,7 @@ module ChardevOptions =
             Ok()
 
     /// How long a client waits before it connects again; 0 if it does not.
-    let reconnectDelayMs (socket: SocketChardev) =
+    let reconnectDelayMs (socket: ChardevSocket) : int64 =
         let seconds = max 0L (Option.defaultValue 0L socket.Reconnect)
         let milliseconds = max 0L (Option.defaultValue 0L socket.ReconnectMs)
         max (min seconds (System.Int64.MaxValue / 1000L) * 1000L) milliseconds
