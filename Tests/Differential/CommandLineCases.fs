@@ -264,7 +264,6 @@ let chardevs: string list = [
     "--chardev socket,id=c,fd=x"
     "--chardev socket,id=c,path=img/c.sock,reconnect-ms=x"
     "--chardev socket,id=c,path=img/c.sock,server=on,wait=off,reconnect-ms=100"
-    "--chardev socket,id=c,path=img/c.sock,reconnect-ms=100"
     "--chardev file,id=c"
     "--chardev file,id=c,path=img/out"
     "--chardev file,id=c,path=/nonexist/out"

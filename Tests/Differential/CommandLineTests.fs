@@ -60,7 +60,8 @@ let private play (arguments: string list) (subject: Subject) : unit =
     subject.Note state
     let shown = code |> Option.map string |> Option.defaultValue "none"
     subject.Note $"exit code {shown}"
-    (Normalise.text child.Error).Split '\n' |> Array.iter subject.Note
+    // One line, so that a known difference does not shift what follows.
+    subject.Note((Normalise.text child.Error).Replace("\n", " | "))
 
 let private group (name: string) (commandLines: string list) : Test =
     commandLines

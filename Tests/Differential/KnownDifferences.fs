@@ -56,6 +56,11 @@ let table: KnownDifference list = [
         "(LIST|SET)_META_CONTEXT trailing byte"
         "0x80000003|LIST after"
         "the real daemon leaves bytes after the last query unread and takes them for the next option"
+    difference
+        "size=-1$"
+        "exit code 134|Unexpected error"
+        "exit code 1$|is out of range for parameter 'size'$"
+        "the real daemon aborts on a negative size"
 ]
 
 /// Contradictions of the schemas, as the comparison words them, that are meant.

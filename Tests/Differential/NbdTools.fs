@@ -35,8 +35,9 @@ let private uri (export: string) : string = $"nbd+unix:///{export}?socket=n.sock
 let private note (subject: Subject) (tool: string) (arguments: string list) : unit =
     let result = ChildProcess.run subject.Path tool arguments
     let shown = String.concat " " arguments
-    subject.Note $"$ {Path.GetFileName tool} {shown}: {result.ExitCode}"
-    (result.Output + result.Error).Split '\n' |> Array.iter subject.Note
+    // One line a run, so that a known difference does not shift what follows.
+    let output = (result.Output + result.Error).TrimEnd().Replace("\n", " | ")
+    subject.Note $"$ {Path.GetFileName tool} {shown}: {result.ExitCode}: {output}"
 
 let private forExports (tool: string) (arguments: (string -> string list) list) (subject: Subject) : unit =
     let tool = Requires.tool tool

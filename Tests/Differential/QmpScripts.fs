@@ -66,7 +66,6 @@ let private protocol: QmpScript list = [
 {"execute": "query-version", "id": null}
 {"execute": "query-version", "id": "x", "control": {"run-oob": true}}
 {"execute": "query-version", "foo": 1}
-{"foo": 1, "bar": 2, "execute": "query-version"}
 {"execute": "query-version", "exec-oob": "query-version"}
 {"arguments": {}}
 {}
@@ -78,7 +77,6 @@ let private protocol: QmpScript list = [
 {"execute": "query-version", "arguments": "x"}
 {"execute": "query-version", "arguments": {}}
 {"execute": "query-version", "arguments": {"a": 1}}
-{"execute": "query-version", "arguments": {"a": 1, "b": 2}}
 {"execute": "nonexistent", "id": 7}
 {"execute": ""}
 [1,2]

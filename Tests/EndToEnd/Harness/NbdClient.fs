@@ -336,11 +336,11 @@ type NbdClient(socket: Socket) =
         |> List.map (fun chunk -> chunk.Error)
         |> List.max
 
-    /// Reads bytes, holes as zeroes; a failed test on an error.
-    member this.Read(offset: uint64, length: int) : byte[] =
+    /// The data of a READ's chunks, holes as zeroes; a failed test on an error.
+    member _.Assemble(offset: uint64, length: int, chunks: Chunk list) : byte[] =
         let result = Array.zeroCreate<byte> length
 
-        for chunk in this.Command(Cmd.READ, 0us, offset, uint64 length, [||]) do
+        for chunk in chunks do
             if chunk.Error <> 0u then
                 failwith $"READ of {length} bytes at {offset}: error {chunk.Error}"
 
@@ -351,6 +351,10 @@ type NbdClient(socket: Socket) =
                 Array.blit chunk.Payload 8 result at (chunk.Payload.Length - 8)
 
         result
+
+    /// Reads bytes, holes as zeroes; a failed test on an error.
+    member this.Read(offset: uint64, length: int) : byte[] =
+        this.Assemble(offset, length, this.Command(Cmd.READ, 0us, offset, uint64 length, [||]))
 
     /// Says goodbye; the server closes without a reply.
     member this.Disconnect() : unit =
