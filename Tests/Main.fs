@@ -3,5 +3,4 @@ module StorageDaemon.Tests.Main
 open Expecto
 
 [<EntryPoint>]
-let main argv =
-    runTestsInAssemblyWithCLIArgs [] argv
+let main argv = runTestsInAssemblyWithCLIArgs [] argv

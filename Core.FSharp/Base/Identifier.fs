@@ -6,7 +6,8 @@ open System
 module Identifier =
     /// Letters, digits, '-', '.', '_', starting with a letter; ASCII only.
     let isWellFormed (id: string) =
-        let isRest c = Char.IsAsciiLetterOrDigit c || c = '-' || c = '.' || c = '_'
+        let isRest c =
+            Char.IsAsciiLetterOrDigit c || c = '-' || c = '.' || c = '_'
         id.Length > 0 && Char.IsAsciiLetter id[0] && Seq.forall isRest id
 
     /// The refusal of an ill-formed identifier given as the parameter `name`.

@@ -87,4 +87,4 @@ module AddressRules =
         "UNIX socket path '" + path + "' is too long"
 
     let unixPathHint (isAbstract: bool) =
-        "Path must be less than " + string<int> (maxUnixPathBytes isAbstract) + " bytes"
+        "Path must be less than " + string<int>(maxUnixPathBytes isAbstract) + " bytes"

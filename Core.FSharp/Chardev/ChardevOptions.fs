@@ -26,16 +26,52 @@ module ChardevOptions =
             Types =
                 Map.ofList (
                     ofType OptionType.Text [
-                        "backend"; "path"; "input-path"; "host"; "port"; "fd"; "localaddr"; "localport"
-                        "tls-creds"; "tls-authz"; "name"; "logfile"; "chardev"
-                        "chardevs.0"; "chardevs.1"; "chardevs.2"; "chardevs.3"
+                        "backend"
+                        "path"
+                        "input-path"
+                        "host"
+                        "port"
+                        "fd"
+                        "localaddr"
+                        "localport"
+                        "tls-creds"
+                        "tls-authz"
+                        "name"
+                        "logfile"
+                        "chardev"
+                        "chardevs.0"
+                        "chardevs.1"
+                        "chardevs.2"
+                        "chardevs.3"
                     ]
                     @ ofType OptionType.Bool [
-                        "ipv4"; "ipv6"; "wait"; "server"; "delay"; "nodelay"; "telnet"; "tn3270"; "websocket"
-                        "mux"; "signal"; "append"; "logappend"; "mouse"; "clipboard"; "tight"; "abstract"
+                        "ipv4"
+                        "ipv6"
+                        "wait"
+                        "server"
+                        "delay"
+                        "nodelay"
+                        "telnet"
+                        "tn3270"
+                        "websocket"
+                        "mux"
+                        "signal"
+                        "append"
+                        "logappend"
+                        "mouse"
+                        "clipboard"
+                        "tight"
+                        "abstract"
                     ]
                     @ ofType OptionType.Number [
-                        "to"; "reconnect"; "reconnect-ms"; "width"; "height"; "cols"; "rows"; "debug"
+                        "to"
+                        "reconnect"
+                        "reconnect-ms"
+                        "width"
+                        "height"
+                        "cols"
+                        "rows"
+                        "debug"
                     ]
                     @ ofType OptionType.Size [ "size" ]
                 )
@@ -134,7 +170,8 @@ module ChardevOptions =
             |> Ok
 
     /// A type that the real daemon has and this one has not.
-    let private notBuilt typeName = ChardevBackend.Unavailable { Tag = typeName; Members = [] }
+    let private notBuilt typeName =
+        ChardevBackend.Unavailable { Tag = typeName; Members = [] }
 
     let private backend typeName options =
         let logFile = QemuOpts.text "logfile" options
@@ -151,7 +188,12 @@ module ChardevOptions =
         match typeName with
         | "socket" -> socket common options
         | "stdio" ->
-            Ok(ChardevBackend.Stdio { Common = common; Signal = Some(flagOr true "signal" options) })
+            Ok(
+                ChardevBackend.Stdio {
+                    Common = common
+                    Signal = Some(flagOr true "signal" options)
+                }
+            )
         | "null" -> Ok(ChardevBackend.Null common)
         | "file" -> file common options
         | "pty" -> Ok(ChardevBackend.Pty { Common = common; Path = QemuOpts.text "path" options })
@@ -169,7 +211,11 @@ module ChardevOptions =
                 ChardevRequest.Create {
                     Id = id
                     // Several frontends would share it.
-                    Backend = if flagOr false "mux" options then notBuilt "mux" else backend
+                    Backend =
+                        if flagOr false "mux" options then
+                            notBuilt "mux"
+                        else
+                            backend
                 })
 
     /// Reads the value of a --chardev option.
@@ -214,7 +260,10 @@ module ChardevOptions =
         let trimmed = text.TrimStart(' ', '\t', '\n', '\v', '\f', '\r')
 
         let digits =
-            if trimmed.StartsWith '-' || trimmed.StartsWith '+' then trimmed.Substring 1 else trimmed
+            if trimmed.StartsWith '-' || trimmed.StartsWith '+' then
+                trimmed.Substring 1
+            else
+                trimmed
 
         match System.Int32.TryParse trimmed with
         | true, fd when Seq.forall System.Char.IsAsciiDigit digits -> Ok fd

@@ -34,10 +34,7 @@ module BlockdevMapping =
         ReadZeroes = o.ReadZeroes
     }
 
-    let private rawOptions (o: BlockdevOptionsRaw) : RawOptions = {
-        OffsetBytes = o.Offset
-        SizeBytes = o.Size
-    }
+    let private rawOptions (o: BlockdevOptionsRaw) : RawOptions = { OffsetBytes = o.Offset; SizeBytes = o.Size }
 
     /// The description, or the error for a driver that is listed but not built.
     let rec spec (options: BlockdevOptions) : Result<BlockdevSpec, QapiError> =

@@ -83,12 +83,7 @@ module Chardevs =
         | None -> Transition.fail state (QapiError.generic ("Chardev '" + arguments.Id + "' not found"))
         | Some { Busy = true } -> Transition.fail state (QapiError.generic ("Chardev '" + arguments.Id + "' is busy"))
         | Some _ ->
-            Transition.ok
-                {
-                    state with
-                        Chardevs = state.Chardevs.Remove arguments.Id
-                }
-                [ CloseChardev arguments.Id ]
+            Transition.ok { state with Chardevs = state.Chardevs.Remove arguments.Id } [ CloseChardev arguments.Id ]
 
     let change (state: State) (arguments: ChardevAdd) : Transition =
         match state.Chardevs.TryFind arguments.Id with
@@ -96,8 +91,7 @@ module Chardevs =
         | Some { Busy = true } ->
             Transition.fail state (QapiError.generic "Chardev user does not support chardev hotswap")
         | Some _ ->
-            let checkedBackend =
-                checkBackend arguments.Backend |> Result.mapError (inContext arguments.Id)
+            let checkedBackend = checkBackend arguments.Backend |> Result.mapError (inContext arguments.Id)
 
             Transition.bind state checkedBackend (fun () ->
                 Transition.wait
@@ -134,10 +128,7 @@ module Chardevs =
         match answer with
         | Answer.Refused error -> Transition.fail state error
         | _ ->
-            let busy = {
-                state.Chardevs[options.Chardev] with
-                    Busy = true
-            }
+            let busy = { state.Chardevs[options.Chardev] with Busy = true }
 
             Transition.ok
                 {

@@ -40,7 +40,10 @@ module Exports =
         match options.Iothread with
         | Some(ExportIothread.Many []) -> QapiError.fail "The list of iothreads is empty"
         | _ ->
-            match iothreadIds options |> List.tryFind (fun id -> not (state.Iothreads.ContainsKey id)) with
+            match
+                iothreadIds options
+                |> List.tryFind (fun id -> not (state.Iothreads.ContainsKey id))
+            with
             | Some id -> QapiError.fail ("iothread \"" + id + "\" not found")
             | None -> Ok()
 
@@ -138,7 +141,9 @@ module Exports =
             else
                 Wire.NBD_FLAG_READ_ONLY
 
-        reading ||| writing ||| (if multiConn then Wire.NBD_FLAG_CAN_MULTI_CONN else 0us)
+        reading
+        ||| writing
+        ||| (if multiConn then Wire.NBD_FLAG_CAN_MULTI_CONN else 0us)
 
     let private exportInfo (state: State) (key: ExportKey) (pending: PendingExport) (path: DataPath) : ExportInfo = {
         Name = pending.NbdName
@@ -233,8 +238,7 @@ module Exports =
         match state.Exports.TryFind key with
         | None -> struct (state, [])
         | Some export ->
-            let struct (state, effects) =
-                Nodes.relax state (Remove.backend export.Backend state.Graph)
+            let struct (state, effects) = Nodes.relax state (Remove.backend export.Backend state.Graph)
 
             let names =
                 match state.ExportNames.TryFind export.Name with
@@ -250,10 +254,7 @@ module Exports =
                     },
                     effects
                     @ [
-                        Emit(
-                            Events.blockExportDeleted.Name,
-                            StructCodec.encode Events.blockExportDeleted.Data deleted
-                        )
+                        Emit(Events.blockExportDeleted.Name, StructCodec.encode Events.blockExportDeleted.Data deleted)
                     ])
 
     /// All connections of these exports are gone: their events in this order, and what their nodes leave behind.

@@ -71,7 +71,4 @@ module NbdServer =
             })
 
     let remove (state: State) (arguments: NbdServerRemove) : Transition =
-        Exports.delete state {
-            Id = arguments.Name
-            Mode = arguments.Mode
-        }
+        Exports.delete state { Id = arguments.Name; Mode = arguments.Mode }

@@ -53,12 +53,10 @@ module Nodes =
         match answer with
         | Answer.Refused error -> Transition.finished state [ CloseFiles added.Files ] (Error error)
         | _ ->
-            Transition.ok
-                { state with Graph = added.Change.Graph }
-                [
-                    if not added.Change.Close.IsEmpty then
-                        CloseFiles added.Change.Close
-                ]
+            Transition.ok { state with Graph = added.Change.Graph } [
+                if not added.Change.Close.IsEmpty then
+                    CloseFiles added.Change.Close
+            ]
 
     /// Puts a change in place that only gives things up.
     let relax (state: State) (change: GraphChange) : struct (State * Effect list) =

@@ -50,13 +50,7 @@ module Objects =
     let started (state: State) id iothread (answer: Answer) : Transition =
         match answer with
         | Answer.Refused error -> Transition.fail state error
-        | _ ->
-            Transition.ok
-                {
-                    state with
-                        Iothreads = state.Iothreads.Add(id, iothread)
-                }
-                []
+        | _ -> Transition.ok { state with Iothreads = state.Iothreads.Add(id, iothread) } []
 
     /// An object in use stays; the real daemon lets it go and may then abort.
     let private isUsed (state: State) id =
@@ -70,12 +64,7 @@ module Objects =
         elif isUsed state id then
             Transition.fail state (QapiError.generic ("object '" + id + "' is in use, can not be deleted"))
         else
-            Transition.ok
-                {
-                    state with
-                        Iothreads = state.Iothreads.Remove id
-                }
-                [ StopIothread id ]
+            Transition.ok { state with Iothreads = state.Iothreads.Remove id } [ StopIothread id ]
 
     let private tree (state: State) (chardevs: ChardevInfo list) : QomTree =
         let connected =
@@ -124,12 +113,9 @@ module Objects =
             state
             (QomTree.set (tree state []) arguments.Path arguments.Property arguments.Value)
             (fun (id, iothread) ->
-                Transition.ok
-                    {
-                        state with
-                            Iothreads = state.Iothreads.Add(id, iothread)
-                    }
-                    [ TuneIothread(id, iothread) ])
+                Transition.ok { state with Iothreads = state.Iothreads.Add(id, iothread) } [
+                    TuneIothread(id, iothread)
+                ])
 
     let listTypes (state: State) (arguments: QomListTypes) : Transition =
         TypeTable.list arguments.Implements (arguments.Abstract = Some true)

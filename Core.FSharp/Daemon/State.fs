@@ -55,7 +55,11 @@ module State =
     let private offered (exports: Map<ExportKey, Export>) =
         lazy
             (Map.foldBack
-                (fun _ export listed -> if export.ShuttingDown then listed else export.Info :: listed)
+                (fun _ export listed ->
+                    if export.ShuttingDown then
+                        listed
+                    else
+                        export.Info :: listed)
                 exports
                 [])
 
@@ -93,8 +97,7 @@ module State =
         |> Option.map (fun key -> state.Exports[key].Info)
 
     let tryExport (id: string) (state: State) : Export option =
-        Map.tryFind id state.ExportKeys
-        |> Option.map (fun key -> state.Exports[key])
+        Map.tryFind id state.ExportKeys |> Option.map (fun key -> state.Exports[key])
 
 /// What a command waits for, with all that it needs to go on.
 [<NoComparison; NoEquality>]
@@ -141,18 +144,10 @@ type Outcome =
 
 /// One step of the daemon: the next state, what to do now in this order, and how far the command has come.
 [<NoComparison; NoEquality>]
-type Transition = {
-    State: State
-    Effects: Effect list
-    Outcome: Outcome
-}
+type Transition = { State: State; Effects: Effect list; Outcome: Outcome }
 
 module Transition =
-    let finished state effects result = {
-        State = state
-        Effects = effects
-        Outcome = Done result
-    }
+    let finished state effects result = { State = state; Effects = effects; Outcome = Done result }
 
     /// The command has ended without a value.
     let ok state effects = finished state effects (Ok(Object []))

@@ -10,15 +10,11 @@ module Step =
     let version: VersionTriple = { Major = 10L; Minor = 0L; Micro = 2L }
 
     let private queryVersion (state: State) =
-        {
-            Qemu = version
-            Package = state.Package
-        }
+        { Qemu = version; Package = state.Package }
         |> Command.encodeReturn Commands.queryVersion
         |> Transition.value state
 
-    let private allExports (state: State) =
-        State.exports state |> List.map _.Key
+    let private allExports (state: State) = State.exports state |> List.map _.Key
 
     /// The exports go first, so that their events come before the reply.
     let private quit (state: State) =
@@ -35,8 +31,7 @@ module Step =
         let on (command: Command<'A, 'R>) (handle: State -> 'A -> Transition) =
             Command.bind command (fun arguments state -> handle state arguments)
 
-        let query (command: Command<unit, 'R>) (handle: State -> Transition) =
-            Command.bind command (fun () -> handle)
+        let query (command: Command<unit, 'R>) (handle: State -> Transition) = Command.bind command (fun () -> handle)
 
         [
             query Commands.queryVersion queryVersion

@@ -53,11 +53,7 @@ type AddPlan = {
 
 /// The nodes of a committed plan. `Files` are those of the nodes that own the opened files, in the plan's order.
 [<NoComparison; NoEquality>]
-type AddedNodes = {
-    Change: GraphChange
-    Root: NodeId
-    Files: NodeId list
-}
+type AddedNodes = { Change: GraphChange; Root: NodeId; Files: NodeId list }
 
 /// blockdev-add.
 module Add =
@@ -83,8 +79,7 @@ module Add =
     let private checkName (graph: Graph) (sofar: Planning) (name: string option) : Result<unit, QapiError> =
         match name with
         | None -> Ok()
-        | Some name ->
-            NodeName.check (fun taken -> graph.ByName.ContainsKey taken || sofar.Names.Contains taken) name
+        | Some name -> NodeName.check (fun taken -> graph.ByName.ContainsKey taken || sofar.Names.Contains taken) name
 
     let private planned (node: PlannedNode) (sofar: Planning) : Planning = {
         NodesReversed = node :: sofar.NodesReversed
@@ -149,8 +144,7 @@ module Add =
 
                     return struct (targets @ [ name, ExistingNode(node.Id, reference) ], sofar)
                 | Inline spec' ->
-                    let inherited =
-                        BlockdevSpec.inheritOptions options (Driver.childRole spec.Driver name)
+                    let inherited = BlockdevSpec.inheritOptions options (Driver.childRole spec.Driver name)
 
                     let! struct (index, sofar) = walk graph (depth + 1) (Some inherited) spec' sofar
                     return struct (targets @ [ name, PlannedNode index ], sofar)
@@ -191,7 +185,14 @@ module Add =
 
     let private checkOpened (kind: FileKind) (file: FileOptions) (options: NodeOptions) (opened: OpenedFile) =
         let requires what =
-            QapiError.fail ("'" + Driver.name (File(kind, file)) + "' driver requires '" + file.Filename + "' " + what)
+            QapiError.fail (
+                "'"
+                + Driver.name (File(kind, file))
+                + "' driver requires '"
+                + file.Filename
+                + "' "
+                + what
+            )
 
         match kind, opened.Kind with
         | _ when file.Aio = AioNative && not options.Direct ->
@@ -300,10 +301,7 @@ module Add =
             }
 
             return!
-                {
-                    graph with
-                        NextEdge = graph.NextEdge + 1L<edgeId>
-                }
+                { graph with NextEdge = graph.NextEdge + 1L<edgeId> }
                 |> Graph.putNode {
                     parentNode with
                         Children = parentNode.Children @ [ link ]

@@ -68,15 +68,7 @@ module Backends =
 
         {
             graph with
-                Backends =
-                    graph.Backends.Add(
-                        id,
-                        {
-                            backend with
-                                Perms = perms
-                                Wanted = perms
-                        }
-                    )
+                Backends = graph.Backends.Add(id, { backend with Perms = perms; Wanted = perms })
         }
         |> Graph.setEdgePerms backend.Node backend.Edge perms
         |> Permissions.refresh before backend.Node
@@ -89,10 +81,7 @@ module Backends =
     /// Attaches a user that sleeps until its node is active.
     let private attachAsleep (target: NodeId) (spec: BackendSpec) (graph: Graph) : Result<AttachedBackend, QapiError> =
         insert target { spec with Perms = Perm.unused } spec.Perms graph
-        |> Result.map (fun struct (id, next) -> {
-            Id = id
-            Change = GraphChange.ofGraph next
-        })
+        |> Result.map (fun struct (id, next) -> { Id = id; Change = GraphChange.ofGraph next })
 
     /// Attaches an export: first with what it uses, tolerating everybody, then with what it tolerates. The two steps
     /// decide which of several conflicts is reported. On an inactive node it has no permissions yet.
@@ -117,10 +106,7 @@ module Backends =
         let before = Node.perms (Graph.node backend.Node graph)
 
         let next =
-            {
-                graph with
-                    Backends = graph.Backends.Remove id
-            }
+            { graph with Backends = graph.Backends.Remove id }
             |> Graph.removeEdge backend.Node backend.Edge backend.FixedContext
             |> Permissions.relax before backend.Node
 

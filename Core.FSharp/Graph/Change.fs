@@ -36,24 +36,14 @@ type GraphChange = {
 }
 
 module GraphChange =
-    let ofGraph (graph: Graph) : GraphChange = {
-        Graph = graph
-        Files = []
-        Close = []
-    }
+    let ofGraph (graph: Graph) : GraphChange = { Graph = graph; Files = []; Close = [] }
 
-    let private openRequest
-        (kind: FileKind)
-        (options: FileOptions)
-        (node: NodeOptions)
-        (writable: bool)
-        : OpenRequest =
-        {
-            Kind = kind
-            Path = options.Filename
-            Writable = writable
-            Direct = node.Direct
-        }
+    let private openRequest (kind: FileKind) (options: FileOptions) (node: NodeOptions) (writable: bool) : OpenRequest = {
+        Kind = kind
+        Path = options.Filename
+        Writable = writable
+        Direct = node.Direct
+    }
 
     /// The first opening of a file, when nobody uses the node yet.
     let firstOpen (kind: FileKind) (options: FileOptions) (node: NodeOptions) : OpenRequest =

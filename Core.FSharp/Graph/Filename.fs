@@ -50,8 +50,10 @@ module Filename =
     /// Writes the options of a node up to the place of its child; whether there is one.
     let private appendOptions (text: StringBuilder) (driver: Driver) : bool =
         let before = text.Append('{').Length
-        let add name value = appendMember text (text.Length = before) name value
-        let addDriver () = add "driver" ("\"" + Driver.name driver + "\"")
+        let add name value =
+            appendMember text (text.Length = before) name value
+        let addDriver () =
+            add "driver" ("\"" + Driver.name driver + "\"")
 
         match driver with
         | File(_, options) ->

@@ -51,13 +51,13 @@ module NodeName =
         // Knuth's linear congruential generator (MMIX); its high bits are the good ones.
         let state = source.State * 6364136223846793005UL + 1442695040888963407UL
         let digits = int ((state >>> 33) % 100UL)
-        let text = "#block" + string source.Counter + (if digits < 10 then "0" else "") + string digits
+        let text =
+            "#block"
+            + string source.Counter
+            + (if digits < 10 then "0" else "")
+            + string digits
 
-        struct (text,
-                {
-                    Counter = source.Counter + 1L
-                    State = state
-                })
+        struct (text, { Counter = source.Counter + 1L; State = state })
 
 /// Look-ups, and the smallest changes: the checks and the consequences for permissions are in the modules that
 /// follow.
@@ -112,10 +112,7 @@ module Graph =
         | Some node -> Ok node
         | None -> QapiError.fail ("Failed to find node with node-name='" + nodeName + "'")
 
-    let internal putNode (node: Node) (graph: Graph) : Graph = {
-        graph with
-            Nodes = graph.Nodes.Add(node.Id, node)
-    }
+    let internal putNode (node: Node) (graph: Graph) : Graph = { graph with Nodes = graph.Nodes.Add(node.Id, node) }
 
     /// Adds a use of `target`; permissions are counted, not checked.
     let internal addEdge (target: NodeId) (edge: ParentEdge) (fixedContext: bool) (graph: Graph) : Graph =

@@ -71,11 +71,7 @@ module Locks =
         }
 
     /// For images that are not locked.
-    let none: LockChange = {
-        Steps = []
-        Release = []
-        Held = []
-    }
+    let none: LockChange = { Steps = []; Release = []; Held = [] }
 
     /// Two changes of one image, one after the other, as one.
     let append (first: LockChange) (second: LockChange) : LockChange = {

@@ -41,7 +41,8 @@ module Perm =
     let Count = 4
 
     /// The permission of bit `index`, 0 to 3.
-    let ofIndex (index: int) : Perm = LanguagePrimitives.EnumOfValue(1uy <<< index)
+    let ofIndex (index: int) : Perm =
+        LanguagePrimitives.EnumOfValue(1uy <<< index)
 
     let inline has (perm: Perm) (set: Perm) = set &&& perm = perm
     let inline intersects (a: Perm) (b: Perm) = a &&& b <> Perm.None
@@ -77,10 +78,7 @@ module Perm =
     let same (a: PermPair) (b: PermPair) = a.Used = b.Used && a.Shared = b.Shared
 
     /// Nobody is there: nothing used, everything tolerated.
-    let unused = {
-        Used = Perm.None
-        Shared = Perm.All
-    }
+    let unused = { Used = Perm.None; Shared = Perm.All }
 
     /// Writes and reads that change a file's bytes or length.
     let writing = Perm.Write ||| Perm.WriteUnchanged ||| Perm.Resize
@@ -120,19 +118,13 @@ module Perm =
     }
 
     /// What a vhost-user-blk or VDUSE export needs.
-    let forDeviceExport (writable: bool) = {
-        forNbdExport writable with
-            Shared = Perm.All
-    }
+    let forDeviceExport (writable: bool) = { forNbdExport writable with Shared = Perm.All }
 
     /// What a FUSE export needs: a writable or growable file may be truncated by its users.
     let forFuseExport (writable: bool) (growable: bool) =
         let device = forDeviceExport writable
 
         if writable || growable then
-            {
-                device with
-                    Used = device.Used ||| Perm.Resize
-            }
+            { device with Used = device.Used ||| Perm.Resize }
         else
             device

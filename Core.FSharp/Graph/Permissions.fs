@@ -54,8 +54,7 @@ module Permissions =
     let private check (graph: Graph) (node: Node) : Result<unit, QapiError> =
         let total = Node.perms node
 
-        let writes =
-            Perm.intersects (Perm.Write ||| Perm.WriteUnchanged) total.Used
+        let writes = Perm.intersects (Perm.Write ||| Perm.WriteUnchanged) total.Used
 
         if Users.conflicts node.Users <> Perm.None then
             Error(conflictError graph node)

@@ -60,10 +60,7 @@ module Resize =
             QapiError.fail "Parameter 'size' expects a >0 size"
         else
             let user: BackendSpec = {
-                Perms = {
-                    Used = Perm.Resize
-                    Shared = Perm.All
-                }
+                Perms = { Used = Perm.Resize; Shared = Perm.All }
                 Label = Backend.UnnamedLabel
                 FixedContext = false
             }

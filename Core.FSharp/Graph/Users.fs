@@ -2,11 +2,7 @@ namespace StorageDaemon.Core.Graph
 
 /// How many users of one node use one permission, do not share it, or both at once.
 [<Struct; NoComparison; NoEquality>]
-type PermCount = {
-    Used: int
-    Unshared: int
-    Both: int
-}
+type PermCount = { Used: int; Unshared: int; Both: int }
 
 /// The users' permissions of one node, counted per permission: adding and removing a user, the totals and the check
 /// for conflicts cost the same for one user and for thousands.

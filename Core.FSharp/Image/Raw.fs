@@ -87,12 +87,7 @@ module Raw =
                 + ")"
                 |> QapiError.fail
             | Some size when size % SectorBytes <> 0L -> QapiError.fail "Specified size is not multiple of 512"
-            | Some size ->
-                Ok {
-                    OffsetBytes = offset
-                    LengthBytes = size
-                    Fixed = true
-                }
+            | Some size -> Ok { OffsetBytes = offset; LengthBytes = size; Fixed = true }
 
     /// The child's offset of `length` bytes at `offset` of the image, or nothing when any of them lies outside.
     let map (geometry: inref<RawGeometry>) (offset: int64) (length: int64) : int64 voption =

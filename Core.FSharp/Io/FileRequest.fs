@@ -100,8 +100,7 @@ module FileRequest =
 
     let inline private has (traits: FileTraits) (trait': FileTraits) = traits &&& trait' <> FileTraits.None
 
-    let inline private wants (r: byref<FileRequest>) (flag: RequestFlags) =
-        r.Flags &&& flag <> RequestFlags.None
+    let inline private wants (r: byref<FileRequest>) (flag: RequestFlags) = r.Flags &&& flag <> RequestFlags.None
 
     let private finish (r: byref<FileRequest>) (error: int) =
         r.Error <- error
@@ -113,7 +112,11 @@ module FileRequest =
 
     /// The data are written; what FUA still needs.
     let private settle (traits: FileTraits) (r: byref<FileRequest>) =
-        if wants &r RequestFlags.Fua && not (has traits FileTraits.NoFlush) && r.Op <> FileOp.WriteDsync then
+        if
+            wants &r RequestFlags.Fua
+            && not (has traits FileTraits.NoFlush)
+            && r.Op <> FileOp.WriteDsync
+        then
             issue &r FileOp.Fdatasync 0L
         else
             finish &r 0
@@ -142,7 +145,11 @@ module FileRequest =
             issue &r FileOp.PunchHole r.Length
         elif not (has traits FileTraits.NoZeroRange) then
             issue &r FileOp.ZeroRange r.Length
-        elif mayPunch && not (has traits FileTraits.NoAllocate) && not (has traits FileTraits.BlockDevice) then
+        elif
+            mayPunch
+            && not (has traits FileTraits.NoAllocate)
+            && not (has traits FileTraits.BlockDevice)
+        then
             issue &r FileOp.PunchHole r.Length
         else
             issueZeroData &r

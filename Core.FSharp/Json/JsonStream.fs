@@ -87,13 +87,7 @@ module JsonStream =
                     output <- Failed(QapiError.generic error)
                     isDone <- true
 
-        struct (position,
-                {
-                    Mode = mode
-                    Pending = pending
-                    Parser = parser
-                },
-                output)
+        struct (position, { Mode = mode; Pending = pending; Parser = parser }, output)
 
     /// What is left when no more input will come: a value that had no visible end, an error, or `More` for nothing.
     let finish (state: State) : Output =

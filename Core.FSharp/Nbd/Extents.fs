@@ -93,7 +93,11 @@ module Extents =
             else
                 let previous = if isMerge then list.LastLength else 0UL
                 let inRange = min length (list.RangeBytes - list.CoveredBytes)
-                let room = if list.IsWide then UInt64.MaxValue - previous else uint64 UInt32.MaxValue - previous
+                let room =
+                    if list.IsWide then
+                        UInt64.MaxValue - previous
+                    else
+                        uint64 UInt32.MaxValue - previous
                 let added = min inRange room
                 list.IsClosed <- added < inRange
 

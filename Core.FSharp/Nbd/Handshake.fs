@@ -73,7 +73,8 @@ module Handshake =
 
     let private needMore state : struct (State * Output) = struct (state, NeedMore)
     let private atPhase phase state = needMore { state with Phase = phase }
-    let private closeWith bytes state : struct (State * Output) = struct ({ state with Phase = Finished }, Close bytes)
+    let private closeWith bytes state : struct (State * Output) =
+        struct ({ state with Phase = Finished }, Close bytes)
 
     let private sendAndGoOn bytes state : struct (State * Output) =
         struct ({ state with Phase = AwaitOptionMagic }, Send bytes)
@@ -155,7 +156,11 @@ module Handshake =
         | Some export ->
             let isGo = (option.Code = NBD_OPT_GO)
             // A client that does not ask is told 1 when it enters: it will send requests of any alignment.
-            let minimum = if isGo && not wanted.BlockSize then 1u else export.MinimumBlock
+            let minimum =
+                if isGo && not wanted.BlockSize then
+                    1u
+                else
+                    export.MinimumBlock
             let statusPayload = not isGo || not (selectedContexts state export).IsEmpty
             let flags = OptionReply.transmissionFlags state.Mode statusPayload export
             let information = OptionReply.information option.Code wanted.Name minimum flags export
@@ -178,7 +183,10 @@ module Handshake =
         let mutable position = 0
 
         for context in query.Export.Contexts do
-            if not (matched.Contains position) && OptionReply.matchesQuery isListing text context then
+            if
+                not (matched.Contains position)
+                && OptionReply.matchesQuery isListing text context
+            then
                 matched <- matched.Add position
 
             position <- position + 1
@@ -308,8 +316,7 @@ module Handshake =
 
     let private completeStructuredReply option state =
         match state.Mode with
-        | ReplyMode.Extended ->
-            refuse option NBD_REP_ERR_EXT_HEADER_REQD "extended headers already negotiated" state
+        | ReplyMode.Extended -> refuse option NBD_REP_ERR_EXT_HEADER_REQD "extended headers already negotiated" state
         | ReplyMode.Structured -> refuse option NBD_REP_ERR_INVALID "structured reply already negotiated" state
         | _ -> sendAndGoOn (optionAck option.Code) { state with Mode = ReplyMode.Structured }
 
@@ -338,7 +345,10 @@ module Handshake =
 
     let private startPermittedOption exports option state =
         let withoutPayload complete =
-            if option.Remaining > 0 then refuseLength option state else complete option state
+            if option.Remaining > 0 then
+                refuseLength option state
+            else
+                complete option state
 
         match option.Code with
         | NBD_OPT_EXPORT_NAME -> startExportName option state
@@ -351,8 +361,7 @@ module Handshake =
         | NBD_OPT_GO -> await option 4 (AwaitNameLength option) state
         | NBD_OPT_LIST_META_CONTEXT
         | NBD_OPT_SET_META_CONTEXT -> startMeta option state
-        | code ->
-            refuse option NBD_REP_ERR_UNSUP ("Unsupported option " + string code + " (<unknown>)") state
+        | code -> refuse option NBD_REP_ERR_UNSUP ("Unsupported option " + string code + " (<unknown>)") state
 
     /// FORCEDTLS before the upgrade: only NBD_OPT_STARTTLS is served.
     let private startOptionBeforeTls option state =
@@ -435,8 +444,7 @@ module Handshake =
         | AwaitInfoRequests(option, name, left, wanted) ->
             let wanted = scanInfoRequests wanted field
             nextInfoRequests exports state (after option field.Length) name (left - field.Length / 2) wanted
-        | AwaitQueryCount(option, export) ->
-            startQueries state (after option 4) export (BigEndian.readU32 field 0)
+        | AwaitQueryCount(option, export) -> startQueries state (after option 4) export (BigEndian.readU32 field 0)
         | AwaitQueryLength(option, query) ->
             completeQueryLength state (after option 4) query (BigEndian.readU32 field 0)
         | AwaitQuery(option, query, length) -> completeQuery state (after option length) query field
@@ -448,10 +456,19 @@ module Handshake =
     let private discard state available : struct (int * State * Output) =
         match state.Phase with
         | DiscardPayload(left, reply, close) when left <= available ->
-            let struct (next, output) = if close then closeWith reply state else sendAndGoOn reply state
+            let struct (next, output) =
+                if close then
+                    closeWith reply state
+                else
+                    sendAndGoOn reply state
             struct (left, next, output)
         | DiscardPayload(left, reply, close) ->
-            struct (available, { state with Phase = DiscardPayload(left - available, reply, close) }, NeedMore)
+            struct (available,
+                    {
+                        state with
+                            Phase = DiscardPayload(left - available, reply, close)
+                    },
+                    NeedMore)
         | DiscardQuery(option, query, left) when left <= available ->
             let query = { query with Left = query.Left - 1u }
             let struct (next, output) = nextQuery state (after option left) query

@@ -29,7 +29,8 @@ module OptionReply =
 
     /// The export of this name, given as the client's bytes.
     let findExport (exports: ExportInfo list) (name: byte[]) =
-        exports |> List.tryFind (fun export -> isUtf8Of export.Name (ReadOnlySpan<byte> name))
+        exports
+        |> List.tryFind (fun export -> isUtf8Of export.Name (ReadOnlySpan<byte> name))
 
     /// The text for a name that no export has: the client's own bytes, but not at length.
     let unknownExportText (name: byte[]) : byte[] =
@@ -52,15 +53,26 @@ module OptionReply =
     /// The export's flags as a connection in this mode sees them. `statusPayload`: NBD_CMD_BLOCK_STATUS may carry a
     /// payload, if the mode allows it.
     let transmissionFlags (mode: ReplyMode) statusPayload (export: ExportInfo) =
-        let df = if mode >= ReplyMode.Structured then NBD_FLAG_SEND_DF else 0us
-        let payload = if mode = ReplyMode.Extended && statusPayload then NBD_FLAG_BLOCK_STAT_PAYLOAD else 0us
+        let df =
+            if mode >= ReplyMode.Structured then
+                NBD_FLAG_SEND_DF
+            else
+                0us
+        let payload =
+            if mode = ReplyMode.Extended && statusPayload then
+                NBD_FLAG_BLOCK_STAT_PAYLOAD
+            else
+                0us
         export.TransmissionFlags ||| df ||| payload
 
     /// The NBD_REP_INFO replies of NBD_OPT_INFO and NBD_OPT_GO: the name only if wanted, a description if there is one,
     /// sizes always.
     let information code wantsName (minimumBlock: uint32) (flags: uint16) (export: ExportInfo) : byte[] =
         Array.concat [
-            (if wantsName then infoTextReply code NBD_INFO_NAME export.Name else [||])
+            (if wantsName then
+                 infoTextReply code NBD_INFO_NAME export.Name
+             else
+                 [||])
             (match export.Description with
              | Some text -> infoTextReply code NBD_INFO_DESCRIPTION text
              | None -> [||])

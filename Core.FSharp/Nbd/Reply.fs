@@ -28,7 +28,8 @@ module Reply =
     [<Literal>]
     let MaxHeaderLength = 46
 
-    let private doneFlag isLast = if isLast then NBD_REPLY_FLAG_DONE else 0us
+    let private doneFlag isLast =
+        if isLast then NBD_REPLY_FLAG_DONE else 0us
 
     /// A simple reply's header. Data of a successful NBD_CMD_READ follow.
     let writeSimple (target: Span<byte>) (error: uint32) (cookie: uint64) : int =
@@ -54,7 +55,13 @@ module Reply =
         (payloadLength: uint64)
         : int =
         let isExtended = (session.Mode = ReplyMode.Extended)
-        BigEndian.writeU32 target 0 (if isExtended then NBD_EXTENDED_REPLY_MAGIC else NBD_STRUCTURED_REPLY_MAGIC)
+        BigEndian.writeU32
+            target
+            0
+            (if isExtended then
+                 NBD_EXTENDED_REPLY_MAGIC
+             else
+                 NBD_STRUCTURED_REPLY_MAGIC)
         BigEndian.writeU16 target 4 (doneFlag isLast)
         BigEndian.writeU16 target 6 chunkType
         BigEndian.writeU64 target 8 request.Cookie
@@ -124,7 +131,8 @@ module Reply =
         | _ -> writeDataChunk &session target &request true request.Offset (uint32 request.Length)
 
     /// Bytes of one block status descriptor.
-    let extentLength (session: inref<Session>) = if session.Mode = ReplyMode.Extended then 16 else 8
+    let extentLength (session: inref<Session>) =
+        if session.Mode = ReplyMode.Extended then 16 else 8
 
     /// Bytes of a block status chunk before its descriptors.
     let statusHeaderLength (session: inref<Session>) =
@@ -194,7 +202,7 @@ module Reply =
         else
             let encoded = Encoding.UTF8.GetBytes text
             let textLength = min encoded.Length NBD_MAX_STRING_SIZE
-            let bytes = Array.zeroCreate<byte> (chunkHeaderLength &session + 6 + textLength)
+            let bytes = Array.zeroCreate<byte>(chunkHeaderLength &session + 6 + textLength)
             let at = writeErrorChunk &session (Span<byte> bytes) &request true error (uint16 textLength)
             Array.blit encoded 0 bytes at textLength
             bytes

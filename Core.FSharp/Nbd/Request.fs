@@ -80,7 +80,11 @@ module Request =
     /// a header, in which case `request` is filled nevertheless: answer with `Reason.BadMagic`, then close.
     let decode (session: inref<Session>) (bytes: ReadOnlySpan<byte>) (request: byref<Request>) : int =
         let isExtended = (session.Mode = ReplyMode.Extended)
-        let length = if isExtended then ExtendedRequestHeaderLength else RequestHeaderLength
+        let length =
+            if isExtended then
+                ExtendedRequestHeaderLength
+            else
+                RequestHeaderLength
 
         if bytes.Length < length then
             0
@@ -92,7 +96,10 @@ module Request =
             request.Offset <- BigEndian.readU64 bytes 16
 
             request.Length <-
-                if isExtended then BigEndian.readU64 bytes 24 else uint64 (BigEndian.readU32 bytes 24)
+                if isExtended then
+                    BigEndian.readU64 bytes 24
+                else
+                    uint64 (BigEndian.readU32 bytes 24)
 
             request.PayloadLength <- 0UL
             request.ContextMask <- UInt64.MaxValue
@@ -109,7 +116,11 @@ module Request =
                     request.Length <- 0UL
                     request.ContextMask <- 0UL
 
-            let magic = if isExtended then NBD_EXTENDED_REQUEST_MAGIC else NBD_REQUEST_MAGIC
+            let magic =
+                if isExtended then
+                    NBD_EXTENDED_REQUEST_MAGIC
+                else
+                    NBD_REQUEST_MAGIC
             if request.Magic = magic then length else -1
 
     /// Bytes that follow the header: the data of NBD_CMD_WRITE or, with extended headers, whatever
@@ -175,8 +186,7 @@ module Request =
         | NBD_CMD_READ when session.Mode >= ReplyMode.Structured -> NBD_CMD_FLAG_FUA ||| NBD_CMD_FLAG_DF
         | NBD_CMD_WRITE when isExtended -> NBD_CMD_FLAG_FUA ||| NBD_CMD_FLAG_PAYLOAD_LEN
         | NBD_CMD_WRITE_ZEROES -> NBD_CMD_FLAG_FUA ||| NBD_CMD_FLAG_NO_HOLE ||| NBD_CMD_FLAG_FAST_ZERO
-        | NBD_CMD_BLOCK_STATUS when isExtended ->
-            NBD_CMD_FLAG_FUA ||| NBD_CMD_FLAG_REQ_ONE ||| NBD_CMD_FLAG_PAYLOAD_LEN
+        | NBD_CMD_BLOCK_STATUS when isExtended -> NBD_CMD_FLAG_FUA ||| NBD_CMD_FLAG_REQ_ONE ||| NBD_CMD_FLAG_PAYLOAD_LEN
         | NBD_CMD_BLOCK_STATUS -> NBD_CMD_FLAG_FUA ||| NBD_CMD_FLAG_REQ_ONE
         | _ -> NBD_CMD_FLAG_FUA
 
@@ -187,13 +197,19 @@ module Request =
         command = NBD_CMD_READ || command = NBD_CMD_WRITE || command = NBD_CMD_CACHE
 
     let private modifies command =
-        command = NBD_CMD_WRITE || command = NBD_CMD_TRIM || command = NBD_CMD_WRITE_ZEROES
+        command = NBD_CMD_WRITE
+        || command = NBD_CMD_TRIM
+        || command = NBD_CMD_WRITE_ZEROES
 
     let private checkStatus (session: inref<Session>) (request: inref<Request>) =
-        if session.Contexts.Length = 0 then Reason.StatusNotNegotiated
-        elif request.ContextMask = 0UL then Reason.StatusPayloadInvalid
-        elif request.Length = 0UL then Reason.StatusOfNothing
-        else Reason.None
+        if session.Contexts.Length = 0 then
+            Reason.StatusNotNegotiated
+        elif request.ContextMask = 0UL then
+            Reason.StatusPayloadInvalid
+        elif request.Length = 0UL then
+            Reason.StatusOfNothing
+        else
+            Reason.None
 
     /// Whether a decoded request may be carried out. Only the first violation is told, in this order: length, export
     /// is read-only, range, block status, flags, command. The range may be empty, at the export's end too.
@@ -209,16 +225,26 @@ module Request =
             Reason.LengthTooLong
         elif session.ReadOnly && modifies command then
             Reason.ReadOnlyExport
-        elif request.Offset > session.SizeBytes || request.Length > session.SizeBytes - request.Offset then
+        elif
+            request.Offset > session.SizeBytes
+            || request.Length > session.SizeBytes - request.Offset
+        then
             Reason.PastEnd
         else
             let status =
-                if command = NBD_CMD_BLOCK_STATUS then checkStatus &session &request else Reason.None
+                if command = NBD_CMD_BLOCK_STATUS then
+                    checkStatus &session &request
+                else
+                    Reason.None
 
-            if status <> Reason.None then status
-            elif request.Flags &&& ~~~(allowedFlags &session command) <> 0us then Reason.UnsupportedFlags
-            elif not (isKnown command) then Reason.UnknownCommand
-            else Reason.None
+            if status <> Reason.None then
+                status
+            elif request.Flags &&& ~~~(allowedFlags &session command) <> 0us then
+                Reason.UnsupportedFlags
+            elif not (isKnown command) then
+                Reason.UnknownCommand
+            else
+                Reason.None
 
     /// Whether the connection must be closed after the error reply, because the next header cannot be found.
     let closesConnection (reason: Reason) =
@@ -269,12 +295,23 @@ module Request =
 
     let private badMagicText (session: inref<Session>) (magic: uint32) =
         let expected =
-            if session.Mode = ReplyMode.Extended then NBD_EXTENDED_REQUEST_MAGIC else NBD_REQUEST_MAGIC
+            if session.Mode = ReplyMode.Extended then
+                NBD_EXTENDED_REQUEST_MAGIC
+            else
+                NBD_REQUEST_MAGIC
 
-        "invalid magic (got 0x" + magic.ToString "x" + ", expected 0x" + expected.ToString "x" + ")"
+        "invalid magic (got 0x"
+        + magic.ToString "x"
+        + ", expected 0x"
+        + expected.ToString "x"
+        + ")"
 
     let private tooLongText (length: uint64) =
-        "len (" + string length + ") is larger than max len (" + string NBD_MAX_BUFFER_SIZE + ")"
+        "len ("
+        + string length
+        + ") is larger than max len ("
+        + string NBD_MAX_BUFFER_SIZE
+        + ")"
 
     /// The text of an error reply, the same as the real daemon's. Allocates: for the error path only.
     let reasonText (session: inref<Session>) (reason: Reason) (request: inref<Request>) : string =

@@ -48,13 +48,14 @@ type Session =
     /// The selected metadata contexts in the export's order, at most `Session.MaxContexts`.
     val Contexts: ContextInfo[]
 
-    new(mode, readOnly, sizeBytes, exportKey, contexts) = {
-        Mode = mode
-        ReadOnly = readOnly
-        SizeBytes = sizeBytes
-        ExportKey = exportKey
-        Contexts = contexts
-    }
+    new(mode, readOnly, sizeBytes, exportKey, contexts) =
+        {
+            Mode = mode
+            ReadOnly = readOnly
+            SizeBytes = sizeBytes
+            ExportKey = exportKey
+            Contexts = contexts
+        }
 
     /// Most contexts that one client may select: a request carries its choice of them as one bit each.
     static member MaxContexts = 64

@@ -348,7 +348,7 @@ module Wire =
 
     /// Header and payload of one option reply ("Fixed newstyle negotiation").
     let optionReply (option: uint32) (replyType: uint32) (payload: ReadOnlySpan<byte>) =
-        let bytes = Array.zeroCreate<byte> (OptionReplyHeaderLength + payload.Length)
+        let bytes = Array.zeroCreate<byte>(OptionReplyHeaderLength + payload.Length)
         let span = Span<byte> bytes
         BigEndian.writeU64 span 0 NBD_REP_MAGIC
         BigEndian.writeU32 span 8 option
@@ -369,7 +369,7 @@ module Wire =
     let serverReply option (name: string) (description: string) =
         let nameBytes = Encoding.UTF8.GetBytes name
         let descriptionBytes = Encoding.UTF8.GetBytes description
-        let payload = Array.zeroCreate<byte> (4 + nameBytes.Length + descriptionBytes.Length)
+        let payload = Array.zeroCreate<byte>(4 + nameBytes.Length + descriptionBytes.Length)
         BigEndian.writeU32 (Span<byte> payload) 0 (uint32 nameBytes.Length)
         nameBytes.CopyTo(payload, 4)
         descriptionBytes.CopyTo(payload, 4 + nameBytes.Length)
@@ -378,7 +378,7 @@ module Wire =
     /// NBD_REP_INFO with an information type and its text.
     let infoTextReply option (infoType: uint16) (text: string) =
         let textBytes = Encoding.UTF8.GetBytes text
-        let payload = Array.zeroCreate<byte> (2 + textBytes.Length)
+        let payload = Array.zeroCreate<byte>(2 + textBytes.Length)
         BigEndian.writeU16 (Span<byte> payload) 0 infoType
         textBytes.CopyTo(payload, 2)
         optionReply option NBD_REP_INFO (ReadOnlySpan<byte> payload)
@@ -405,14 +405,14 @@ module Wire =
     /// NBD_REP_META_CONTEXT: a context's identifier (0 in a listing) and its name.
     let metaContextReply option (id: uint32) (name: string) =
         let nameBytes = Encoding.UTF8.GetBytes name
-        let payload = Array.zeroCreate<byte> (4 + nameBytes.Length)
+        let payload = Array.zeroCreate<byte>(4 + nameBytes.Length)
         BigEndian.writeU32 (Span<byte> payload) 0 id
         nameBytes.CopyTo(payload, 4)
         optionReply option NBD_REP_META_CONTEXT (ReadOnlySpan<byte> payload)
 
     /// The answer to NBD_OPT_EXPORT_NAME: size, flags and, for clients that did not refuse them, 124 zeroes.
     let exportNameReply (sizeBytes: uint64) (transmissionFlags: uint16) noZeroes =
-        let bytes = Array.zeroCreate<byte> (if noZeroes then 10 else 10 + ReservedZeroesLength)
+        let bytes = Array.zeroCreate<byte>(if noZeroes then 10 else 10 + ReservedZeroesLength)
         let span = Span<byte> bytes
         BigEndian.writeU64 span 0 sizeBytes
         BigEndian.writeU16 span 8 transmissionFlags

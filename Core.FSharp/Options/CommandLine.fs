@@ -17,10 +17,7 @@ type StartupStep =
     | Stray
 
 /// A step and what stands before its messages.
-type StartupItem = {
-    Location: Location
-    Step: StartupStep
-}
+type StartupItem = { Location: Location; Step: StartupStep }
 
 type Startup = {
     Daemonize: bool
@@ -48,15 +45,31 @@ module CommandLine =
         [
             withArgument "blockdev"
             withArgument "chardev"
-            { Long = "daemonize"; Short = ValueNone; TakesArgument = false }
+            {
+                Long = "daemonize"
+                Short = ValueNone
+                TakesArgument = false
+            }
             withArgument "export"
-            { Long = "help"; Short = ValueSome 'h'; TakesArgument = false }
+            {
+                Long = "help"
+                Short = ValueSome 'h'
+                TakesArgument = false
+            }
             withArgument "monitor"
             withArgument "nbd-server"
             withArgument "object"
             withArgument "pidfile"
-            { Long = "trace"; Short = ValueSome 'T'; TakesArgument = true }
-            { Long = "version"; Short = ValueSome 'V'; TakesArgument = false }
+            {
+                Long = "trace"
+                Short = ValueSome 'T'
+                TakesArgument = true
+            }
+            {
+                Long = "version"
+                Short = ValueSome 'V'
+                TakesArgument = false
+            }
         ]
 
     /// The name in front of messages: what follows the last '/' of the word the program was started as.
@@ -129,7 +142,7 @@ module CommandLine =
         "                         everything has been set up"
         ""
         "  --export [type=]nbd,id=<id>,node-name=<node>[,name=<export>]"
-        "           [,writable=on|off][,bitmaps.<n>=<bitmap>]"
+        "           [,writable=on|off][,description=<text>]"
         "                         offer a block node to NBD clients"
         "                         (after --nbd-server)"
         ""
@@ -137,9 +150,9 @@ module CommandLine =
         "                         speak QMP on a character device"
         ""
         "  --nbd-server addr.type=inet,addr.host=<host>,addr.port=<port>"
-        "               [,tls-creds=<id>][,tls-authz=<id>][,max-connections=<n>]"
+        "               [,max-connections=<n>][,handshake-max-seconds=<n>]"
         "  --nbd-server addr.type=unix,addr.path=<path>"
-        "               [,tls-creds=<id>][,tls-authz=<id>][,max-connections=<n>]"
+        "               [,max-connections=<n>][,handshake-max-seconds=<n>]"
         "                         start the NBD server"
         ""
         "  --object help          list the types of objects"

@@ -42,8 +42,16 @@ module GetOpt =
     /// The long option `word`, and the words behind it.
     let private long known (word: string) (rest: string list) =
         let equals = word.IndexOf '='
-        let name = if equals < 0 then word.Substring 2 else word.Substring(2, equals - 2)
-        let argument = if equals < 0 then ValueNone else ValueSome(word.Substring(equals + 1))
+        let name =
+            if equals < 0 then
+                word.Substring 2
+            else
+                word.Substring(2, equals - 2)
+        let argument =
+            if equals < 0 then
+                ValueNone
+            else
+                ValueSome(word.Substring(equals + 1))
 
         match candidates known name, argument, rest with
         | [], _, _ -> struct (Found.Fault("unrecognized option '" + word + "'"), [])
@@ -78,7 +86,9 @@ module GetOpt =
             | Some option, argument :: rest ->
                 struct (Found.Option(option.Long, argument, word + " " + argument) :: found, rest)
             | Some _, [] ->
-                struct (Found.Fault("option requires an argument -- '" + string<char> word[index] + "'") :: found, [])
+                struct (Found.Fault("option requires an argument -- '" + string<char> word[index] + "'")
+                        :: found,
+                        [])
 
     /// All that `words` (without the program's name) hold, up to a fault or "--".
     let scan (known: KnownOption list) (words: string list) : Found list =

@@ -62,7 +62,11 @@ module KeyVal =
         if fragment.Length <= maxFragmentLength then
             Ok()
         else
-            let what = if fragment.Length = key.Length then "Parameter '" else "Parameter fragment '"
+            let what =
+                if fragment.Length = key.Length then
+                    "Parameter '"
+                else
+                    "Parameter fragment '"
             QapiError.fail (what + fragment + "' is too long")
 
     /// Walks down from `branch`; `offset` is where the first of `fragments` starts in `key`. Each fragment is checked

@@ -13,17 +13,11 @@ open FParsec
 module internal KeyValGrammar =
     /// One parameter as it stands in the text; its key is not looked into yet.
     [<Struct>]
-    type Param = {
-        Key: string
-        Value: string voption
-    }
+    type Param = { Key: string; Value: string voption }
 
     /// A key taken apart as far as it is well-formed.
     [<Struct>]
-    type KeyPath = {
-        Fragments: string list
-        WellFormed: bool
-    }
+    type KeyPath = { Fragments: string list; WellFormed: bool }
 
     /// What `parser` passes over, as it stands. The library's own string parsers turn "\r" into "\n".
     let private raw (parser: Parser<unit, unit>) : Parser<string, unit> =
@@ -65,13 +59,16 @@ module internal KeyValGrammar =
 
     /// A name as QAPI has it: a letter, then letters, digits, '-' and '_'; perhaps behind a "__RFQDN_" prefix.
     let private name: Parser<unit, unit> =
-        let isPrefix c = Char.IsAsciiLetterOrDigit c || c = '-' || c = '.'
-        let isRest c = Char.IsAsciiLetterOrDigit c || c = '-' || c = '_'
+        let isPrefix c =
+            Char.IsAsciiLetterOrDigit c || c = '-' || c = '.'
+        let isRest c =
+            Char.IsAsciiLetterOrDigit c || c = '-' || c = '_'
         let vendor = skipString "__" >>. skipManySatisfy isPrefix >>. skipChar '_'
         optional vendor >>. skipSatisfy Char.IsAsciiLetter >>. skipManySatisfy isRest
 
     let private path: Parser<KeyPath, unit> =
-        let bounded fragment = attempt (raw fragment .>> followedBy (skipChar '.' <|> eof))
+        let bounded fragment =
+            attempt (raw fragment .>> followedBy (skipChar '.' <|> eof))
         let index = skipMany1Satisfy Char.IsAsciiDigit
         let further = bounded name <|> bounded index
 
@@ -95,7 +92,9 @@ module internal KeyValGrammar =
     let parameters text = run allParams text []
 
     /// The value at the beginning of `text` that stands without a key, if there is one, and the other parameters.
-    let impliedThenParameters text = run impliedThenParams text struct (ValueNone, [])
+    let impliedThenParameters text =
+        run impliedThenParams text struct (ValueNone, [])
 
     /// Takes `key` apart.
-    let keyPath key = run path key { Fragments = []; WellFormed = false }
+    let keyPath key =
+        run path key { Fragments = []; WellFormed = false }

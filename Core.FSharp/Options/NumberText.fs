@@ -36,7 +36,10 @@ module NumberText =
         | _ -> ValueNone
 
     let private digitValue (c: char) =
-        if Char.IsAsciiHexDigit c then Convert.ToInt32(string c, 16) else Int32.MaxValue
+        if Char.IsAsciiHexDigit c then
+            Convert.ToInt32(string c, 16)
+        else
+            Int32.MaxValue
 
     /// The run of digits of `radix` from `start` on: the value, where it ends, and whether it went beyond 64 bits.
     let private digits (radix: int) (text: string) (start: int) =
@@ -67,12 +70,19 @@ module NumberText =
     let parseUInt64 (text: string) : Result<uint64, NumberFault> =
         let start = skipSpace text
         let negative = start < text.Length && text[start] = '-'
-        let start = if negative || (start < text.Length && text[start] = '+') then start + 1 else start
+        let start =
+            if negative || (start < text.Length && text[start] = '+') then
+                start + 1
+            else
+                start
 
         let struct (radix, first) =
-            if hasHexPrefix text start then struct (16, start + 2)
-            elif start < text.Length && text[start] = '0' then struct (8, start)
-            else struct (10, start)
+            if hasHexPrefix text start then
+                struct (16, start + 2)
+            elif start < text.Length && text[start] = '0' then
+                struct (8, start)
+            else
+                struct (10, start)
 
         let struct (value, stop, tooLarge) = digits radix text first
 
@@ -111,15 +121,21 @@ module NumberText =
     let private scale (whole: uint64) (part: float) (shift: int) =
         let extra = uint64 (part * float (1UL <<< shift) + 0.5)
 
-        if part > 0.0 && shift = 0 then Error Malformed
-        elif whole > ((UInt64.MaxValue - extra) >>> shift) then Error OutOfRange
-        else Ok((whole <<< shift) + extra)
+        if part > 0.0 && shift = 0 then
+            Error Malformed
+        elif whole > ((UInt64.MaxValue - extra) >>> shift) then
+            Error OutOfRange
+        else
+            Ok((whole <<< shift) + extra)
 
     let private decimalSize (text: string) start negative =
         let struct (whole, stop, tooLarge) = digits 10 text start
 
         let struct (part, next) =
-            if stop < text.Length && text[stop] = '.' then fraction text stop else struct (0.0, stop)
+            if stop < text.Length && text[stop] = '.' then
+                fraction text stop
+            else
+                struct (0.0, stop)
 
         // A point alone is no number.
         let hasDigits = stop > start || next > stop + 1
@@ -141,7 +157,11 @@ module NumberText =
     let parseSize (text: string) : Result<uint64, NumberFault> =
         let start = skipSpace text
         let negative = start < text.Length && text[start] = '-'
-        let start = if negative || (start < text.Length && text[start] = '+') then start + 1 else start
+        let start =
+            if negative || (start < text.Length && text[start] = '+') then
+                start + 1
+            else
+                start
 
         if not (hasHexPrefix text start) then
             decimalSize text start negative

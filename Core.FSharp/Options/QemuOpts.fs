@@ -116,7 +116,9 @@ module QemuOpts =
         match Map.tryFind name group.Types with
         | None when name = "id" -> Ok values
         | None -> QapiError.fail ("Invalid parameter '" + name + "'")
-        | Some optionType -> check name text optionType |> Result.map (fun value -> Map.add name value values)
+        | Some optionType ->
+            check name text optionType
+            |> Result.map (fun value -> Map.add name value values)
 
     /// Takes the parameters in order; stops at the first error or request for help. Warnings are collected in reverse.
     let rec private addAll group id values warnings (parameters: KeyValGrammar.Param list) =
@@ -125,7 +127,11 @@ module QemuOpts =
         | param :: _ when isHelp param -> struct (warnings, Ok OptionsOutcome.Help)
         | param :: rest ->
             let struct (name, text) = expand param
-            let warnings = if param.Value.IsNone then shortFormWarning param.Key :: warnings else warnings
+            let warnings =
+                if param.Value.IsNone then
+                    shortFormWarning param.Key :: warnings
+                else
+                    warnings
 
             match add group name text values with
             | Ok values -> addAll group id values warnings rest

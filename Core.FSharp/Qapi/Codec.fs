@@ -80,7 +80,10 @@ module Codec =
         | _ -> ValueNone
 
     let private jsonOfUInt64 value =
-        if value <= uint64 Int64.MaxValue then Int(Operators.int64 value) else UInt value
+        if value <= uint64 Int64.MaxValue then
+            Int(Operators.int64 value)
+        else
+            UInt value
 
     /// An unsigned integer of 64 bits.
     let uint64: Codec<uint64> =
@@ -93,12 +96,7 @@ module Codec =
         scalar Builtin.Int uint64OfJson expected Numbers.trySize "size" jsonOfUInt64
 
     /// A type of integers that is read as a wider one first; `narrow` gives none outside its range.
-    let private narrowed
-        (wide: Codec<'Wide>)
-        typeName
-        (narrow: 'Wide -> 'T voption)
-        (widen: 'T -> 'Wide)
-        : Codec<'T> = {
+    let private narrowed (wide: Codec<'Wide>) typeName (narrow: 'Wide -> 'T voption) (widen: 'T -> 'Wide) : Codec<'T> = {
         Schema = wide.Schema
         Decode =
             fun place json ->
@@ -112,20 +110,35 @@ module Codec =
     }
 
     let uint32: Codec<uint32> =
-        let narrow value = if value <= 0xffffffffUL then ValueSome(uint32 value) else ValueNone
+        let narrow value =
+            if value <= 0xffffffffUL then
+                ValueSome(uint32 value)
+            else
+                ValueNone
         narrowed uint64 "uint32_t" narrow Operators.uint64
 
     let uint16: Codec<uint16> =
-        let narrow value = if value <= 0xffffUL then ValueSome(uint16 value) else ValueNone
+        let narrow value =
+            if value <= 0xffffUL then
+                ValueSome(uint16 value)
+            else
+                ValueNone
         narrowed uint64 "uint16_t" narrow Operators.uint64
 
     let uint8: Codec<uint8> =
-        let narrow value = if value <= 0xffUL then ValueSome(uint8 value) else ValueNone
+        let narrow value =
+            if value <= 0xffUL then
+                ValueSome(uint8 value)
+            else
+                ValueNone
         narrowed uint64 "uint8_t" narrow Operators.uint64
 
     let int32: Codec<int32> =
         let narrow value =
-            if value >= -0x80000000L && value <= 0x7fffffffL then ValueSome(int32 value) else ValueNone
+            if value >= -0x80000000L && value <= 0x7fffffffL then
+                ValueSome(int32 value)
+            else
+                ValueNone
 
         narrowed int64 "int32_t" narrow Operators.int64
 
@@ -243,7 +256,10 @@ module Alternate =
             }
         Decode =
             fun place json ->
-                match alternatives |> List.tryFind (fun alternative -> accepts alternative.Schema json) with
+                match
+                    alternatives
+                    |> List.tryFind (fun alternative -> accepts alternative.Schema json)
+                with
                 | Some alternative -> alternative.Decode place json
                 | None -> VisitError.wrongAlternative place name
         Encode =

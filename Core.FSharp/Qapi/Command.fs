@@ -44,7 +44,8 @@ module Command =
     let withFeatures features (command: Command<'Arguments, 'Return>) = { command with Features = features }
 
     /// A command that only takes something.
-    let action name arguments = define name arguments (StructCodec.codec StructCodec.empty)
+    let action name arguments =
+        define name arguments (StructCodec.codec StructCodec.empty)
 
     /// A command that only returns something.
     let query name returns = define name StructCodec.empty returns
@@ -77,7 +78,11 @@ module Command =
 
 /// An event by its data.
 [<NoEquality; NoComparison>]
-type Event<'Data> = { Name: string; Data: StructCodec<'Data>; Features: string list }
+type Event<'Data> = {
+    Name: string
+    Data: StructCodec<'Data>
+    Features: string list
+}
 
 /// An event as introspection sees it.
 [<NoEquality; NoComparison>]
@@ -93,4 +98,5 @@ module Event =
     }
 
     /// The value of `data` in the message.
-    let encodeData (event: Event<'Data>) data = Object(StructCodec.encode event.Data data)
+    let encodeData (event: Event<'Data>) data =
+        Object(StructCodec.encode event.Data data)

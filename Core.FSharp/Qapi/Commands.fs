@@ -6,7 +6,8 @@ module Commands =
     open Command
 
     let private listOf inner = Codec.list (StructCodec.codec inner)
-    let private deprecated command = withFeatures [ Feature.Deprecated ] command
+    let private deprecated command =
+        withFeatures [ Feature.Deprecated ] command
 
     let qmpCapabilities = action "qmp_capabilities" MiscCodecs.qmpCapabilities
     let queryVersion = query "query-version" (StructCodec.codec MiscCodecs.versionInfo)
@@ -44,8 +45,7 @@ module Commands =
     let qomListProperties =
         define "qom-list-properties" QomCodecs.qomListProperties (listOf QomCodecs.objectPropertyInfo)
 
-    let chardevAdd =
-        define "chardev-add" CharCodecs.chardevAdd (StructCodec.codec CharCodecs.chardevReturn)
+    let chardevAdd = define "chardev-add" CharCodecs.chardevAdd (StructCodec.codec CharCodecs.chardevReturn)
 
     let chardevChange =
         define "chardev-change" CharCodecs.chardevAdd (StructCodec.codec CharCodecs.chardevReturn)
@@ -89,5 +89,4 @@ module Commands =
     ]
 
     /// What `query-commands` returns.
-    let infos: CommandInfo list =
-        schemas |> List.map (fun schema -> { Name = schema.Name })
+    let infos: CommandInfo list = schemas |> List.map (fun schema -> { Name = schema.Name })

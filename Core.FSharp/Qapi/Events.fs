@@ -4,8 +4,7 @@ namespace StorageDaemon.Core.Qapi
 [<RequireQualifiedAccess>]
 module Events =
     /// An export is gone for good; its id may be used again.
-    let blockExportDeleted =
-        Event.define "BLOCK_EXPORT_DELETED" ExportCodecs.blockExportDeleted
+    let blockExportDeleted = Event.define "BLOCK_EXPORT_DELETED" ExportCodecs.blockExportDeleted
 
     /// What introspection lists.
     let schemas: EventSchema list = [ Event.schema blockExportDeleted ]

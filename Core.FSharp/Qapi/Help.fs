@@ -5,7 +5,8 @@ open StorageDaemon.Core
 
 /// Help texts about options, as the real daemon prints them: lines that each end with a line feed.
 module Help =
-    let private lines (texts: string list) = String.concat "" (texts |> List.map (fun text -> text + "\n"))
+    let private lines (texts: string list) =
+        String.concat "" (texts |> List.map (fun text -> text + "\n"))
 
     let private ordinal (texts: string list) =
         texts |> List.sortWith (fun a b -> String.CompareOrdinal(a, b))
@@ -26,7 +27,10 @@ module Help =
     /// `--object help`: the object types that can be created.
     let objectTypes =
         let names = ObjectCodecs.builtTypes |> List.map fst |> ordinal
-        lines ("List of user creatable objects:" :: (names |> List.map (fun name -> "  " + name)))
+        lines (
+            "List of user creatable objects:"
+            :: (names |> List.map (fun name -> "  " + name))
+        )
 
     /// `--object TYPE,help`: the properties of an object type. None if there is no such type, or it has none: then the
     /// types are listed.
@@ -34,7 +38,8 @@ module Help =
         match ObjectCodecs.builtTypes |> List.tryFind (fun (name, _) -> name = qomType) with
         | None -> None
         | Some(name, object) ->
-            let property (m: Member) = "  " + m.Name + "=<" + typeName m.Type + ">"
+            let property (m: Member) =
+                "  " + m.Name + "=<" + typeName m.Type + ">"
             let properties = object.Shape.Value.Members |> List.map property |> ordinal
             Some(lines ((name + " options:") :: properties))
 

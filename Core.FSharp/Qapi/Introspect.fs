@@ -58,10 +58,16 @@ module Introspect =
             | SchemaType.Alternate alternate -> numbered alternate.Name schema
             | SchemaType.Builtin builtin ->
                 let name = builtinName builtin
-                if known.ContainsKey name then name else add name name schema
+                if known.ContainsKey name then
+                    name
+                else
+                    add name name schema
             | SchemaType.Array element ->
                 let name = "[" + this.Of element + "]"
-                if known.ContainsKey name then name else add name name schema
+                if known.ContainsKey name then
+                    name
+                else
+                    add name name schema
 
         /// The next type that has been referred to and not been taken.
         member _.Next() : Named voption =
@@ -85,7 +91,9 @@ module Introspect =
         {
             Members = shape.Members |> List.map memberInfo
             Tag = shape.Variants |> Option.map _.Tag
-            Variants = shape.Variants |> Option.map (fun variants -> variants.Cases |> List.map variantInfo)
+            Variants =
+                shape.Variants
+                |> Option.map (fun variants -> variants.Cases |> List.map variantInfo)
         }
 
     let private enumInfo (enum: EnumType) : SchemaInfoEnum =

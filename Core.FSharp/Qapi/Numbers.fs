@@ -23,7 +23,9 @@ module Numbers =
         i
 
     let private hasHexPrefix (text: string) start =
-        start + 1 < text.Length && text[start] = '0' && (text[start + 1] = 'x' || text[start + 1] = 'X')
+        start + 1 < text.Length
+        && text[start] = '0'
+        && (text[start + 1] = 'x' || text[start + 1] = 'X')
 
     /// The value of the digits from `start` up to `stop`; none if there are no digits, other characters, or too many.
     let private digits (radix: int) (text: string) start stop : uint64 voption =
@@ -51,9 +53,12 @@ module Numbers =
         let start = if signed then start + 1 else start
 
         let magnitude =
-            if hasHexPrefix text start then digits 16 text (start + 2) text.Length
-            elif start < text.Length && text[start] = '0' then digits 8 text start text.Length
-            else digits 10 text start text.Length
+            if hasHexPrefix text start then
+                digits 16 text (start + 2) text.Length
+            elif start < text.Length && text[start] = '0' then
+                digits 8 text start text.Length
+            else
+                digits 10 text start text.Length
 
         match magnitude with
         | ValueSome value -> ValueSome(struct (negative, value))
@@ -75,13 +80,20 @@ module Numbers =
 
     let private unitOf (c: char) : uint64 voption =
         match c with
-        | 'b' | 'B' -> ValueSome 1UL
-        | 'k' | 'K' -> ValueSome(1UL <<< 10)
-        | 'm' | 'M' -> ValueSome(1UL <<< 20)
-        | 'g' | 'G' -> ValueSome(1UL <<< 30)
-        | 't' | 'T' -> ValueSome(1UL <<< 40)
-        | 'p' | 'P' -> ValueSome(1UL <<< 50)
-        | 'e' | 'E' -> ValueSome(1UL <<< 60)
+        | 'b'
+        | 'B' -> ValueSome 1UL
+        | 'k'
+        | 'K' -> ValueSome(1UL <<< 10)
+        | 'm'
+        | 'M' -> ValueSome(1UL <<< 20)
+        | 'g'
+        | 'G' -> ValueSome(1UL <<< 30)
+        | 't'
+        | 'T' -> ValueSome(1UL <<< 40)
+        | 'p'
+        | 'P' -> ValueSome(1UL <<< 50)
+        | 'e'
+        | 'E' -> ValueSome(1UL <<< 60)
         | _ -> ValueNone
 
     let private allDigits (text: string) start stop =
@@ -122,7 +134,11 @@ module Numbers =
         if not (hasDigits && allDigits text start wholeStop && allDigits text fractionStart stop) then
             ValueNone
         else
-            let whole = if wholeStop > start then digits 10 text start wholeStop else ValueSome 0UL
+            let whole =
+                if wholeStop > start then
+                    digits 10 text start wholeStop
+                else
+                    ValueSome 0UL
 
             match whole, fractionBytes text fractionStart stop bytesPerUnit with
             | ValueSome whole, ValueSome rest when whole <= (UInt64.MaxValue - rest) / bytesPerUnit ->
@@ -133,14 +149,27 @@ module Numbers =
     /// of 1024), or a hexadecimal number without either. Never negative.
     let trySize (text: string) : uint64 voption =
         let start = skipSpaces text
-        let start = if start < text.Length && text[start] = '+' then start + 1 else start
+        let start =
+            if start < text.Length && text[start] = '+' then
+                start + 1
+            else
+                start
 
-        if start >= text.Length then ValueNone
-        elif hasHexPrefix text start then digits 16 text (start + 2) text.Length
-        else decimalSize text start
+        if start >= text.Length then
+            ValueNone
+        elif hasHexPrefix text start then
+            digits 16 text (start + 2) text.Length
+        else
+            decimalSize text start
 
     let tryBool (text: string) : bool voption =
         match text with
-        | "on" | "yes" | "true" | "y" -> ValueSome true
-        | "off" | "no" | "false" | "n" -> ValueSome false
+        | "on"
+        | "yes"
+        | "true"
+        | "y" -> ValueSome true
+        | "off"
+        | "no"
+        | "false"
+        | "n" -> ValueSome false
         | _ -> ValueNone

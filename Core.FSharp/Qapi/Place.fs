@@ -66,7 +66,12 @@ module VisitError =
         QapiError.fail ("Parameter '" + Place.fullName place + "' is missing")
 
     let wrongType place expected : Result<'T, QapiError> =
-        QapiError.fail ("Invalid parameter type for '" + Place.fullName place + "', expected: " + expected)
+        QapiError.fail (
+            "Invalid parameter type for '"
+            + Place.fullName place
+            + "', expected: "
+            + expected
+        )
 
     /// None of an alternate's types.
     let wrongAlternative place alternate : Result<'T, QapiError> =

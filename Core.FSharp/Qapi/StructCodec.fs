@@ -133,7 +133,13 @@ type ObjectBuilder(name: string, features: string list) =
         {
             Type = {
                 Name = name
-                Shape = lazy { Members = fields.Members; Features = features; Variants = None }
+                Shape =
+                    lazy
+                        {
+                            Members = fields.Members
+                            Features = features
+                            Variants = None
+                        }
             }
             Read = fields.Read
             Write = fields.Write
@@ -404,15 +410,14 @@ module Unavailable =
 
     /// A member that must be there.
     let must name (codec: Codec<'T>) : AnyMember =
-        anyMember
-            (requiredField [] name codec (fun () -> Unchecked.defaultof<'T>))
-            (fun value -> [ name, codec.Encode value ])
+        anyMember (requiredField [] name codec (fun () -> Unchecked.defaultof<'T>)) (fun value -> [
+            name, codec.Encode value
+        ])
 
     /// A member that may be absent, with features.
     let mayWith features name (codec: Codec<'T>) : AnyMember =
-        anyMember
-            (optionalField features name codec (fun () -> None))
-            (fun value -> value |> Option.map (fun value -> name, codec.Encode value) |> Option.toList)
+        anyMember (optionalField features name codec (fun () -> None)) (fun value ->
+            value |> Option.map (fun value -> name, codec.Encode value) |> Option.toList)
 
     /// A member that may be absent.
     let may name codec = mayWith [] name codec
@@ -449,5 +454,6 @@ module Unavailable =
             | ValueSome(unavailable: UnavailableBranch) when unavailable.Tag = case -> ValueSome unavailable.Members
             | _ -> ValueNone
 
-        let wrapCase members : 'T = wrap ({ Tag = case; Members = members }: UnavailableBranch)
+        let wrapCase members : 'T =
+            wrap ({ Tag = case; Members = members }: UnavailableBranch)
         Describe.branchWith features case codec wrapCase unwrapCase

@@ -24,16 +24,17 @@ module internal Capabilities =
             | Error error -> Error error
 
     /// Decodes the arguments: whether they enable `oob`.
-    let decode (arguments: (string * Json) list) : Result<bool, QapiError> = result {
-        let enable = List.tryFind (fun (name, _) -> name = "enable") arguments
+    let decode (arguments: (string * Json) list) : Result<bool, QapiError> =
+        result {
+            let enable = List.tryFind (fun (name, _) -> name = "enable") arguments
 
-        let! enablesOob =
-            match enable with
-            | None -> Ok false
-            | Some(_, Json.List items) -> decodeList 0 items |> Result.map (fun () -> not items.IsEmpty)
-            | Some _ -> QapiError.fail "Invalid parameter type for 'enable', expected: array"
+            let! enablesOob =
+                match enable with
+                | None -> Ok false
+                | Some(_, Json.List items) -> decodeList 0 items |> Result.map (fun () -> not items.IsEmpty)
+                | Some _ -> QapiError.fail "Invalid parameter type for 'enable', expected: array"
 
-        match List.tryFind (fun (name, _) -> name <> "enable") arguments with
-        | Some(name, _) -> return! QapiError.fail ("Parameter '" + name + "' is unexpected")
-        | None -> return enablesOob
-    }
+            match List.tryFind (fun (name, _) -> name <> "enable") arguments with
+            | Some(name, _) -> return! QapiError.fail ("Parameter '" + name + "' is unexpected")
+            | None -> return enablesOob
+        }

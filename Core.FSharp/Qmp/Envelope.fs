@@ -45,11 +45,12 @@ module Envelope =
         | None, Some execOob ->
             asString "exec-oob" execOob
             |> Result.map (fun command -> Some(struct (command, true)))
-        | Some execute, Some execOob -> result {
-            let! _ = asString "exec-oob" execOob
-            let! _ = asString "execute" execute
-            return! QapiError.fail "QMP input member 'execute' clashes with 'exec-oob'"
-          }
+        | Some execute, Some execOob ->
+            result {
+                let! _ = asString "exec-oob" execOob
+                let! _ = asString "execute" execute
+                return! QapiError.fail "QMP input member 'execute' clashes with 'exec-oob'"
+            }
 
     let private decodeArguments members =
         match find "arguments" members with
@@ -70,22 +71,19 @@ module Envelope =
         | Some(name, _) -> unexpected name
         | None -> Ok()
 
-    let private decodeObject allowsOob members id = result {
-        let! command = decodeCommand allowsOob members
-        let! arguments = decodeArguments members
-        do! checkMembers members
+    let private decodeObject allowsOob members id =
+        result {
+            let! command = decodeCommand allowsOob members
+            let! arguments = decodeArguments members
+            do! checkMembers members
 
-        match command with
-        | None -> return! QapiError.fail "QMP input lacks member 'execute'"
-        | Some(struct (command, isOutOfBand)) ->
-            let request = {
-                Command = command
-                Arguments = arguments
-                Id = id
-            }
+            match command with
+            | None -> return! QapiError.fail "QMP input lacks member 'execute'"
+            | Some(struct (command, isOutOfBand)) ->
+                let request = { Command = command; Arguments = arguments; Id = id }
 
-            return if isOutOfBand then OutOfBand request else InBand request
-    }
+                return if isOutOfBand then OutOfBand request else InBand request
+        }
 
     /// Decodes a message. `allowsOob` says whether the client enabled the capability `oob`.
     let internal decode allowsOob (input: Json) : Message =

@@ -97,10 +97,7 @@ module Session =
 
     let private begins state = { State = state; Outputs = [] }
 
-    let private emit output step = {
-        step with
-            Outputs = output :: step.Outputs
-    }
+    let private emit output step = { step with Outputs = output :: step.Outputs }
 
     let private ends step : struct (State * Output list) =
         struct (step.State, List.rev step.Outputs)
@@ -188,10 +185,7 @@ module Session =
 
                 send config reply {
                     step with
-                        State = {
-                            step.State with
-                                Phase = Ready enablesOob
-                        }
+                        State = { step.State with Phase = Ready enablesOob }
                 }
 
     let private commandNotFound config (request: Request) =
@@ -204,10 +198,7 @@ module Session =
         match step.State.Phase with
         | _ when request.Command = "qmp_capabilities" -> negotiate config request step
         | Ready _ when config.IsCommand request.Command ->
-            let state = {
-                step.State with
-                    Execution = Running request.Id
-            }
+            let state = { step.State with Execution = Running request.Id }
 
             emit (Execute request) { step with State = state }
         | Ready _ -> commandNotFound config request step
@@ -219,10 +210,7 @@ module Session =
     let rec private dispatchQueue config step =
         match step.State.Queue with
         | next :: rest when not (isBusy step.State) && step.State.Unread <= MaxUnreadReplies ->
-            let step = {
-                step with
-                    State = { step.State with Queue = rest }
-            }
+            let step = { step with State = { step.State with Queue = rest } }
 
             match next with
             | Command request -> dispatch config request step
@@ -231,10 +219,7 @@ module Session =
         | _ -> step
 
     let private enqueue config waiting step =
-        let state = {
-            step.State with
-                Queue = step.State.Queue @ [ waiting ]
-        }
+        let state = { step.State with Queue = step.State.Queue @ [ waiting ] }
 
         dispatchQueue config { step with State = state }
 
@@ -282,11 +267,7 @@ module Session =
 
     /// The client has left: forgets everything but a command still under way.
     let disconnected state : struct (State * Output list) =
-        struct ({
-                    initial with
-                        Execution = abandon state.Execution
-                },
-                [])
+        struct ({ initial with Execution = abandon state.Execution }, [])
 
     /// Bytes have come from the client: how many were consumed (all unless reading is suspended), the next state, and
     /// what to do. The rest is consumed after `ResumeReading`.
@@ -298,11 +279,7 @@ module Session =
             let struct (taken, json, message) = JsonStream.feed step.State.Input (input.Slice consumed)
             consumed <- consumed + taken
 
-            step <-
-                acceptMessage config message {
-                    step with
-                        State = { step.State with Input = json }
-                }
+            step <- acceptMessage config message { step with State = { step.State with Input = json } }
 
         let struct (state, outputs) = ends (adjustReading step)
         struct (consumed, state, outputs)
@@ -337,11 +314,7 @@ module Session =
             else
                 let unread = state.Unread + int64 bytes.Length
 
-                let next = {
-                    state with
-                        Unread = unread
-                        UnreadEvents = unreadEvents
-                }
+                let next = { state with Unread = unread; UnreadEvents = unreadEvents }
 
                 begins next |> emit (Send bytes) |> adjustReading |> ends
         | Disconnected

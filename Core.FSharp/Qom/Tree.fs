@@ -58,8 +58,7 @@ module QomTree =
 
     /// All objects at a path, absolute or partial. No part at all, without a slash, fits everywhere.
     let private candidates tree (path: string) =
-        let parts =
-            path.Split('/', StringSplitOptions.RemoveEmptyEntries) |> List.ofArray
+        let parts = path.Split('/', StringSplitOptions.RemoveEmptyEntries) |> List.ofArray
 
         if path.StartsWith '/' then
             descend tree parts Root |> Option.toList
@@ -108,8 +107,7 @@ module QomTree =
             | ChardevObject(_, "chardev-socket", connected), "connected" -> Ok(Bool connected)
             | ChardevObject(id, "chardev-socket", _), "addr" -> Ok(chardevAddress id)
             | Root, _ when List.contains name containers -> Ok(String("/" + name))
-            | Container container, _ when (child tree name target).IsSome ->
-                Ok(String("/" + container + "/" + name))
+            | Container container, _ when (child tree name target).IsSome -> Ok(String("/" + container + "/" + name))
             | _ -> noProperty target name)
 
     let private notWritable target name =

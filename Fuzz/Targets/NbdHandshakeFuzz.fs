@@ -17,7 +17,10 @@ let private export key name description minimumBlock contexts = {
 }
 
 let private exports = [
-    export 1 "q" (Some "hello") 1u [ { Id = 0u; Name = "base:allocation" }; { Id = 2u; Name = "qemu:dirty-bitmap:b0" } ]
+    export 1 "q" (Some "hello") 1u [
+        { Id = 0u; Name = "base:allocation" }
+        { Id = 2u; Name = "qemu:dirty-bitmap:b0" }
+    ]
     export 2 "" None 4096u []
 ]
 

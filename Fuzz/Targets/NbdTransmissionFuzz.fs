@@ -6,7 +6,10 @@ open StorageDaemon.Core.Nbd
 open StorageDaemon.Core.Nbd.Wire
 
 let private sizeBytes = 4194304UL
-let private contexts = [| { Id = 0u; Name = "base:allocation" }; { Id = 2u; Name = "qemu:dirty-bitmap:b0" } |]
+let private contexts = [|
+    { Id = 0u; Name = "base:allocation" }
+    { Id = 2u; Name = "qemu:dirty-bitmap:b0" }
+|]
 
 /// Answers a block status request with extents made from the request's own bytes.
 let private answerStatus (session: inref<Session>) (request: inref<Request>) (output: byte[]) =
@@ -24,7 +27,8 @@ let private answerStatus (session: inref<Session>) (request: inref<Request>) (ou
     if list.CoveredBytes > request.Length then
         failwith "extents exceed the range"
 
-    Reply.writeStatusChunk &session (Span<byte> output) &request true 0u list.Count |> ignore
+    Reply.writeStatusChunk &session (Span<byte> output) &request true 0u list.Count
+    |> ignore
 
 let private answer (session: inref<Session>) (request: inref<Request>) (output: byte[]) =
     match request.Command with
@@ -71,7 +75,10 @@ let private step (session: inref<Session>) (input: ReadOnlySpan<byte>) (output: 
             taken + payload
         else
             refuse &session &request reason
-            if Request.closesConnection reason then 0 else taken + payload
+            if Request.closesConnection reason then
+                0
+            else
+                taken + payload
 
 /// The first byte chooses reply mode, access and contexts; the rest are requests with their payloads.
 let run (input: byte[]) =

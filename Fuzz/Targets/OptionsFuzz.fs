@@ -12,12 +12,16 @@ open StorageDaemon.Core.Qapi
 /// The tree as a text that reads as the same tree. None if a member is empty, which the syntax cannot say.
 let private print tree =
     let rec flatten path value =
-        let below key = if path = "" then key else path + "." + key
+        let below key =
+            if path = "" then key else path + "." + key
 
         match value with
         | Object [] when path = "" -> []
         | Object members -> members |> List.collect (fun (key, value) -> flatten (below key) value)
-        | List elements -> elements |> List.mapi (fun i value -> flatten (below (string<int> i)) value) |> List.concat
+        | List elements ->
+            elements
+            |> List.mapi (fun i value -> flatten (below (string<int> i)) value)
+            |> List.concat
         | String text -> [ path + "=" + text.Replace(",", ",,") ]
         | _ -> invalidOp "key-value syntax gives strings only"
 
@@ -46,7 +50,8 @@ let private chardev text =
 let private trace (text: string) =
     let known = [ "nbd_trip"; "job_completed" ]
     TracePattern.parse text |> ignore
-    TracePattern.applyFile known Set.empty "events" (List.ofArray (text.Split '\n')) |> ignore
+    TracePattern.applyFile known Set.empty "events" (List.ofArray (text.Split '\n'))
+    |> ignore
 
 /// The words of a command line are separated by zero bytes, as in /proc/PID/cmdline.
 let private commandLine (text: string) =

@@ -72,10 +72,7 @@ let private converse (pieceLength: int) (input: byte[]) : Transcript =
             position <- position + consumed
             take (struct (next, outputs))
 
-    {
-        Sent = sent.ToArray()
-        Executed = executed
-    }
+    { Sent = sent.ToArray(); Executed = executed }
 
 /// Every line that is sent must be JSON that can be read back.
 let private checkIsJson (sent: byte[]) =

@@ -22,62 +22,62 @@ internal sealed unsafe class ByteStream : IDisposable
 {
     private const int ReadSize = 64 * 1024;
 
-    private readonly Reactor reactor;
-    private readonly int inputFd;
-    private readonly int outputFd;
-    private readonly IByteStreamOwner owner;
-    private readonly OutputBuffer output = new();
-    private readonly byte[] input = GC.AllocateUninitializedArray<byte>(ReadSize);
-    private Reactor.Registration? inputRegistration;
-    private Reactor.Registration? outputRegistration;
-    private bool wantsInput;
-    private bool inputEnded;
-    private bool broken;
+    private readonly Reactor _reactor;
+    private readonly int _inputFd;
+    private readonly int _outputFd;
+    private readonly IByteStreamOwner _owner;
+    private readonly OutputBuffer _output = new();
+    private readonly byte[] _input = GC.AllocateUninitializedArray<byte>(ReadSize);
+    private Reactor.Registration? _inputRegistration;
+    private Reactor.Registration? _outputRegistration;
+    private bool _wantsInput;
+    private bool _inputEnded;
+    private bool _broken;
 
     // A hang-up arrived while nobody was reading: epoll would report it again and again.
-    private bool isHungUp;
-    private bool isDisposed;
+    private bool _isHungUp;
+    private bool _isDisposed;
 
     /// <summary>A descriptor of -1 means no input or no output; both may be the same.</summary>
     internal ByteStream(Reactor reactor, int inputFd, int outputFd, IByteStreamOwner owner)
     {
-        this.reactor = reactor;
-        this.inputFd = inputFd;
-        this.outputFd = outputFd;
-        this.owner = owner;
-        inputEnded = inputFd < 0;
+        _reactor = reactor;
+        _inputFd = inputFd;
+        _outputFd = outputFd;
+        _owner = owner;
+        _inputEnded = inputFd < 0;
     }
 
     /// <summary>Bytes taken by <see cref="Write"/> but not by the kernel yet.</summary>
-    internal int PendingBytes => broken ? 0 : output.Length;
+    internal int PendingBytes => _broken ? 0 : _output.Length;
 
-    private bool IsShared => inputFd == outputFd;
+    private bool IsShared => _inputFd == _outputFd;
 
     /// <summary>Starts or stops reading. A stream that does not read still notices a broken connection.</summary>
     internal void WantInput(bool wanted)
     {
-        wantsInput = wanted;
+        _wantsInput = wanted;
         Watch();
     }
 
     /// <summary>Writes what the kernel takes and keeps the rest for later.</summary>
     internal void Write(ReadOnlySpan<byte> bytes)
     {
-        if (isDisposed || broken || outputFd < 0)
+        if (_isDisposed || _broken || _outputFd < 0)
         {
             return;
         }
 
-        if (output.Length > 0)
+        if (_output.Length > 0)
         {
-            output.Append(bytes);
+            _output.Append(bytes);
             return;
         }
 
         int written = WriteSome(bytes);
-        if (written < bytes.Length && !broken)
+        if (written < bytes.Length && !_broken)
         {
-            output.Append(bytes[written..]);
+            _output.Append(bytes[written..]);
             Watch();
         }
     }
@@ -86,49 +86,49 @@ internal sealed unsafe class ByteStream : IDisposable
     internal void Flush(int limitMs)
     {
         long deadline = Environment.TickCount64 + limitMs;
-        while (output.Length > 0 && !isDisposed && !broken)
+        while (_output.Length > 0 && !_isDisposed && !_broken)
         {
-            var polled = new PollFd { Fd = outputFd, Events = (short)Libc.EPOLLOUT };
+            var polled = new PollFd { Fd = _outputFd, Events = (short)Libc.EPOLLOUT };
             long left = deadline - Environment.TickCount64;
             if (left <= 0 || Libc.Poll(&polled, 1, (int)left) == 0)
             {
                 return;
             }
 
-            output.Consume(WriteSome(output.Pending));
+            _output.Consume(WriteSome(_output.Pending));
         }
     }
 
     public void Dispose()
     {
-        isDisposed = true;
-        inputRegistration?.Dispose();
-        outputRegistration?.Dispose();
-        inputRegistration = null;
-        outputRegistration = null;
-        output.Clear();
+        _isDisposed = true;
+        _inputRegistration?.Dispose();
+        _outputRegistration?.Dispose();
+        _inputRegistration = null;
+        _outputRegistration = null;
+        _output.Clear();
     }
 
     private void Watch()
     {
-        if (isDisposed)
+        if (_isDisposed)
         {
             return;
         }
 
-        bool read = wantsInput && !inputEnded;
-        bool write = output.Length > 0 && !broken;
+        bool read = _wantsInput && !_inputEnded;
+        bool write = _output.Length > 0 && !_broken;
         if (IsShared)
         {
             // Without input, a registration for no events still tells of a hang-up, unless that is known already.
-            uint events = (read ? Libc.EPOLLIN : isHungUp ? 0 : Libc.EPOLLRDHUP) | (write ? Libc.EPOLLOUT : 0);
-            bool watch = !broken && !(inputEnded && !write) && !(isHungUp && events == 0);
-            inputRegistration = Watch(inputRegistration, inputFd, watch, events);
+            uint events = (read ? Libc.EPOLLIN : _isHungUp ? 0 : Libc.EPOLLRDHUP) | (write ? Libc.EPOLLOUT : 0);
+            bool watch = !_broken && !(_inputEnded && !write) && !(_isHungUp && events == 0);
+            _inputRegistration = Watch(_inputRegistration, _inputFd, watch, events);
         }
         else
         {
-            inputRegistration = Watch(inputRegistration, inputFd, read, Libc.EPOLLIN);
-            outputRegistration = Watch(outputRegistration, outputFd, write, Libc.EPOLLOUT);
+            _inputRegistration = Watch(_inputRegistration, _inputFd, read, Libc.EPOLLIN);
+            _outputRegistration = Watch(_outputRegistration, _outputFd, write, Libc.EPOLLOUT);
         }
     }
 
@@ -141,32 +141,32 @@ internal sealed unsafe class ByteStream : IDisposable
         }
 
         current?.Modify(events);
-        return current ?? reactor.Register(fd, events, fd == outputFd && !IsShared ? OnOutputReady : OnReady);
+        return current ?? _reactor.Register(fd, events, fd == _outputFd && !IsShared ? OnOutputReady : OnReady);
     }
 
     private void OnReady(uint events)
     {
         const uint gone = Libc.EPOLLHUP | Libc.EPOLLERR | Libc.EPOLLRDHUP;
-        if (IsShared && (events & (Libc.EPOLLOUT | Libc.EPOLLERR)) != 0 && output.Length > 0)
+        if (IsShared && (events & (Libc.EPOLLOUT | Libc.EPOLLERR)) != 0 && _output.Length > 0)
         {
             OnOutputReady(events);
         }
 
-        if (isDisposed || broken)
+        if (_isDisposed || _broken)
         {
             return;
         }
 
-        if (wantsInput && (events & (Libc.EPOLLIN | gone)) != 0)
+        if (_wantsInput && (events & (Libc.EPOLLIN | gone)) != 0)
         {
             ReadOnce();
         }
         else if ((events & gone) != 0)
         {
             // Input may still wait in the socket for a reader who is only pausing: it decides.
-            isHungUp = true;
+            _isHungUp = true;
             Watch();
-            owner.OnStreamHungUp();
+            _owner.OnStreamHungUp();
         }
     }
 
@@ -174,43 +174,43 @@ internal sealed unsafe class ByteStream : IDisposable
     {
         nint count;
         int error;
-        fixed (byte* buffer = input)
+        fixed (byte* buffer = _input)
         {
-            count = Libc.Read(inputFd, buffer, ReadSize);
+            count = Libc.Read(_inputFd, buffer, ReadSize);
             error = count < 0 ? Libc.Errno : 0;
         }
 
         if (count > 0)
         {
-            owner.OnStreamBytes(input.AsSpan(0, (int)count));
+            _owner.OnStreamBytes(_input.AsSpan(0, (int)count));
         }
         else if (count == 0)
         {
-            inputEnded = true;
+            _inputEnded = true;
             Watch();
-            owner.OnStreamEnd(StreamEnd.EndOfInput);
+            _owner.OnStreamEnd(StreamEnd.EndOfInput);
         }
         else if (error is not (Core.Errno.EAGAIN or Core.Errno.EINTR))
         {
-            inputEnded = true;
-            broken = IsShared;
+            _inputEnded = true;
+            _broken = IsShared;
             Watch();
-            owner.OnStreamEnd(StreamEnd.Broken);
+            _owner.OnStreamEnd(StreamEnd.Broken);
         }
     }
 
     private void OnOutputReady(uint events)
     {
-        output.Consume(WriteSome(output.Pending));
-        if (broken)
+        _output.Consume(WriteSome(_output.Pending));
+        if (_broken)
         {
             return;
         }
 
-        if (output.Length == 0)
+        if (_output.Length == 0)
         {
             Watch();
-            owner.OnStreamDrained();
+            _owner.OnStreamDrained();
         }
     }
 
@@ -222,7 +222,7 @@ internal sealed unsafe class ByteStream : IDisposable
         {
             while (done < bytes.Length)
             {
-                nint count = Libc.Write(outputFd, start + done, (nuint)(bytes.Length - done));
+                nint count = Libc.Write(_outputFd, start + done, (nuint)(bytes.Length - done));
                 if (count > 0)
                 {
                     done += (int)count;
@@ -249,13 +249,13 @@ internal sealed unsafe class ByteStream : IDisposable
 
     private void Break()
     {
-        broken = true;
+        _broken = true;
         Watch();
-        reactor.Defer(() =>
+        _reactor.Defer(() =>
         {
-            if (!isDisposed)
+            if (!_isDisposed)
             {
-                owner.OnStreamEnd(StreamEnd.Broken);
+                _owner.OnStreamEnd(StreamEnd.Broken);
             }
         });
     }

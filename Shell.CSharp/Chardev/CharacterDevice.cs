@@ -10,8 +10,8 @@ internal abstract class CharacterDevice : IDisposable
     /// <summary>How long the last output may hold up the end of the device.</summary>
     protected const int FinalFlushMs = 500;
 
-    private IChardevFrontend? frontend;
-    private int suspendCount;
+    private IChardevFrontend? _frontend;
+    private int _suspendCount;
 
     protected CharacterDevice(string id, OutputLog? log)
     {
@@ -24,7 +24,7 @@ internal abstract class CharacterDevice : IDisposable
     /// <summary>The label that query-chardev calls `filename`.</summary>
     internal abstract string Filename { get; }
 
-    internal bool FrontendOpen => frontend is not null;
+    internal bool FrontendOpen => _frontend is not null;
 
     /// <summary>The path of the slave side of a pseudo-terminal; null for all other kinds.</summary>
     internal virtual string? PtyPath => null;
@@ -38,20 +38,20 @@ internal abstract class CharacterDevice : IDisposable
     protected OutputLog? Log { get; }
 
     /// <summary>The frontend takes input now; a device without one does not read.</summary>
-    protected bool WantsInput => frontend is not null && suspendCount == 0;
+    protected bool WantsInput => _frontend is not null && _suspendCount == 0;
 
     /// <summary>
     /// Gives the device to a frontend; false when another has it. An open device says so to it at once.
     /// </summary>
     internal bool AttachFrontend(IChardevFrontend newFrontend)
     {
-        if (frontend is not null)
+        if (_frontend is not null)
         {
             return false;
         }
 
-        frontend = newFrontend;
-        suspendCount = 0;
+        _frontend = newFrontend;
+        _suspendCount = 0;
         OnInputWanted();
         if (IsOpen)
         {
@@ -64,8 +64,8 @@ internal abstract class CharacterDevice : IDisposable
     /// <summary>Takes the device from its frontend, which hears nothing more; returns it, or null.</summary>
     internal IChardevFrontend? DetachFrontend()
     {
-        IChardevFrontend? previous = frontend;
-        frontend = null;
+        IChardevFrontend? previous = _frontend;
+        _frontend = null;
         OnInputWanted();
         return previous;
     }
@@ -83,15 +83,15 @@ internal abstract class CharacterDevice : IDisposable
     /// <summary>Stops input until as many calls of <see cref="ResumeInput"/>.</summary>
     internal void SuspendInput()
     {
-        suspendCount++;
+        _suspendCount++;
         OnInputWanted();
     }
 
     internal void ResumeInput()
     {
-        if (suspendCount > 0)
+        if (_suspendCount > 0)
         {
-            suspendCount--;
+            _suspendCount--;
             OnInputWanted();
         }
     }
@@ -108,7 +108,7 @@ internal abstract class CharacterDevice : IDisposable
 
     public void Dispose()
     {
-        frontend = null;
+        _frontend = null;
         IsOpen = false;
         DisposeDevice();
         Log?.Dispose();
@@ -129,7 +129,7 @@ internal abstract class CharacterDevice : IDisposable
         if (!IsOpen)
         {
             IsOpen = true;
-            frontend?.OnOpened();
+            _frontend?.OnOpened();
         }
     }
 
@@ -138,11 +138,11 @@ internal abstract class CharacterDevice : IDisposable
         if (IsOpen)
         {
             IsOpen = false;
-            frontend?.OnClosed();
+            _frontend?.OnClosed();
         }
     }
 
-    protected void RaiseBytes(ReadOnlySpan<byte> bytes) => frontend?.OnBytes(bytes);
+    protected void RaiseBytes(ReadOnlySpan<byte> bytes) => _frontend?.OnBytes(bytes);
 
-    protected void RaiseDrained() => frontend?.OnDrained();
+    protected void RaiseDrained() => _frontend?.OnDrained();
 }

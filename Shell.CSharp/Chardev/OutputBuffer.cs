@@ -7,30 +7,30 @@ internal sealed class OutputBuffer
 {
     private const int KeptCapacity = 64 * 1024;
 
-    private byte[] bytes = [];
-    private int start;
-    private int end;
+    private byte[] _bytes = [];
+    private int _start;
+    private int _end;
 
-    internal int Length => end - start;
+    internal int Length => _end - _start;
 
-    internal Span<byte> Pending => bytes.AsSpan(start, Length);
+    internal Span<byte> Pending => _bytes.AsSpan(_start, Length);
 
     internal void Append(ReadOnlySpan<byte> more)
     {
-        if (bytes.Length - end < more.Length)
+        if (_bytes.Length - _end < more.Length)
         {
             MakeRoom(more.Length);
         }
 
-        more.CopyTo(bytes.AsSpan(end));
-        end += more.Length;
+        more.CopyTo(_bytes.AsSpan(_end));
+        _end += more.Length;
     }
 
     /// <summary>Forgets bytes from the start; an empty buffer gives a large allocation back.</summary>
     internal void Consume(int count)
     {
-        start += count;
-        if (start == end)
+        _start += count;
+        if (_start == _end)
         {
             Clear();
         }
@@ -38,21 +38,21 @@ internal sealed class OutputBuffer
 
     internal void Clear()
     {
-        start = 0;
-        end = 0;
-        if (bytes.Length > KeptCapacity)
+        _start = 0;
+        _end = 0;
+        if (_bytes.Length > KeptCapacity)
         {
-            bytes = [];
+            _bytes = [];
         }
     }
 
     private void MakeRoom(int more)
     {
         int needed = checked(Length + more);
-        byte[] target = needed > bytes.Length / 2 ? new byte[Math.Max(4096, checked(needed * 2))] : bytes;
+        byte[] target = needed > _bytes.Length / 2 ? new byte[Math.Max(4096, checked(needed * 2))] : _bytes;
         Pending.CopyTo(target);
-        end = Length;
-        start = 0;
-        bytes = target;
+        _end = Length;
+        _start = 0;
+        _bytes = target;
     }
 }

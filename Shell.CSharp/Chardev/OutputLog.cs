@@ -7,9 +7,9 @@ namespace StorageDaemon.Shell.Chardev;
 /// <summary>The log file of a character device: a copy of its output.</summary>
 internal sealed unsafe class OutputLog : IDisposable
 {
-    private readonly int fd;
+    private readonly int _fd;
 
-    private OutputLog(int fd) => this.fd = fd;
+    private OutputLog(int fd) => _fd = fd;
 
     internal static Outcome<OutputLog> Open(string path, bool append)
     {
@@ -28,7 +28,7 @@ internal sealed unsafe class OutputLog : IDisposable
             int done = 0;
             while (done < bytes.Length)
             {
-                nint count = Libc.Write(fd, start + done, (nuint)(bytes.Length - done));
+                nint count = Libc.Write(_fd, start + done, (nuint)(bytes.Length - done));
                 if (count <= 0)
                 {
                     return;
@@ -39,5 +39,5 @@ internal sealed unsafe class OutputLog : IDisposable
         }
     }
 
-    public void Dispose() => _ = Libc.Close(fd);
+    public void Dispose() => _ = Libc.Close(_fd);
 }

@@ -15,27 +15,27 @@ internal sealed unsafe class PtyChardev : CharacterDevice, IByteStreamOwner
 {
     private const int PollIntervalMs = 200;
 
-    private readonly Reactor reactor;
-    private readonly int master;
-    private readonly string? link;
-    private ByteStream? stream;
-    private ReactorTimer? timer;
+    private readonly Reactor _reactor;
+    private readonly int _master;
+    private readonly string? _link;
+    private ByteStream? _stream;
+    private ReactorTimer? _timer;
 
     private PtyChardev(Reactor reactor, string id, OutputLog? log, int master, string slavePath, string? link)
         : base(id, log)
     {
-        this.reactor = reactor;
-        this.master = master;
-        this.link = link is null ? null : System.IO.Path.GetFullPath(link);
+        _reactor = reactor;
+        _master = master;
+        _link = link is null ? null : System.IO.Path.GetFullPath(link);
         PtyPath = slavePath;
-        timer = reactor.AfterMs(PollIntervalMs, LookForSlave);
+        _timer = reactor.AfterMs(PollIntervalMs, LookForSlave);
     }
 
     internal override string PtyPath { get; }
 
     internal override string Filename => Label.pty(PtyPath);
 
-    internal override int PendingBytes => stream?.PendingBytes ?? 0;
+    internal override int PendingBytes => _stream?.PendingBytes ?? 0;
 
     internal static Outcome<CharacterDevice> Open(Reactor reactor, string id, PtyOptions options, OutputLog? log)
     {
@@ -56,7 +56,7 @@ internal sealed unsafe class PtyChardev : CharacterDevice, IByteStreamOwner
 
         MakeRaw(slave);
         _ = Libc.Close(slave); // The master reports a hang-up from here until somebody opens the slave.
-        if (options.Link is string link && Libc.Symlink(slavePath, link) < 0)
+        if (options.Link is string _link && Libc.Symlink(slavePath, _link) < 0)
         {
             return Fail(master, "Failed to create PTY symlink: ");
         }
@@ -78,18 +78,18 @@ internal sealed unsafe class PtyChardev : CharacterDevice, IByteStreamOwner
 
     void IByteStreamOwner.OnStreamDrained() => RaiseDrained();
 
-    protected override void OnInputWanted() => stream?.WantInput(WantsInput);
+    protected override void OnInputWanted() => _stream?.WantInput(WantsInput);
 
-    protected override void WriteOut(ReadOnlySpan<byte> bytes) => stream?.Write(bytes);
+    protected override void WriteOut(ReadOnlySpan<byte> bytes) => _stream?.Write(bytes);
 
     protected override void DisposeDevice()
     {
-        timer?.Cancel();
-        stream?.Dispose();
-        _ = Libc.Close(master);
-        if (link is not null)
+        _timer?.Cancel();
+        _stream?.Dispose();
+        _ = Libc.Close(_master);
+        if (_link is not null)
         {
-            _ = Libc.Unlink(link);
+            _ = Libc.Unlink(_link);
         }
     }
 
@@ -116,25 +116,25 @@ internal sealed unsafe class PtyChardev : CharacterDevice, IByteStreamOwner
 
     private void LookForSlave()
     {
-        timer = null;
-        var polled = new PollFd { Fd = master, Events = (short)Libc.EPOLLIN };
+        _timer = null;
+        var polled = new PollFd { Fd = _master, Events = (short)Libc.EPOLLIN };
         bool hungUp = Libc.Poll(&polled, 1, 0) > 0 && (polled.Revents & (short)Libc.EPOLLHUP) != 0;
         if (hungUp)
         {
-            timer = reactor.AfterMs(PollIntervalMs, LookForSlave);
+            _timer = _reactor.AfterMs(PollIntervalMs, LookForSlave);
             return;
         }
 
-        stream = new ByteStream(reactor, master, master, this);
-        stream.WantInput(WantsInput);
+        _stream = new ByteStream(_reactor, _master, _master, this);
+        _stream.WantInput(WantsInput);
         RaiseOpened();
     }
 
     private void SlaveClosed()
     {
-        stream?.Dispose();
-        stream = null;
-        timer ??= reactor.AfterMs(PollIntervalMs, LookForSlave);
+        _stream?.Dispose();
+        _stream = null;
+        _timer ??= _reactor.AfterMs(PollIntervalMs, LookForSlave);
         RaiseClosed();
     }
 }

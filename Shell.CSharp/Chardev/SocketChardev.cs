@@ -9,42 +9,42 @@ namespace StorageDaemon.Shell.Chardev;
 /// <summary>A device on a stream socket with at most one connection at a time.</summary>
 internal abstract class SocketChardev : CharacterDevice, IByteStreamOwner
 {
-    private readonly SocketOptions options;
-    private ByteStream? stream;
-    private int fd = -1;
-    private string connectedLabel = "";
-    private TelnetState telnetState;
+    private readonly SocketOptions _options;
+    private ByteStream? _stream;
+    private int _fd = -1;
+    private string _connectedLabel = "";
+    private TelnetState _telnetState;
 
     protected SocketChardev(ChardevContext context, string id, SocketOptions options, OutputLog? log)
         : base(id, log)
     {
         Context = context;
-        this.options = options;
+        _options = options;
     }
 
-    internal override string Filename => stream is null ? DisconnectedLabel : connectedLabel;
+    internal override string Filename => _stream is null ? DisconnectedLabel : _connectedLabel;
 
-    internal override int PendingBytes => stream?.PendingBytes ?? 0;
+    internal override int PendingBytes => _stream?.PendingBytes ?? 0;
 
     protected ChardevContext Context { get; }
 
-    protected bool IsConnected => stream is not null;
+    protected bool IsConnected => _stream is not null;
 
     protected abstract bool IsServer { get; }
 
     protected abstract string DisconnectedLabel { get; }
 
     // The real daemon shows a tn3270 device as plain TCP.
-    protected SocketProtocol Protocol => options.Telnet ? SocketProtocol.Telnet : SocketProtocol.Plain;
+    protected SocketProtocol Protocol => _options.Telnet ? SocketProtocol.Telnet : SocketProtocol.Plain;
 
-    private bool FiltersTelnet => options.Telnet || options.Tn3270;
+    private bool FiltersTelnet => _options.Telnet || _options.Tn3270;
 
     internal override void Disconnect()
     {
-        ByteStream? current = stream;
+        ByteStream? current = _stream;
         Context.Reactor.Defer(() =>
         {
-            if (current is not null && current == stream)
+            if (current is not null && current == _stream)
             {
                 DropConnection();
             }
@@ -55,8 +55,8 @@ internal abstract class SocketChardev : CharacterDevice, IByteStreamOwner
     {
         if (FiltersTelnet)
         {
-            var (kept, state) = Telnet.strip(telnetState, bytes);
-            telnetState = state;
+            var (kept, state) = Telnet.strip(_telnetState, bytes);
+            _telnetState = state;
             bytes = bytes[..kept];
         }
 
@@ -84,35 +84,35 @@ internal abstract class SocketChardev : CharacterDevice, IByteStreamOwner
     /// <summary>Takes a new connection, which the device owns from here on.</summary>
     protected void Connected(int connection)
     {
-        fd = connection;
-        int flags = Libc.Fcntl(fd, Libc.F_GETFL, 0);
-        _ = Libc.Fcntl(fd, Libc.F_SETFL, flags | Libc.O_NONBLOCK);
-        if (options.NoDelay)
+        _fd = connection;
+        int flags = Libc.Fcntl(_fd, Libc.F_GETFL, 0);
+        _ = Libc.Fcntl(_fd, Libc.F_SETFL, flags | Libc.O_NONBLOCK);
+        if (_options.NoDelay)
         {
-            _ = Libc.SetSockOptInt(fd, Libc.IPPROTO_TCP, Libc.TCP_NODELAY, 1);
+            _ = Libc.SetSockOptInt(_fd, Libc.IPPROTO_TCP, Libc.TCP_NODELAY, 1);
         }
 
-        ConnectionEnd local = SocketName.OfLocal(fd)?.ToEnd() ?? ConnectionEnd.OtherEnd;
-        ConnectionEnd peer = SocketName.OfPeer(fd)?.ToEnd() ?? ConnectionEnd.OtherEnd;
-        connectedLabel = Label.connected(Protocol, local, peer, IsServer);
-        telnetState = TelnetState.Data;
-        stream = new ByteStream(Context.Reactor, fd, fd, this);
-        stream.WantInput(WantsInput);
+        ConnectionEnd local = SocketName.OfLocal(_fd)?.ToEnd() ?? ConnectionEnd.OtherEnd;
+        ConnectionEnd peer = SocketName.OfPeer(_fd)?.ToEnd() ?? ConnectionEnd.OtherEnd;
+        _connectedLabel = Label.connected(Protocol, local, peer, IsServer);
+        _telnetState = TelnetState.Data;
+        _stream = new ByteStream(Context.Reactor, _fd, _fd, this);
+        _stream.WantInput(WantsInput);
         if (FiltersTelnet)
         {
-            stream.Write(options.Tn3270 ? Telnet.greetingTn3270 : Telnet.greeting);
+            _stream.Write(_options.Tn3270 ? Telnet.greetingTn3270 : Telnet.greeting);
         }
 
         RaiseOpened();
     }
 
-    protected override void OnInputWanted() => stream?.WantInput(WantsInput);
+    protected override void OnInputWanted() => _stream?.WantInput(WantsInput);
 
-    protected override void WriteOut(ReadOnlySpan<byte> bytes) => stream?.Write(bytes);
+    protected override void WriteOut(ReadOnlySpan<byte> bytes) => _stream?.Write(bytes);
 
     protected override void DisposeDevice()
     {
-        stream?.Flush(FinalFlushMs);
+        _stream?.Flush(FinalFlushMs);
         CloseConnection();
     }
 
@@ -125,12 +125,12 @@ internal abstract class SocketChardev : CharacterDevice, IByteStreamOwner
 
     private void CloseConnection()
     {
-        stream?.Dispose();
-        stream = null;
-        if (fd >= 0)
+        _stream?.Dispose();
+        _stream = null;
+        if (_fd >= 0)
         {
-            _ = Libc.Close(fd);
-            fd = -1;
+            _ = Libc.Close(_fd);
+            _fd = -1;
         }
     }
 }

@@ -7,16 +7,16 @@ namespace StorageDaemon.Shell.Chardev;
 /// <summary>A connecting socket, which may try again after a failure or a disconnect.</summary>
 internal sealed class SocketClientChardev : SocketChardev
 {
-    private readonly SocketOptions options;
-    private Connector.PendingConnect? pending;
-    private ReactorTimer? reconnectTimer;
-    private bool failureReported;
-    private bool isDisposed;
+    private readonly SocketOptions _options;
+    private Connector.PendingConnect? _pending;
+    private ReactorTimer? _reconnectTimer;
+    private bool _failureReported;
+    private bool _isDisposed;
 
     private SocketClientChardev(ChardevContext context, string id, SocketOptions options, OutputLog? log)
         : base(context, id, options, log)
     {
-        this.options = options;
+        _options = options;
         DisconnectedLabel = Label.disconnected(Protocol, LabelOf(options.Address), isServer: false);
     }
 
@@ -49,17 +49,17 @@ internal sealed class SocketClientChardev : SocketChardev
 
     protected override void OnDisconnected()
     {
-        if (options.ReconnectMs > 0 && !isDisposed)
+        if (_options.ReconnectMs > 0 && !_isDisposed)
         {
-            reconnectTimer = Context.Reactor.AfterMs(options.ReconnectMs, StartConnecting);
+            _reconnectTimer = Context.Reactor.AfterMs(_options.ReconnectMs, StartConnecting);
         }
     }
 
     protected override void DisposeDevice()
     {
-        isDisposed = true;
-        pending?.Cancel();
-        reconnectTimer?.Cancel();
+        _isDisposed = true;
+        _pending?.Cancel();
+        _reconnectTimer?.Cancel();
         base.DisposeDevice();
     }
 
@@ -75,23 +75,23 @@ internal sealed class SocketClientChardev : SocketChardev
 
     private void StartConnecting()
     {
-        reconnectTimer = null;
-        pending = Connector.Start(options.Address, Context.Reactor, OnConnectCompleted);
+        _reconnectTimer = null;
+        _pending = Connector.Start(_options.Address, Context.Reactor, OnConnectCompleted);
     }
 
     private void OnConnectCompleted(Outcome<int> outcome)
     {
-        pending = null;
+        _pending = null;
         if (outcome.Error is null)
         {
-            failureReported = false;
+            _failureReported = false;
             Connected(outcome.Value);
             return;
         }
 
-        if (!failureReported)
+        if (!_failureReported)
         {
-            failureReported = true;
+            _failureReported = true;
             Context.Report("Unable to connect character device " + Id + ": " + outcome.Error);
         }
 

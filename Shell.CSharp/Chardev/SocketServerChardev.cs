@@ -8,13 +8,13 @@ internal sealed class SocketServerChardev : SocketChardev
 {
     private const int Backlog = 1;
 
-    private readonly Listener listener;
+    private readonly Listener _listener;
 
     private SocketServerChardev(
         ChardevContext context, string id, SocketOptions options, OutputLog? log, Listener listener)
         : base(context, id, options, log)
     {
-        this.listener = listener;
+        _listener = listener;
         DisconnectedLabel = Label.disconnected(Protocol, listener.Label, isServer: true);
     }
 
@@ -54,15 +54,15 @@ internal sealed class SocketServerChardev : SocketChardev
         return Outcome<CharacterDevice>.Ok(device);
     }
 
-    protected override void OnDisconnected() => listener.StartAccepting(Context.Reactor, client =>
+    protected override void OnDisconnected() => _listener.StartAccepting(Context.Reactor, client =>
     {
-        listener.StopAccepting();
+        _listener.StopAccepting();
         Connected(client);
     });
 
     protected override void DisposeDevice()
     {
         base.DisposeDevice();
-        listener.Dispose();
+        _listener.Dispose();
     }
 }

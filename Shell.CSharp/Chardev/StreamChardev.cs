@@ -10,27 +10,27 @@ namespace StorageDaemon.Shell.Chardev;
 /// </summary>
 internal class StreamChardev : CharacterDevice, IByteStreamOwner
 {
-    private readonly ByteStream stream;
-    private readonly int inputFd;
-    private readonly int outputFd;
-    private readonly bool ownsDescriptors;
+    private readonly ByteStream _stream;
+    private readonly int _inputFd;
+    private readonly int _outputFd;
+    private readonly bool _ownsDescriptors;
 
     /// <summary>A descriptor of -1 means no input or no output.</summary>
     internal StreamChardev(
         Reactor reactor, string id, OutputLog? log, string filename, int inputFd, int outputFd, bool ownsDescriptors)
         : base(id, log)
     {
-        this.inputFd = inputFd;
-        this.outputFd = outputFd;
-        this.ownsDescriptors = ownsDescriptors;
+        _inputFd = inputFd;
+        _outputFd = outputFd;
+        _ownsDescriptors = ownsDescriptors;
         Filename = filename;
-        stream = new ByteStream(reactor, inputFd, outputFd, this);
+        _stream = new ByteStream(reactor, inputFd, outputFd, this);
         RaiseOpened();
     }
 
     internal override string Filename { get; }
 
-    internal override int PendingBytes => stream.PendingBytes;
+    internal override int PendingBytes => _stream.PendingBytes;
 
     void IByteStreamOwner.OnStreamBytes(Span<byte> bytes) => RaiseBytes(bytes);
 
@@ -43,27 +43,27 @@ internal class StreamChardev : CharacterDevice, IByteStreamOwner
 
     void IByteStreamOwner.OnStreamDrained() => RaiseDrained();
 
-    protected override void OnInputWanted() => stream.WantInput(WantsInput);
+    protected override void OnInputWanted() => _stream.WantInput(WantsInput);
 
-    protected override void WriteOut(ReadOnlySpan<byte> bytes) => stream.Write(bytes);
+    protected override void WriteOut(ReadOnlySpan<byte> bytes) => _stream.Write(bytes);
 
     protected override void DisposeDevice()
     {
-        stream.Flush(FinalFlushMs);
-        stream.Dispose();
-        if (!ownsDescriptors)
+        _stream.Flush(FinalFlushMs);
+        _stream.Dispose();
+        if (!_ownsDescriptors)
         {
             return;
         }
 
-        if (outputFd >= 0)
+        if (_outputFd >= 0)
         {
-            _ = Libc.Close(outputFd);
+            _ = Libc.Close(_outputFd);
         }
 
-        if (inputFd >= 0 && inputFd != outputFd)
+        if (_inputFd >= 0 && _inputFd != _outputFd)
         {
-            _ = Libc.Close(inputFd);
+            _ = Libc.Close(_inputFd);
         }
     }
 }

@@ -7,26 +7,26 @@ namespace StorageDaemon.Shell.Chardev;
 /// </summary>
 internal sealed unsafe class Terminal
 {
-    private readonly int fd;
-    private readonly bool allowSignals;
-    private readonly Termios original;
-    private readonly bool isTerminal;
+    private readonly int _fd;
+    private readonly bool _allowSignals;
+    private readonly Termios _original;
+    private readonly bool _isTerminal;
 
     /// <param name="fd">A descriptor that the caller keeps open.</param>
     /// <param name="allowSignals">Ctrl-C and the like still send signals.</param>
     internal Terminal(int fd, bool allowSignals)
     {
-        this.fd = fd;
-        this.allowSignals = allowSignals;
+        _fd = fd;
+        _allowSignals = allowSignals;
         Termios mode;
-        isTerminal = Libc.TcGetAttr(fd, &mode) == 0;
-        original = mode;
+        _isTerminal = Libc.TcGetAttr(fd, &mode) == 0;
+        _original = mode;
     }
 
     /// <summary>With echo the terminal edits lines as before; without it, every key comes at once, as typed.</summary>
     internal void SetEcho(bool echo)
     {
-        Termios mode = original;
+        Termios mode = _original;
         if (!echo)
         {
             mode.InputFlags &= ~(Libc.IGNBRK | Libc.BRKINT | Libc.PARMRK | Libc.ISTRIP
@@ -38,7 +38,7 @@ internal sealed unsafe class Terminal
             mode.ControlCharacters[Termios.VTIME] = 0;
         }
 
-        if (!allowSignals)
+        if (!_allowSignals)
         {
             mode.LocalFlags &= ~Libc.ISIG;
         }
@@ -46,13 +46,13 @@ internal sealed unsafe class Terminal
         Apply(mode);
     }
 
-    internal void Restore() => Apply(original);
+    internal void Restore() => Apply(_original);
 
     private void Apply(Termios mode)
     {
-        if (isTerminal)
+        if (_isTerminal)
         {
-            _ = Libc.TcSetAttr(fd, Libc.TCSANOW, &mode);
+            _ = Libc.TcSetAttr(_fd, Libc.TCSANOW, &mode);
         }
     }
 }

@@ -18,9 +18,9 @@ internal sealed unsafe class Daemonizer
     private const uint ChildUmask = 0x17; // 027
     private const int FirstFreeDescriptor = 3;
 
-    private readonly int readyFd;
+    private readonly int _readyFd;
 
-    private Daemonizer(int readyFd) => this.readyFd = readyFd;
+    private Daemonizer(int readyFd) => _readyFd = readyFd;
 
     /// <summary>
     /// In the child: detaches from the terminal's job control and sets the file mode mask. Null in a process that was
@@ -108,8 +108,8 @@ internal sealed unsafe class Daemonizer
         }
 
         byte status = 0;
-        _ = Libc.Write(readyFd, &status, 1); // A parent that was killed meanwhile does not matter.
-        _ = Libc.Close(readyFd);
+        _ = Libc.Write(_readyFd, &status, 1); // A parent that was killed meanwhile does not matter.
+        _ = Libc.Close(_readyFd);
         return null;
     }
 

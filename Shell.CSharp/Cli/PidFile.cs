@@ -14,13 +14,13 @@ internal sealed unsafe class PidFile : IDisposable
 {
     private const uint OwnerOnly = 0x180; // 0600
 
-    private readonly int fd;
-    private readonly string absolutePath;
+    private readonly int _fd;
+    private readonly string _absolutePath;
 
     private PidFile(int fd, string absolutePath)
     {
-        this.fd = fd;
-        this.absolutePath = absolutePath;
+        _fd = fd;
+        _absolutePath = absolutePath;
     }
 
     /// <summary>
@@ -58,12 +58,12 @@ internal sealed unsafe class PidFile : IDisposable
     /// <summary>Unlinks the file, if it is still ours, and releases the lock.</summary>
     public void Dispose()
     {
-        if (FileIdentity.OfPath(absolutePath) == FileIdentity.OfDescriptor(fd))
+        if (FileIdentity.OfPath(_absolutePath) == FileIdentity.OfDescriptor(_fd))
         {
-            _ = Libc.Unlink(absolutePath);
+            _ = Libc.Unlink(_absolutePath);
         }
 
-        _ = Libc.Close(fd);
+        _ = Libc.Close(_fd);
     }
 
     private static Outcome<PidFile> WriteId(int fd, string realPath)

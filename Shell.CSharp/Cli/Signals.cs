@@ -11,17 +11,17 @@ namespace StorageDaemon.Shell.Cli;
 /// </summary>
 internal sealed unsafe class Signals : IDisposable
 {
-    private readonly int fd;
-    private readonly Reactor reactor;
-    private readonly Reactor.Registration registration;
-    private readonly Action<int> received;
+    private readonly int _fd;
+    private readonly Reactor _reactor;
+    private readonly Reactor.Registration _registration;
+    private readonly Action<int> _received;
 
     private Signals(int fd, Reactor reactor, Action<int> received)
     {
-        this.fd = fd;
-        this.reactor = reactor;
-        this.received = received;
-        registration = reactor.Register(fd, Libc.EPOLLIN, _ => ReadAll());
+        _fd = fd;
+        _reactor = reactor;
+        _received = received;
+        _registration = reactor.Register(fd, Libc.EPOLLIN, _ => ReadAll());
         reactor.InterruptFd = fd;
     }
 
@@ -52,17 +52,17 @@ internal sealed unsafe class Signals : IDisposable
 
     public void Dispose()
     {
-        reactor.InterruptFd = -1;
-        registration.Dispose();
-        _ = Libc.Close(fd);
+        _reactor.InterruptFd = -1;
+        _registration.Dispose();
+        _ = Libc.Close(_fd);
     }
 
     private void ReadAll()
     {
         SignalFdSigInfo info;
-        while (Libc.Read(fd, &info, SignalFdSigInfo.SizeBytes) == SignalFdSigInfo.SizeBytes)
+        while (Libc.Read(_fd, &info, SignalFdSigInfo.SizeBytes) == SignalFdSigInfo.SizeBytes)
         {
-            received((int)info.Signal);
+            _received((int)info.Signal);
         }
     }
 

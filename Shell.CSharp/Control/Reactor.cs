@@ -16,31 +16,31 @@ internal sealed unsafe class Reactor : IDisposable
     private const uint AlwaysReady = Libc.EPOLLIN | Libc.EPOLLOUT;
     private const ulong WakeToken = ulong.MaxValue;
 
-    private readonly int epollFd;
-    private readonly int wakeFd;
-    private readonly List<Registration?> slots = [];
-    private readonly Stack<int> freeSlots = new();
-    private readonly List<Registration> alwaysReady = [];
-    private readonly TimerQueue timers = new();
-    private readonly object postGate = new();
-    private List<Action> posted = [];
-    private List<Action> postedSpare = [];
-    private List<Action> deferred = [];
-    private List<Action> deferredSpare = [];
-    private uint generation;
-    private bool stopRequested;
+    private readonly int _epollFd;
+    private readonly int _wakeFd;
+    private readonly List<Registration?> _slots = [];
+    private readonly Stack<int> _freeSlots = new();
+    private readonly List<Registration> _alwaysReady = [];
+    private readonly TimerQueue _timers = new();
+    private readonly object _postGate = new();
+    private List<Action> _posted = [];
+    private List<Action> _postedSpare = [];
+    private List<Action> _deferred = [];
+    private List<Action> _deferredSpare = [];
+    private uint _generation;
+    private bool _stopRequested;
 
     internal Reactor()
     {
-        epollFd = Libc.EpollCreate1(Libc.EPOLL_CLOEXEC);
-        wakeFd = Libc.Eventfd(0, Libc.EFD_CLOEXEC | Libc.EFD_NONBLOCK);
-        if (epollFd < 0 || wakeFd < 0)
+        _epollFd = Libc.EpollCreate1(Libc.EPOLL_CLOEXEC);
+        _wakeFd = Libc.Eventfd(0, Libc.EFD_CLOEXEC | Libc.EFD_NONBLOCK);
+        if (_epollFd < 0 || _wakeFd < 0)
         {
             throw new InvalidOperationException("cannot create the event loop: " + Libc.Strerror(Libc.Errno));
         }
 
         var wake = new EpollEvent { Events = Libc.EPOLLIN, Data = WakeToken };
-        if (Libc.EpollCtl(epollFd, Libc.EPOLL_CTL_ADD, wakeFd, &wake) < 0)
+        if (Libc.EpollCtl(_epollFd, Libc.EPOLL_CTL_ADD, _wakeFd, &wake) < 0)
         {
             throw new InvalidOperationException("cannot create the event loop: " + Libc.Strerror(Libc.Errno));
         }
@@ -55,26 +55,26 @@ internal sealed unsafe class Reactor : IDisposable
     /// </summary>
     internal Registration Register(int fd, uint events, Action<uint> handler)
     {
-        int slot = freeSlots.Count > 0 ? freeSlots.Pop() : slots.Count;
-        if (slot == slots.Count)
+        int slot = _freeSlots.Count > 0 ? _freeSlots.Pop() : _slots.Count;
+        if (slot == _slots.Count)
         {
-            slots.Add(null);
+            _slots.Add(null);
         }
 
-        var registration = new Registration(this, fd, slot, ++generation, events, handler);
-        slots[slot] = registration;
+        var registration = new Registration(this, fd, slot, ++_generation, events, handler);
+        _slots[slot] = registration;
         if (Control(Libc.EPOLL_CTL_ADD, registration) != 0)
         {
             int error = Libc.Errno;
             if (error != Core.Errno.EPERM)
             {
-                slots[slot] = null;
-                freeSlots.Push(slot);
+                _slots[slot] = null;
+                _freeSlots.Push(slot);
                 throw new InvalidOperationException("cannot watch a descriptor: " + Libc.Strerror(error));
             }
 
             registration.IsAlwaysReady = true;
-            alwaysReady.Add(registration);
+            _alwaysReady.Add(registration);
         }
 
         return registration;
@@ -82,41 +82,41 @@ internal sealed unsafe class Reactor : IDisposable
 
     /// <summary>Runs an action once, at least this many milliseconds from now.</summary>
     internal ReactorTimer AfterMs(long delayMs, Action action) =>
-        timers.Add(NowMs() + Math.Max(0, delayMs), action);
+        _timers.Add(NowMs() + Math.Max(0, delayMs), action);
 
     /// <summary>Runs an action on the loop's thread; may be called from any thread.</summary>
     internal void Post(Action action)
     {
         bool first;
-        lock (postGate)
+        lock (_postGate)
         {
-            first = posted.Count == 0;
-            posted.Add(action);
+            first = _posted.Count == 0;
+            _posted.Add(action);
         }
 
         if (first)
         {
             ulong one = 1;
-            _ = Libc.Write(wakeFd, &one, sizeof(ulong));
+            _ = Libc.Write(_wakeFd, &one, sizeof(ulong));
         }
     }
 
     /// <summary>Runs an action after the events of the present batch.</summary>
-    internal void Defer(Action action) => deferred.Add(action);
+    internal void Defer(Action action) => _deferred.Add(action);
 
     /// <summary>Runs until <see cref="Stop"/>.</summary>
     internal void Run()
     {
-        while (!stopRequested)
+        while (!_stopRequested)
         {
             RunOnce(-1);
         }
 
-        stopRequested = false;
+        _stopRequested = false;
     }
 
     /// <summary>Makes <see cref="Run"/> return after the present batch.</summary>
-    internal void Stop() => stopRequested = true;
+    internal void Stop() => _stopRequested = true;
 
     /// <summary>
     /// One batch: waits for events up to a number of milliseconds (-1: until something happens), then runs their
@@ -125,13 +125,13 @@ internal sealed unsafe class Reactor : IDisposable
     internal void RunOnce(int maxWaitMs)
     {
         EpollEvent* events = stackalloc EpollEvent[BatchSize];
-        int count = Libc.EpollWait(epollFd, events, BatchSize, WaitMs(maxWaitMs));
+        int count = Libc.EpollWait(_epollFd, events, BatchSize, WaitMs(maxWaitMs));
         for (int i = 0; i < count; i++)
         {
             if (events[i].Data == WakeToken)
             {
                 ulong ignored;
-                _ = Libc.Read(wakeFd, &ignored, sizeof(ulong));
+                _ = Libc.Read(_wakeFd, &ignored, sizeof(ulong));
             }
             else
             {
@@ -140,7 +140,7 @@ internal sealed unsafe class Reactor : IDisposable
         }
 
         DispatchAlwaysReady();
-        timers.RunDue(NowMs());
+        _timers.RunDue(NowMs());
         RunPosted();
         RunDeferred();
     }
@@ -179,16 +179,16 @@ internal sealed unsafe class Reactor : IDisposable
 
     public void Dispose()
     {
-        _ = Libc.Close(epollFd);
-        _ = Libc.Close(wakeFd);
+        _ = Libc.Close(_epollFd);
+        _ = Libc.Close(_wakeFd);
     }
 
     private static long NowMs() => Stopwatch.GetTimestamp() / (Stopwatch.Frequency / 1000);
 
     private int WaitMs(int maxWaitMs)
     {
-        bool busy = deferred.Count > 0 || stopRequested;
-        foreach (Registration registration in alwaysReady)
+        bool busy = _deferred.Count > 0 || _stopRequested;
+        foreach (Registration registration in _alwaysReady)
         {
             busy |= (registration.Events & AlwaysReady) != 0;
         }
@@ -198,7 +198,7 @@ internal sealed unsafe class Reactor : IDisposable
             return 0;
         }
 
-        long untilTimer = timers.MsUntilNext(NowMs());
+        long untilTimer = _timers.MsUntilNext(NowMs());
         long wait = maxWaitMs < 0 ? untilTimer : untilTimer < 0 ? maxWaitMs : Math.Min(maxWaitMs, untilTimer);
         return (int)Math.Min(wait, int.MaxValue);
     }
@@ -207,7 +207,7 @@ internal sealed unsafe class Reactor : IDisposable
     {
         // A handler earlier in this batch may have dropped the registration or given its slot to another.
         int slot = (int)(uint)ready.Data;
-        Registration? registration = slot < slots.Count ? slots[slot] : null;
+        Registration? registration = slot < _slots.Count ? _slots[slot] : null;
         if (registration is not null && registration.Generation == (uint)(ready.Data >> 32))
         {
             registration.Handler(ready.Events);
@@ -216,12 +216,12 @@ internal sealed unsafe class Reactor : IDisposable
 
     private void DispatchAlwaysReady()
     {
-        if (alwaysReady.Count == 0)
+        if (_alwaysReady.Count == 0)
         {
             return;
         }
 
-        foreach (Registration registration in alwaysReady.ToArray())
+        foreach (Registration registration in _alwaysReady.ToArray())
         {
             uint events = registration.Events & AlwaysReady;
             if (events != 0 && !registration.IsDisposed)
@@ -234,22 +234,22 @@ internal sealed unsafe class Reactor : IDisposable
     private void RunPosted()
     {
         List<Action> batch;
-        lock (postGate)
+        lock (_postGate)
         {
-            batch = posted;
-            posted = postedSpare;
+            batch = _posted;
+            _posted = _postedSpare;
         }
 
         RunBatch(batch);
-        postedSpare = batch;
+        _postedSpare = batch;
     }
 
     private void RunDeferred()
     {
-        List<Action> batch = deferred;
-        deferred = deferredSpare;
+        List<Action> batch = _deferred;
+        _deferred = _deferredSpare;
         RunBatch(batch);
-        deferredSpare = batch;
+        _deferredSpare = batch;
     }
 
     private static void RunBatch(List<Action> batch)
@@ -269,18 +269,18 @@ internal sealed unsafe class Reactor : IDisposable
             Events = registration.Events,
             Data = ((ulong)registration.Generation << 32) | (uint)registration.Slot,
         };
-        return Libc.EpollCtl(epollFd, operation, registration.Fd, &ev);
+        return Libc.EpollCtl(_epollFd, operation, registration.Fd, &ev);
     }
 
     /// <summary>One watched descriptor.</summary>
     internal sealed class Registration : IDisposable
     {
-        private readonly Reactor reactor;
+        private readonly Reactor _reactor;
 
         internal Registration(
             Reactor reactor, int fd, int slot, uint generation, uint events, Action<uint> handler)
         {
-            this.reactor = reactor;
+            _reactor = reactor;
             Fd = fd;
             Slot = slot;
             Generation = generation;
@@ -313,7 +313,7 @@ internal sealed unsafe class Reactor : IDisposable
             Events = events;
             if (!IsAlwaysReady)
             {
-                _ = reactor.Control(Libc.EPOLL_CTL_MOD, this);
+                _ = _reactor.Control(Libc.EPOLL_CTL_MOD, this);
             }
         }
 
@@ -327,15 +327,15 @@ internal sealed unsafe class Reactor : IDisposable
             IsDisposed = true;
             if (IsAlwaysReady)
             {
-                _ = reactor.alwaysReady.Remove(this);
+                _ = _reactor._alwaysReady.Remove(this);
             }
             else
             {
-                _ = reactor.Control(Libc.EPOLL_CTL_DEL, this);
+                _ = _reactor.Control(Libc.EPOLL_CTL_DEL, this);
             }
 
-            reactor.slots[Slot] = null;
-            reactor.freeSlots.Push(Slot);
+            _reactor._slots[Slot] = null;
+            _reactor._freeSlots.Push(Slot);
         }
     }
 }

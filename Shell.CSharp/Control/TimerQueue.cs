@@ -6,31 +6,31 @@ namespace StorageDaemon.Shell.Control;
 /// <summary>A timer of the <see cref="Reactor"/> that has not run yet.</summary>
 internal sealed class ReactorTimer
 {
-    private readonly TimerQueue queue;
-    private Action? action;
+    private readonly TimerQueue _queue;
+    private Action? _action;
 
     internal ReactorTimer(TimerQueue queue, Action action)
     {
-        this.queue = queue;
-        this.action = action;
+        _queue = queue;
+        _action = action;
     }
 
-    internal bool IsCancelled => action is null;
+    internal bool IsCancelled => _action is null;
 
     /// <summary>Keeps the action from running; does nothing once it has run.</summary>
     internal void Cancel()
     {
-        if (action is not null)
+        if (_action is not null)
         {
-            action = null;
-            queue.NoteCancelled();
+            _action = null;
+            _queue.NoteCancelled();
         }
     }
 
     internal void Fire()
     {
-        Action? due = action;
-        action = null;
+        Action? due = _action;
+        _action = null;
         due?.Invoke();
     }
 }
@@ -40,14 +40,14 @@ internal sealed class TimerQueue
 {
     private const int CompactionFloor = 64;
 
-    private PriorityQueue<ReactorTimer, (long DueMs, long Sequence)> heap = new();
-    private long sequence;
-    private int cancelled;
+    private PriorityQueue<ReactorTimer, (long DueMs, long Sequence)> _heap = new();
+    private long _sequence;
+    private int _cancelled;
 
     internal ReactorTimer Add(long dueMs, Action action)
     {
         var timer = new ReactorTimer(this, action);
-        heap.Enqueue(timer, (dueMs, sequence++));
+        _heap.Enqueue(timer, (dueMs, _sequence++));
         return timer;
     }
 
@@ -55,19 +55,19 @@ internal sealed class TimerQueue
     internal long MsUntilNext(long nowMs)
     {
         DropCancelledHead();
-        return heap.TryPeek(out _, out var key) ? Math.Max(0, key.DueMs - nowMs) : -1;
+        return _heap.TryPeek(out _, out var key) ? Math.Max(0, key.DueMs - nowMs) : -1;
     }
 
     /// <summary>Runs the timers due at this time; those that they start wait for the next call.</summary>
     internal void RunDue(long nowMs)
     {
-        long before = sequence;
-        while (heap.TryPeek(out ReactorTimer? timer, out var key) && key.DueMs <= nowMs && key.Sequence < before)
+        long before = _sequence;
+        while (_heap.TryPeek(out ReactorTimer? timer, out var key) && key.DueMs <= nowMs && key.Sequence < before)
         {
-            _ = heap.Dequeue();
+            _ = _heap.Dequeue();
             if (timer.IsCancelled)
             {
-                cancelled--;
+                _cancelled--;
             }
             else
             {
@@ -79,14 +79,14 @@ internal sealed class TimerQueue
     /// <summary>A cancelled timer stays in the heap until it is its turn, unless these become the majority.</summary>
     internal void NoteCancelled()
     {
-        cancelled++;
-        if (cancelled < CompactionFloor || cancelled * 2 < heap.Count)
+        _cancelled++;
+        if (_cancelled < CompactionFloor || _cancelled * 2 < _heap.Count)
         {
             return;
         }
 
         var kept = new PriorityQueue<ReactorTimer, (long DueMs, long Sequence)>();
-        foreach (var (timer, key) in heap.UnorderedItems)
+        foreach (var (timer, key) in _heap.UnorderedItems)
         {
             if (!timer.IsCancelled)
             {
@@ -94,16 +94,16 @@ internal sealed class TimerQueue
             }
         }
 
-        heap = kept;
-        cancelled = 0;
+        _heap = kept;
+        _cancelled = 0;
     }
 
     private void DropCancelledHead()
     {
-        while (heap.TryPeek(out ReactorTimer? timer, out _) && timer.IsCancelled)
+        while (_heap.TryPeek(out ReactorTimer? timer, out _) && timer.IsCancelled)
         {
-            _ = heap.Dequeue();
-            cancelled--;
+            _ = _heap.Dequeue();
+            _cancelled--;
         }
     }
 }

@@ -20,18 +20,18 @@ internal sealed class Listener : IDisposable
     private const int EnfileErrno = 23;
     private const int EnobufsErrno = 105;
 
-    private readonly List<int> sockets;
-    private readonly UnixSocketFile? file;
-    private readonly List<Reactor.Registration> registrations = [];
-    private Reactor? reactor;
-    private Action<int>? accepted;
-    private ReactorTimer? exhaustedTimer;
-    private bool isDisposed;
+    private readonly List<int> _sockets;
+    private readonly UnixSocketFile? _file;
+    private readonly List<Reactor.Registration> _registrations = [];
+    private Reactor? _reactor;
+    private Action<int>? _accepted;
+    private ReactorTimer? _exhaustedTimer;
+    private bool _isDisposed;
 
     private Listener(List<int> sockets, UnixSocketFile? file)
     {
-        this.sockets = sockets;
-        this.file = file;
+        _sockets = sockets;
+        _file = file;
         foreach (int fd in sockets)
         {
             _ = Libc.Fcntl(fd, Libc.F_SETFL, Libc.Fcntl(fd, Libc.F_GETFL, 0) | Libc.O_NONBLOCK);
@@ -39,10 +39,10 @@ internal sealed class Listener : IDisposable
     }
 
     /// <summary>The listening descriptors, one for each bound address; at least one.</summary>
-    internal IReadOnlyList<int> Sockets => sockets;
+    internal IReadOnlyList<int> Sockets => _sockets;
 
     /// <summary>The first bound address as labels show it.</summary>
-    internal LabelAddress Label => SocketName.OfLocal(sockets[0])?.ToLabel() ?? LabelAddress.NewFdLabel("");
+    internal LabelAddress Label => SocketName.OfLocal(_sockets[0])?.ToLabel() ?? LabelAddress.NewFdLabel("");
 
     /// <summary>
     /// Binds and listens. <paramref name="unlinkPassed"/>: a unix socket that was passed by number loses its file at
@@ -76,23 +76,23 @@ internal sealed class Listener : IDisposable
     /// </summary>
     internal void StartAccepting(Reactor loop, Action<int> handler)
     {
-        reactor = loop;
-        accepted = handler;
-        if (registrations.Count > 0 || exhaustedTimer is not null || isDisposed)
+        _reactor = loop;
+        _accepted = handler;
+        if (_registrations.Count > 0 || _exhaustedTimer is not null || _isDisposed)
         {
             return;
         }
 
-        foreach (int fd in sockets)
+        foreach (int fd in _sockets)
         {
-            registrations.Add(loop.Register(fd, Libc.EPOLLIN, _ => AcceptFrom(fd)));
+            _registrations.Add(loop.Register(fd, Libc.EPOLLIN, _ => AcceptFrom(fd)));
         }
     }
 
     internal void StopAccepting()
     {
-        exhaustedTimer?.Cancel();
-        exhaustedTimer = null;
+        _exhaustedTimer?.Cancel();
+        _exhaustedTimer = null;
         Unregister();
     }
 
@@ -102,9 +102,9 @@ internal sealed class Listener : IDisposable
     internal int? WaitForClient(Reactor loop)
     {
         int ready;
-        while ((ready = loop.WaitForAny(CollectionsMarshal.AsSpan(sockets), Libc.EPOLLIN)) >= 0)
+        while ((ready = loop.WaitForAny(CollectionsMarshal.AsSpan(_sockets), Libc.EPOLLIN)) >= 0)
         {
-            int fd = Accept(sockets[ready], out int error);
+            int fd = Accept(_sockets[ready], out int error);
             if (fd >= 0)
             {
                 return fd;
@@ -121,15 +121,15 @@ internal sealed class Listener : IDisposable
 
     public void Dispose()
     {
-        if (isDisposed)
+        if (_isDisposed)
         {
             return;
         }
 
-        isDisposed = true;
+        _isDisposed = true;
         StopAccepting();
-        file?.Remove();
-        foreach (int fd in sockets)
+        _file?.Remove();
+        foreach (int fd in _sockets)
         {
             _ = Libc.Close(fd);
         }
@@ -162,27 +162,27 @@ internal sealed class Listener : IDisposable
         int fd = Accept(socket, out int error);
         if (fd >= 0)
         {
-            accepted?.Invoke(fd);
+            _accepted?.Invoke(fd);
         }
         else if (IsExhausted(error))
         {
             // The connection stays in the backlog, so a level-triggered wait would return at once, forever.
             Unregister();
-            exhaustedTimer = reactor!.AfterMs(ExhaustedPauseMs, () =>
+            _exhaustedTimer = _reactor!.AfterMs(ExhaustedPauseMs, () =>
             {
-                exhaustedTimer = null;
-                StartAccepting(reactor!, accepted!);
+                _exhaustedTimer = null;
+                StartAccepting(_reactor!, _accepted!);
             });
         }
     }
 
     private void Unregister()
     {
-        foreach (Reactor.Registration registration in registrations)
+        foreach (Reactor.Registration registration in _registrations)
         {
             registration.Dispose();
         }
 
-        registrations.Clear();
+        _registrations.Clear();
     }
 }

@@ -7,11 +7,11 @@ namespace StorageDaemon.Shell.Net;
 internal readonly struct Outcome<T>
     where T : notnull
 {
-    private readonly T? value;
+    private readonly T? _value;
 
     private Outcome(T? value, string? error, string? hint)
     {
-        this.value = value;
+        _value = value;
         Error = error;
         Hint = hint;
     }
@@ -22,7 +22,7 @@ internal readonly struct Outcome<T>
     /// <summary>A second line that only the command line prints; null for none.</summary>
     internal string? Hint { get; }
 
-    internal T Value => Error is null ? value! : throw new InvalidOperationException(Error);
+    internal T Value => Error is null ? _value! : throw new InvalidOperationException(Error);
 
     /// <summary>The error as commands and options report it.</summary>
     internal QapiError ToQapiError()
@@ -31,7 +31,7 @@ internal readonly struct Outcome<T>
         return Hint == null ? error : QapiErrorModule.withHint(Hint, error);
     }
 
-    internal static Outcome<T> Ok(T value) => new(value, null, null);
+    internal static Outcome<T> Ok(T _value) => new(_value, null, null);
 
     internal static Outcome<T> Fail(string error, string? hint = null) => new(default, error, hint);
 }

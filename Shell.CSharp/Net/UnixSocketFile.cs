@@ -6,13 +6,13 @@ namespace StorageDaemon.Shell.Net;
 /// <summary>The file of a listening unix socket: makes room for it, and removes it while it is still ours.</summary>
 internal sealed class UnixSocketFile
 {
-    private readonly string absolutePath;
-    private readonly FileIdentity identity;
+    private readonly string _absolutePath;
+    private readonly FileIdentity _identity;
 
     private UnixSocketFile(string absolutePath, FileIdentity identity)
     {
-        this.absolutePath = absolutePath;
-        this.identity = identity;
+        _absolutePath = absolutePath;
+        _identity = identity;
     }
 
     /// <summary>
@@ -47,16 +47,16 @@ internal sealed class UnixSocketFile
 
     /// <summary>Remembers the file just bound; the absolute path stays right when the working directory changes.</summary>
     internal static UnixSocketFile? Claim(string path) =>
-        FileIdentity.OfPath(path) is FileIdentity identity
-            ? new UnixSocketFile(Path.GetFullPath(path), identity)
+        FileIdentity.OfPath(path) is FileIdentity _identity
+            ? new UnixSocketFile(Path.GetFullPath(path), _identity)
             : null;
 
     /// <summary>Unlinks the file unless something else has taken its place.</summary>
     internal void Remove()
     {
-        if (FileIdentity.OfPath(absolutePath) == identity)
+        if (FileIdentity.OfPath(_absolutePath) == _identity)
         {
-            _ = Libc.Unlink(absolutePath);
+            _ = Libc.Unlink(_absolutePath);
         }
     }
 

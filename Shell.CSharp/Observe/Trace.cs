@@ -18,13 +18,13 @@ namespace StorageDaemon.Shell.Observe;
 internal static class Trace
 {
     private static readonly Lock Gate = new();
-    private static FSharpSet<string> enabled = SetModule.Empty<string>();
-    private static StreamWriter? log;
+    private static FSharpSet<string> _enabled = SetModule.Empty<string>();
+    private static StreamWriter? _log;
 
     /// <summary>True if any trace point is on; the check before texts are put together.</summary>
-    internal static bool IsAny => !enabled.IsEmpty;
+    internal static bool IsAny => !_enabled.IsEmpty;
 
-    internal static bool IsEnabled(string point) => !enabled.IsEmpty && enabled.Contains(point);
+    internal static bool IsEnabled(string point) => !_enabled.IsEmpty && _enabled.Contains(point);
 
     /// <summary>Logs a line if the point is on.</summary>
     internal static void Write(string point, string text)
@@ -37,14 +37,14 @@ internal static class Trace
         string line = point + " " + text;
         lock (Gate)
         {
-            if (log == null)
+            if (_log == null)
             {
                 ErrorReport.WriteLine(line);
                 return;
             }
 
-            log.WriteLine(line);
-            log.Flush();
+            _log.WriteLine(line);
+            _log.Flush();
         }
     }
 
@@ -63,8 +63,8 @@ internal static class Trace
             }
 
             (FSharpSet<string> next, FSharpValueOption<Warning> warning) =
-                TracePattern.apply(TracePoints.all, enabled, pattern);
-            enabled = next;
+                TracePattern.apply(TracePoints.all, _enabled, pattern);
+            _enabled = next;
             if (warning.IsValueSome)
             {
                 ErrorReport.Warning(warning.Value.Text);
@@ -94,8 +94,8 @@ internal static class Trace
         }
 
         TraceSelection selection =
-            TracePattern.applyFile(TracePoints.all, enabled, path, ListModule.OfSeq(lines));
-        enabled = selection.Enabled;
+            TracePattern.applyFile(TracePoints.all, _enabled, path, ListModule.OfSeq(lines));
+        _enabled = selection.Enabled;
         foreach ((Location where, Warning warning) in selection.Warnings.Select(w => (w.Item1, w.Item2)))
         {
             ErrorReport.WriteLine(LocationModule.warningText(ErrorReport.ProgramName, where, warning).TrimEnd());
@@ -119,7 +119,7 @@ internal static class Trace
 
         try
         {
-            log = new StreamWriter(new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.ReadWrite));
+            _log = new StreamWriter(new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.ReadWrite));
             return null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

@@ -145,10 +145,7 @@ let private startUp (contestant: Contestant) (serving: Serving) : Measurement =
         use qmp = new QmpClient(connectEagerly server.QmpSocket)
         qmp.ReadLine() |> ignore
 
-    {
-        Rate = clock.Elapsed.TotalMilliseconds
-        Operations = 0.0
-    }
+    { Rate = clock.Elapsed.TotalMilliseconds; Operations = 0.0 }
 
 /// Megabytes resident once it has served one connection and rests.
 let private idleMemory (contestant: Contestant) (serving: Serving) : Measurement =

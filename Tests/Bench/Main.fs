@@ -33,13 +33,7 @@ let rec private parse (options: Options) (arguments: string list) : Options =
     | [] -> options
     | "--rounds" :: value :: rest -> parse { options with Rounds = int value } rest
     | "--seconds" :: value :: rest -> parse { options with Seconds = int value } rest
-    | "--only" :: value :: rest ->
-        parse
-            {
-                options with
-                    Only = options.Only @ [ value ]
-            }
-            rest
+    | "--only" :: value :: rest -> parse { options with Only = options.Only @ [ value ] } rest
     | "--ours" :: value :: rest -> parse { options with Ours = Some value } rest
     | "--json" :: value :: rest -> parse { options with Json = Some value } rest
     | "--dir" :: value :: rest -> parse { options with Directory = Some value } rest
@@ -136,10 +130,7 @@ let private runGroup
             }))
 
 let private run (options: Options) (directory: string) : unit =
-    let settings = {
-        Seconds = options.Seconds
-        ImageBytes = 1L <<< 30
-    }
+    let settings = { Seconds = options.Seconds; ImageBytes = 1L <<< 30 }
 
     let ours =
         options.Ours

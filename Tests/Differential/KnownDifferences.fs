@@ -6,12 +6,7 @@ open System.Text.RegularExpressions
 
 /// One difference: in the tests whose name matches, a line of the real daemon may stand against a line of this one.
 [<NoComparison; NoEquality>]
-type KnownDifference = {
-    Test: Regex
-    Real: Regex
-    Ours: Regex
-    Reason: string
-}
+type KnownDifference = { Test: Regex; Real: Regex; Ours: Regex; Reason: string }
 
 let private difference (test: string) (real: string) (ours: string) (reason: string) : KnownDifference = {
     Test = Regex test
@@ -31,11 +26,7 @@ let table: KnownDifference list = [
         "(QMP input member|Parameter) '.*' is unexpected"
         "(QMP input member|Parameter) '.*' is unexpected"
         "of several unexpected members the real daemon names the first in its hash table, this one the first written"
-    difference
-        "size=-1"
-        "."
-        ".*"
-        "the real daemon aborts on a negative size of a null node"
+    difference "size=-1" "." ".*" "the real daemon aborts on a negative size of a null node"
     difference
         "chardevs"
         "."

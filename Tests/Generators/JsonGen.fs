@@ -73,30 +73,32 @@ let private spellCharacter (quote: char) (rune: Rune) : Gen<string> =
     else
         Gen.constant escapes
 
-let private spellString (text: string) : Gen<string> = gen {
-    let! quote = Gen.elements [ '"'; '\'' ]
+let private spellString (text: string) : Gen<string> =
+    gen {
+        let! quote = Gen.elements [ '"'; '\'' ]
 
-    let! characters =
-        [ for rune in text.EnumerateRunes() -> spellCharacter quote rune ]
-        |> Gen.sequenceToList
-        |> join
+        let! characters =
+            [ for rune in text.EnumerateRunes() -> spellCharacter quote rune ]
+            |> Gen.sequenceToList
+            |> join
 
-    return string<char> quote + characters + string<char> quote
-}
+        return string<char> quote + characters + string<char> quote
+    }
 
-let rec private spellValue (value: Json) : Gen<string> = gen {
-    let! before = blank
-    let! after = blank
+let rec private spellValue (value: Json) : Gen<string> =
+    gen {
+        let! before = blank
+        let! after = blank
 
-    let! spelling =
-        match value with
-        | Json.String text -> spellString text
-        | Json.List items -> between "[" "]" (List.map spellValue items)
-        | Json.Object members -> between "{" "}" (List.map spellMember members)
-        | scalar -> Gen.constant (JsonPrinter.toString scalar)
+        let! spelling =
+            match value with
+            | Json.String text -> spellString text
+            | Json.List items -> between "[" "]" (List.map spellValue items)
+            | Json.Object members -> between "{" "}" (List.map spellMember members)
+            | scalar -> Gen.constant (JsonPrinter.toString scalar)
 
-    return before + spelling + after
-}
+        return before + spelling + after
+    }
 
 and private spellMember (key, value) =
     Gen.map2 (fun key value -> key + ":" + value) (spellValue (Json.String key)) (spellValue value)
@@ -107,11 +109,12 @@ and private between left right (parts: Gen<string> list) =
     |> Gen.map (fun parts -> left + String.Join(",", parts) + right)
 
 /// A value and one of its many spellings.
-let spelled: Gen<Json * string> = gen {
-    let! value = value
-    let! spelling = spellValue value
-    return value, spelling
-}
+let spelled: Gen<Json * string> =
+    gen {
+        let! value = value
+        let! spelling = spellValue value
+        return value, spelling
+    }
 
 let private fragments = [
     "{"
@@ -171,32 +174,33 @@ let private badBytes: byte[] list = [
 let nearText: Gen<string> = Gen.elements fragments |> Gen.listOf |> join |> Gen.resize 14
 
 /// The spelling of a value with one character removed, doubled or replaced.
-let damaged: Gen<string> = gen {
-    let! _, spelling = spelled
-    let! position = Gen.choose (0, spelling.Length - 1)
+let damaged: Gen<string> =
+    gen {
+        let! _, spelling = spelled
+        let! position = Gen.choose (0, spelling.Length - 1)
 
-    let! other =
-        Gen.elements [
-            ""
-            "x"
-            "\""
-            "0"
-            ","
-            "]"
-            "}"
-            "."
-            "\\"
-            spelling.Substring(position, 1) + "1"
-        ]
-    // Half a surrogate pair could not be sent as UTF-8.
-    let isHalf = Char.IsSurrogate spelling[position]
+        let! other =
+            Gen.elements [
+                ""
+                "x"
+                "\""
+                "0"
+                ","
+                "]"
+                "}"
+                "."
+                "\\"
+                spelling.Substring(position, 1) + "1"
+            ]
+        // Half a surrogate pair could not be sent as UTF-8.
+        let isHalf = Char.IsSurrogate spelling[position]
 
-    return
-        if isHalf then
-            spelling
-        else
-            spelling.Remove(position, 1).Insert(position, other)
-}
+        return
+            if isHalf then
+                spelling
+            else
+                spelling.Remove(position, 1).Insert(position, other)
+    }
 
 /// Bytes that look like messages here and there.
 let junk: Gen<byte[]> =

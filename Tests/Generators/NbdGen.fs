@@ -120,10 +120,7 @@ let handshakeInput: Gen<byte[]> =
         let! damaged = Gen.frequency [ 3, Gen.constant false; 1, Gen.constant true ]
         let bytes = Array.concat (u32 flags :: List.map encodeOption options)
 
-        if damaged then
-            return! damage bytes
-        else
-            return bytes
+        if damaged then return! damage bytes else return bytes
     }
 
 /// Cuts bytes into pieces; the pieces joined are the bytes.
@@ -153,7 +150,16 @@ let session: Gen<Session> =
 
 let private edge: Gen<uint64> =
     Gen.oneof [
-        Gen.elements [ 0UL; 1UL; 512UL; 33554432UL; 33554433UL; 0xffffffffUL; 1UL <<< 32; 1UL <<< 63 ]
+        Gen.elements [
+            0UL
+            1UL
+            512UL
+            33554432UL
+            33554433UL
+            0xffffffffUL
+            1UL <<< 32
+            1UL <<< 63
+        ]
         Gen.map (fun back -> System.UInt64.MaxValue - uint64 back) (Gen.choose (0, 600))
         Gen.map (fun near -> uint64 (4194304 + near)) (Gen.choose (-600, 600))
         Gen.map uint64 (Gen.choose (0, 1 <<< 24))

@@ -6,17 +6,19 @@ open FsCheck.FSharp
 open StorageDaemon.Core.Json
 open StorageDaemon.Core.Qapi
 
-let private text =
-    Gen.elements [ ""; "a"; "disk0"; "on"; "1"; "Größe"; "a.b"; "\u0000"; "null" ]
+let private text = Gen.elements [ ""; "a"; "disk0"; "on"; "1"; "Größe"; "a.b"; "\u0000"; "null" ]
 
 let private finite =
-    ArbMap.defaults |> ArbMap.generate<NormalFloat> |> Gen.map (fun (NormalFloat f) -> f)
+    ArbMap.defaults
+    |> ArbMap.generate<NormalFloat>
+    |> Gen.map (fun (NormalFloat f) -> f)
 
 let private scalarJson =
     Gen.oneof [
         Gen.constant Null
         Gen.elements [ Bool true; Bool false ]
-        Gen.elements [ 0L; 1L; -1L; 65536L; System.Int64.MinValue; System.Int64.MaxValue ] |> Gen.map Int
+        Gen.elements [ 0L; 1L; -1L; 65536L; System.Int64.MinValue; System.Int64.MaxValue ]
+        |> Gen.map Int
         Gen.elements [ 9223372036854775808UL; System.UInt64.MaxValue ] |> Gen.map UInt
         finite |> Gen.map Double
         text |> Gen.map String
@@ -92,7 +94,8 @@ and membersOf depth (object: ObjectType) : Gen<(string * Json) list> =
         elif depth <= 0 then Gen.constant []
         else Gen.oneof [ Gen.constant []; present ]
 
-    let members (list: Member list) = list |> Gen.collectToList memberOf |> Gen.map List.concat
+    let members (list: Member list) =
+        list |> Gen.collectToList memberOf |> Gen.map List.concat
 
     match shape.Variants with
     | None -> members shape.Members
@@ -122,15 +125,16 @@ type Scalars =
     static member UInt64() =
         Arb.fromGen (Gen.elements [ 0UL; 1UL; 9223372036854775808UL; System.UInt64.MaxValue ])
 
-let private plain<'T> : Gen<'T> =
-    ArbMap.defaults |> ArbMap.mergeWith<Scalars> |> ArbMap.generate<'T>
+let private plain<'T> : Gen<'T> = ArbMap.defaults |> ArbMap.mergeWith<Scalars> |> ArbMap.generate<'T>
 
 /// Types that reflection cannot generate well: those that contain themselves, and branches of which only the schema
 /// knows the members.
 type Branches =
     static member Json() = Arb.fromGen anyJson
-    static member Backend() = Arb.fromGen (decoded CharCodecs.backend)
-    static member BlockStats() = Arb.fromGen (decoded BlockStatsCodecs.blockStats)
+    static member Backend() =
+        Arb.fromGen (decoded CharCodecs.backend)
+    static member BlockStats() =
+        Arb.fromGen (decoded BlockStatsCodecs.blockStats)
 
     static member Driver() =
         Arb.fromGen (
@@ -154,7 +158,10 @@ type Branches =
 
 /// Values of a type of the interface.
 let valuesOf<'T> : Gen<'T> =
-    ArbMap.defaults |> ArbMap.mergeWith<Scalars> |> ArbMap.mergeWith<Branches> |> ArbMap.generate<'T>
+    ArbMap.defaults
+    |> ArbMap.mergeWith<Scalars>
+    |> ArbMap.mergeWith<Branches>
+    |> ArbMap.generate<'T>
 
 let rec private blockdevRef depth leaf : Gen<BlockdevRef> =
     let reference = text |> Gen.map BlockdevRef.Reference

@@ -16,11 +16,7 @@ open StorageDaemon.Tests.Reference.GraphChecks
 open StorageDaemon.Tests.Reference.DaemonCommand
 
 /// A command, the failable call of it that fails (mostly none), and whether it comes from the command line.
-type Step' = {
-    Command: Command
-    FailAt: byte
-    IsOption: bool
-}
+type Step' = { Command: Command; FailAt: byte; IsOption: bool }
 
 let private text value = String value
 let private nodeName number = NaiveDaemon.nodeName number
@@ -57,8 +53,7 @@ let private exportArguments id node name writable iothread = [
 
 let private address = Object [ "type", text "unix"; "path", text "/s" ]
 
-let private addressOfQmp =
-    Object [ "type", text "unix"; "data", Object [ "path", text "/s" ] ]
+let private addressOfQmp = Object [ "type", text "unix"; "data", Object [ "path", text "/s" ] ]
 
 let private nullBackend = Object [ "type", text "null"; "data", Object [] ]
 
@@ -87,11 +82,7 @@ let private qmp (command: Command) : (string * (string * Json) list) option =
     | AddRawInline(name, child, sectors) ->
         Some(
             "blockdev-add",
-            rawArguments
-                (nodeName name)
-                (Object(fileArguments (nodeName child) "/b" false false))
-                sectors
-                false
+            rawArguments (nodeName name) (Object(fileArguments (nodeName child) "/b" false false)) sectors false
         )
     | Del name -> Some("blockdev-del", [ "node-name", text (nodeName name) ])
     | Resize(name, sectors) ->
@@ -198,8 +189,7 @@ let private checkListings (machine: Machine) (observed: Json list) =
 
     let nodes =
         items observed[0]
-        |> List.map (fun node ->
-            field "node-name" node, field "virtual-size" (field "image" node), field "ro" node)
+        |> List.map (fun node -> field "node-name" node, field "virtual-size" (field "image" node), field "ro" node)
 
     let expected =
         NaiveGraph.listing naive.Graph
@@ -235,10 +225,7 @@ let private checkListings (machine: Machine) (observed: Json list) =
 let private checkShell (machine: Machine) =
     let shell, state, naive = machine.Shell, machine.State, machine.Naive
 
-    checkInvariants {
-        Graph = state.Graph
-        Files = shell.Files
-    }
+    checkInvariants { Graph = state.Graph; Files = shell.Files }
 
     Expect.equal shell.Unadopted 0 "no opened file is left over"
     Expect.equal (shell.Openings - shell.Closings) shell.Files.Count "every file was closed once or is open"
@@ -265,7 +252,12 @@ let private ended (before: NaiveDaemon.Daemon) (after: NaiveDaemon.Daemon) =
 let private execute (machine: Machine) (step: Step') (transition: Transition) : Machine =
     let before = observe machine
     let events = machine.Shell.Events.Length
-    machine.Shell.Script(if step.FailAt < 200uy then 0 else int (step.FailAt % 4uy) + 1)
+    machine.Shell.Script(
+        if step.FailAt < 200uy then
+            0
+        else
+            int (step.FailAt % 4uy) + 1
+    )
     let struct (state, result) = machine.Shell.Settle transition
     let injected = machine.Shell.Failed
     machine.Shell.Script 0
@@ -315,7 +307,10 @@ let private clients (machine: Machine) (command: Command) : Machine =
             Exports =
                 naive.Exports
                 |> List.map (fun other ->
-                    if other.Key = export.Key then { other with Clients = clients } else other)
+                    if other.Key = export.Key then
+                        { other with Clients = clients }
+                    else
+                        other)
     }
 
     match command with
@@ -389,57 +384,55 @@ let private finish (machine: Machine) =
 /// Most of what can go wrong needs a server and something to export.
 let private prelude =
     [ ServerStart; AddFile(0uy, false, true, false); AddRaw(1uy, 0uy, 0uy, false) ]
-    |> List.map (fun command -> {
-        Command = command
-        FailAt = 0uy
-        IsOption = false
-    })
+    |> List.map (fun command -> { Command = command; FailAt = 0uy; IsOption = false })
 
-let private genCommand = gen {
-    let byte' = Gen.choose (0, 255) |> Gen.map byte
-    let flag = Gen.elements [ false; true ]
-    let! a = byte'
-    let! b = byte'
-    let! c = byte'
-    let! p = flag
-    let! q = flag
+let private genCommand =
+    gen {
+        let byte' = Gen.choose (0, 255) |> Gen.map byte
+        let flag = Gen.elements [ false; true ]
+        let! a = byte'
+        let! b = byte'
+        let! c = byte'
+        let! p = flag
+        let! q = flag
 
-    return!
-        Gen.frequency [
-            6, Gen.constant (AddFile(a, b < 60uy, p, c < 30uy))
-            3, Gen.constant (AddNull(a, b))
-            6, Gen.constant (AddRaw(a, b, c, p && q))
-            3, Gen.constant (AddRawInline(a, b, c))
-            5, Gen.constant (Del a)
-            5, Gen.constant (Resize(a, b))
-            4, Gen.constant ServerStart
-            1, Gen.constant ServerStop
-            9, Gen.constant (ExportAdd(a, b, c, p, a + c))
-            4, Gen.constant (ServerAdd(a, b, p))
-            8, Gen.constant (ExportDel(a, p, q))
-            8, Gen.constant (Connect(a, b))
-            4, Gen.constant (Disconnect a)
-            4, Gen.constant (ObjectAdd(a, b))
-            2, Gen.constant (ObjectDel a)
-            2, Gen.constant (ObjectSet(a, sbyte (int b - 128)))
-            3, Gen.constant (ChardevAdd a)
-            2, Gen.constant (ChardevRemove a)
-            2, Gen.constant (ChardevChange a)
-            1, Gen.constant (StartMonitor a)
-        ]
-}
-
-let private genStep = gen {
-    let! command = genCommand
-    let! failAt = Gen.choose (0, 255)
-    let! isOption = Gen.elements [ false; false; true ]
-
-    return {
-        Command = command
-        FailAt = byte failAt
-        IsOption = isOption
+        return!
+            Gen.frequency [
+                6, Gen.constant (AddFile(a, b < 60uy, p, c < 30uy))
+                3, Gen.constant (AddNull(a, b))
+                6, Gen.constant (AddRaw(a, b, c, p && q))
+                3, Gen.constant (AddRawInline(a, b, c))
+                5, Gen.constant (Del a)
+                5, Gen.constant (Resize(a, b))
+                4, Gen.constant ServerStart
+                1, Gen.constant ServerStop
+                9, Gen.constant (ExportAdd(a, b, c, p, a + c))
+                4, Gen.constant (ServerAdd(a, b, p))
+                8, Gen.constant (ExportDel(a, p, q))
+                8, Gen.constant (Connect(a, b))
+                4, Gen.constant (Disconnect a)
+                4, Gen.constant (ObjectAdd(a, b))
+                2, Gen.constant (ObjectDel a)
+                2, Gen.constant (ObjectSet(a, sbyte (int b - 128)))
+                3, Gen.constant (ChardevAdd a)
+                2, Gen.constant (ChardevRemove a)
+                2, Gen.constant (ChardevChange a)
+                1, Gen.constant (StartMonitor a)
+            ]
     }
-}
+
+let private genStep =
+    gen {
+        let! command = genCommand
+        let! failAt = Gen.choose (0, 255)
+        let! isOption = Gen.elements [ false; false; true ]
+
+        return {
+            Command = command
+            FailAt = byte failAt
+            IsOption = isOption
+        }
+    }
 
 type private Steps =
     static member Steps() : Arbitrary<Step'> = Arb.fromGen genStep

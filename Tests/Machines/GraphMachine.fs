@@ -32,7 +32,10 @@ let private name (number: byte) = "n" + string (number % 7uy)
 
 /// Most raw nodes pass everything through, some are slices.
 let private offsetOf (sectors: byte) =
-    if sectors < 160uy then None else Some(int64 (sectors % 3uy) * 512L)
+    if sectors < 160uy then
+        None
+    else
+        Some(int64 (sectors % 3uy) * 512L)
 
 let private permsOf (kind: byte) =
     match kind % 5uy with
@@ -45,11 +48,7 @@ let private permsOf (kind: byte) =
 /// Compares the outcomes of one command; a failed one must have changed nothing.
 let private settle (machine: Machine) (real: Result<World, string>) (naive: NaiveGraph.NaiveGraph option) : Machine =
     match real, naive with
-    | Ok world, Some naive -> {
-        machine with
-            World = world
-            Naive = naive
-      }
+    | Ok world, Some naive -> { machine with World = world; Naive = naive }
     | Error _, None -> machine
     | Ok _, None -> failtest "the graph allowed what the naive graph refuses"
     | Error text, Some _ -> failtest ("the graph refused what the naive graph allows: " + text)
@@ -101,10 +100,7 @@ let private addCommand (machine: Machine) (command: Command) : Machine =
         let spec = rawOver (name number) (Inline(file (name child) "b.raw")) offset None
 
         let nodes = [
-            {
-                naiveFile (name child) false with
-                    MonitorOwned = false
-            }
+            { naiveFile (name child) false with MonitorOwned = false }
             naiveRaw (name number) (name child) offset false
         ]
 
@@ -125,8 +121,7 @@ let private userCommand (machine: Machine) (command: Command) : Machine =
 
         let real = export user.Node user.Perms machine.World
 
-        let next =
-            settle machine (Result.map snd real) (NaiveGraph.attach user machine.Naive)
+        let next = settle machine (Result.map snd real) (NaiveGraph.attach user machine.Naive)
 
         match real with
         | Ok(id, _) -> {
@@ -138,8 +133,7 @@ let private userCommand (machine: Machine) (command: Command) : Machine =
     | Detach index when not machine.Users.IsEmpty ->
         let key, id = machine.Users[int index % machine.Users.Length]
 
-        let next =
-            settle machine (Ok(detach id machine.World)) (Some(NaiveGraph.detach key machine.Naive))
+        let next = settle machine (Ok(detach id machine.World)) (Some(NaiveGraph.detach key machine.Naive))
 
         {
             next with

@@ -21,7 +21,8 @@ type private Model = {
     Replies: OptionReply list
 }
 
-let private find name = exports |> List.tryFind (fun export -> export.Name = name)
+let private find name =
+    exports |> List.tryFind (fun export -> export.Name = name)
 
 let private reply code replyType data (model: Model) = {
     model with
@@ -29,7 +30,8 @@ let private reply code replyType data (model: Model) = {
 }
 
 let private ack code model = reply code NBD_REP_ACK [||] model
-let private fail code replyType message model = reply code replyType (text message) model
+let private fail code replyType message model =
+    reply code replyType (text message) model
 
 let private unknownExport code (name: string) model =
     let bytes = text name
@@ -55,11 +57,15 @@ let private information code name (requests: uint16 list) (model: Model) =
         let isGo = (code = NBD_OPT_GO)
         let asked = List.contains NBD_INFO_BLOCK_SIZE requests
         let minimum = if isGo && not asked then 1u else export.MinimumBlock
-        let info infoType data = reply code NBD_REP_INFO (Array.append (u16 infoType) data)
+        let info infoType data =
+            reply code NBD_REP_INFO (Array.append (u16 infoType) data)
 
         let told =
             model
-            |> (if List.contains NBD_INFO_NAME requests then info NBD_INFO_NAME (text export.Name) else id)
+            |> (if List.contains NBD_INFO_NAME requests then
+                    info NBD_INFO_NAME (text export.Name)
+                else
+                    id)
             |> (match export.Description with
                 | Some description -> info NBD_INFO_DESCRIPTION (text description)
                 | None -> id)
@@ -67,7 +73,10 @@ let private information code name (requests: uint16 list) (model: Model) =
             |> info NBD_INFO_EXPORT (Array.append (u64 export.SizeBytes) (u16 (flagsFor export (not isGo) model)))
 
         if isGo then
-            { ack code told with End = InTransmission(export.Key, model.Mode, contextsFor export model) }
+            {
+                ack code told with
+                    End = InTransmission(export.Key, model.Mode, contextsFor export model)
+            }
         elif export.MinimumBlock > 1u && not asked then
             fail code NBD_REP_ERR_BLOCK_SIZE_REQD "request NBD_INFO_BLOCK_SIZE to use this export" told
         else
@@ -76,13 +85,18 @@ let private information code name (requests: uint16 list) (model: Model) =
 let private isSelected isListing (queries: string list) (context: ContextInfo) =
     let wildcards =
         if isListing then
-            [ "base:", "base:"; "qemu:", "qemu:"; "qemu:dirty-bitmap:", "qemu:dirty-bitmap:" ]
+            [
+                "base:", "base:"
+                "qemu:", "qemu:"
+                "qemu:dirty-bitmap:", "qemu:dirty-bitmap:"
+            ]
         else
             []
 
     List.contains context.Name queries
     || isListing && queries.IsEmpty
-    || wildcards |> List.exists (fun (query, prefix) -> List.contains query queries && context.Name.StartsWith prefix)
+    || wildcards
+       |> List.exists (fun (query, prefix) -> List.contains query queries && context.Name.StartsWith prefix)
 
 let private meta code name queries (model: Model) =
     let isListing = (code = NBD_OPT_LIST_META_CONTEXT)
@@ -97,7 +111,10 @@ let private meta code name queries (model: Model) =
             reply code NBD_REP_META_CONTEXT (Array.append (u32 id) (text context.Name)) model
 
         let told = List.fold tell model contexts |> ack code
-        if isListing then told else { told with Selected = Some(export.Key, contexts) }
+        if isListing then
+            told
+        else
+            { told with Selected = Some(export.Key, contexts) }
 
 let private list model =
     let entry model (export: ExportInfo) =
@@ -115,14 +132,19 @@ let private step (model: Model) clientOption =
     | Haggling, StartTls -> fail NBD_OPT_STARTTLS NBD_REP_ERR_POLICY "TLS not configured" model
     | Haggling, StructuredReply ->
         match model.Mode with
-        | ReplyMode.Simple -> { ack NBD_OPT_STRUCTURED_REPLY model with Mode = ReplyMode.Structured }
+        | ReplyMode.Simple -> {
+            ack NBD_OPT_STRUCTURED_REPLY model with
+                Mode = ReplyMode.Structured
+          }
         | ReplyMode.Structured ->
             fail NBD_OPT_STRUCTURED_REPLY NBD_REP_ERR_INVALID "structured reply already negotiated" model
-        | _ ->
-            fail NBD_OPT_STRUCTURED_REPLY NBD_REP_ERR_EXT_HEADER_REQD "extended headers already negotiated" model
+        | _ -> fail NBD_OPT_STRUCTURED_REPLY NBD_REP_ERR_EXT_HEADER_REQD "extended headers already negotiated" model
     | Haggling, ExtendedHeaders when model.Mode = ReplyMode.Extended ->
         fail NBD_OPT_EXTENDED_HEADERS NBD_REP_ERR_INVALID "extended headers already negotiated" model
-    | Haggling, ExtendedHeaders -> { ack NBD_OPT_EXTENDED_HEADERS model with Mode = ReplyMode.Extended }
+    | Haggling, ExtendedHeaders -> {
+        ack NBD_OPT_EXTENDED_HEADERS model with
+            Mode = ReplyMode.Extended
+      }
     | Haggling, Info(name, requests) -> information NBD_OPT_INFO name requests model
     | Haggling, Go(name, requests) -> information NBD_OPT_GO name requests model
     | Haggling, ListMeta(name, queries) -> meta NBD_OPT_LIST_META_CONTEXT name queries model
@@ -171,7 +193,12 @@ let tests =
     testList "NBD handshake machine" [
         testPropertyWithConfig { FsCheckConfig.defaultConfig with maxTest = 500 } "replies and end are the model's"
         <| Prop.forAll (Arb.fromGen (Gen.listOf clientOption)) (fun clientOptions ->
-            let start = { Mode = ReplyMode.Simple; Selected = None; End = Haggling; Replies = [] }
+            let start = {
+                Mode = ReplyMode.Simple
+                Selected = None
+                End = Haggling
+                Replies = []
+            }
             let model = List.fold step start clientOptions
             let input = Array.concat (u32 3u :: List.map encodeOption clientOptions)
             let run = handshake NoTls exports [ input ]

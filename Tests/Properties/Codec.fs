@@ -8,10 +8,10 @@ open StorageDaemon.Core.Json
 open StorageDaemon.Core.Qapi
 open StorageDaemon.Tests.QapiGenerators
 
-let private decode (codec: Codec<'T>) json = codec.Decode (Place.root Dialect.Json) json
+let private decode (codec: Codec<'T>) json =
+    codec.Decode (Place.root Dialect.Json) json
 
-let private property gen check =
-    Prop.forAll (Arb.fromGen gen) check
+let private property gen check = Prop.forAll (Arb.fromGen gen) check
 
 /// Values of the type, encoded and decoded.
 let private roundTripOf name (codec: Codec<'T>) (values: Gen<'T>) =
@@ -34,7 +34,11 @@ let private garbage name (codec: Codec<'T>) =
                 | Error error -> error.Desc <> "")))
 
 let private codecTests name (codec: Codec<'T>) values =
-    testList name [ roundTripOf name codec values; schemaRoundTrip name codec; garbage name codec ]
+    testList name [
+        roundTripOf name codec values
+        schemaRoundTrip name codec
+        garbage name codec
+    ]
 
 let private structTests (codec: StructCodec<'T>) =
     codecTests codec.Type.Name (StructCodec.codec codec) valuesOf<'T>
@@ -72,7 +76,8 @@ let private tower height =
     json
 
 let private towerDecodes height =
-    decode (StructCodec.codec BlockCodecs.blockdevOptions) (tower height) |> Result.isOk
+    decode (StructCodec.codec BlockCodecs.blockdevOptions) (tower height)
+    |> Result.isOk
 
 /// Replaces one value somewhere inside.
 let rec private spoil (json: Json) : Gen<Json> =
@@ -157,7 +162,8 @@ let tests =
         }
 
         test "option strings take sizes with a unit only where a size is due" {
-            let keyVal (codec: Codec<'T>) text = codec.Decode (Place.root Dialect.KeyVal) (String text)
+            let keyVal (codec: Codec<'T>) text =
+                codec.Decode (Place.root Dialect.KeyVal) (String text)
             Expect.equal (keyVal Codec.size "64k") (Ok 65536UL) "size"
             Expect.isError (keyVal Codec.int64 "64k") "integer"
         }

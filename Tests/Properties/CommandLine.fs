@@ -32,14 +32,42 @@ let private items =
         let! value = Gen.elements [ ""; "x"; "-h"; "--"; "--foo"; "a=b,c"; "a b"; "=" ]
         let option = "--" + name.Substring(0, length)
         let! joined = Gen.elements [ true; false ]
-        let words = if joined then [ option + "=" + value ] else [ option; value ]
-        return words, { Location = Arguments(String.Join(' ', words)); Step = make value }
+        let words =
+            if joined then
+                [ option + "=" + value ]
+            else
+                [ option; value ]
+        return
+            words,
+            {
+                Location = Arguments(String.Join(' ', words))
+                Step = make value
+            }
     }
 
 let private words =
     Gen.elements [
-        "--"; "-"; ""; "-h"; "-T"; "-Tx"; "-hV"; "-zz"; "--b"; "--blockdev"; "--blockdev=x"; "--help=x"; "--=x"
-        "--foo"; "foo"; "--pidfile"; "-é"; "-\ud800"; "--\ud800"; "-:"; "--daemonize"
+        "--"
+        "-"
+        ""
+        "-h"
+        "-T"
+        "-Tx"
+        "-hV"
+        "-zz"
+        "--b"
+        "--blockdev"
+        "--blockdev=x"
+        "--help=x"
+        "--=x"
+        "--foo"
+        "foo"
+        "--pidfile"
+        "-é"
+        "-\ud800"
+        "--\ud800"
+        "-:"
+        "--daemonize"
     ]
     |> Gen.listOf
 
@@ -47,7 +75,8 @@ let private words =
 let tests =
     testList "CommandLine" [
         for line, expected in OptionTexts.firstPass do
-            testCase ("as the real daemon: " + line) <| fun () ->
+            testCase ("as the real daemon: " + line)
+            <| fun () ->
                 let actual =
                     match CommandLine.parse "qemu-storage-daemon" (split line) with
                     | CommandLineRequest.Help -> "HELP"
@@ -58,12 +87,14 @@ let tests =
                 Expect.equal actual expected line
 
         for line, expected in OptionTexts.locations do
-            testCase ("location as the real daemon: " + line) <| fun () ->
+            testCase ("location as the real daemon: " + line)
+            <| fun () ->
                 match (start (split line)).Items with
                 | first :: _ -> Expect.equal first.Location (Arguments expected) line
                 | [] -> failtest "no items"
 
-        testCase "a stray word is an error in its turn" <| fun () ->
+        testCase "a stray word is an error in its turn"
+        <| fun () ->
             match (start [ "--monitor"; "m"; "foo"; "--object"; "x" ]).Items with
             | [ _; stray; _ ] ->
                 Expect.equal stray.Step StartupStep.Stray "step"
@@ -71,11 +102,13 @@ let tests =
                 Expect.equal text "qsd: foo: Unexpected argument\n" "text"
             | _ -> failtest "three items expected"
 
-        testCase "the last pidfile counts, and what follows -- does not" <| fun () ->
+        testCase "the last pidfile counts, and what follows -- does not"
+        <| fun () ->
             let startup = start [ "--pidfile"; "a"; "--daem"; "--pid=b"; "--"; "--pidfile"; "c"; "x" ]
             Expect.equal startup { Daemonize = true; PidFile = Some "b"; Items = [] } "startup"
 
-        testCase "errors of the C library come with the whole of argv[0], others with the base name" <| fun () ->
+        testCase "errors of the C library come with the whole of argv[0], others with the base name"
+        <| fun () ->
             let request = CommandLine.parse "/usr/bin/qsd" [ "--foo" ]
             let expected = CommandLineRequest.UsageError "/usr/bin/qsd: unrecognized option '--foo'\n"
             Expect.equal request expected "argv[0]"
@@ -83,7 +116,8 @@ let tests =
             Expect.equal (CommandLine.programName "qsd") "qsd" "no directory"
             Expect.equal (CommandLine.programName "x/") "" "nothing behind the slash"
 
-        testCase "texts" <| fun () ->
+        testCase "texts"
+        <| fun () ->
             Expect.stringStarts (CommandLine.helpText "qsd") "Usage: qsd [options]\n" "help"
 
             for name, _ in spellings do
@@ -92,7 +126,8 @@ let tests =
             let version = CommandLine.versionText "storage-daemon" "storage-daemon 0.1.0"
             Expect.equal version "storage-daemon version 10.0.2 (storage-daemon 0.1.0)\n" "version"
 
-        testCase "messages" <| fun () ->
+        testCase "messages"
+        <| fun () ->
             let error = QapiError.generic "e" |> QapiError.withHint "h"
             Expect.equal (Location.errorText "p" Nowhere error) "p: e\nh\n" "nowhere"
             let warning = { Text = "w"; Hint = None }

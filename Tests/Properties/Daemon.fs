@@ -69,9 +69,7 @@ let private startupTests =
 
     testList "command line" [
         test "a device's id is taken" {
-            fails
-                [ nullDevice; nullDevice ]
-                "attempt to add duplicate property 'x' to object (type 'container')"
+            fails [ nullDevice; nullDevice ] "attempt to add duplicate property 'x' to object (type 'container')"
 
             fails
                 [ StartupStep.Chardev "null,id=type" ]
@@ -97,16 +95,12 @@ let private startupTests =
         }
 
         test "errors are bare" {
-            fails
-                [ StartupStep.Chardev "socket,id=x,path=/s,server=on,tls-creds=zz" ]
-                "No TLS credentials with id 'zz'"
+            fails [ StartupStep.Chardev "socket,id=x,path=/s,server=on,tls-creds=zz" ] "No TLS credentials with id 'zz'"
 
             fails [ StartupStep.NbdServer "addr.type=unix,addr.path=/s,tls-creds=x" ] "No TLS credentials with id 'x'"
             fails [ StartupStep.Blockdev "null-co" ] "'node-name' must be specified for the root node"
 
-            fails
-                [ StartupStep.Export "nbd,id=a,node-name=b" ]
-                "Cannot find device='' nor node-name='b'"
+            fails [ StartupStep.Export "nbd,id=a,node-name=b" ] "Cannot find device='' nor node-name='b'"
 
             fails
                 [ StartupStep.Object "iothread,id=a"; StartupStep.Object "iothread,id=a" ]
@@ -180,8 +174,7 @@ let private exportTests =
                     "object-add", """{"qom-type": "iothread", "id": "t2"}"""
                     server ""
                     nullNode
-                    "block-export-add",
-                    """{"type": "nbd", "id": "e", "node-name": "n", "iothread": ["t1", "t2"]}"""
+                    "block-export-add", """{"type": "nbd", "id": "e", "node-name": "n", "iothread": ["t1", "t2"]}"""
                 ]
 
             Expect.equal state.Exports[1<exportKey>].Iothreads [ "t1"; "t2" ] "both"
@@ -192,7 +185,9 @@ let private exportTests =
                         shell
                         state
                         "block-export-add"
-                        ("{\"type\": \"nbd\", \"id\": \"f\", \"node-name\": \"n\", \"iothread\": " + text + "}")
+                        ("{\"type\": \"nbd\", \"id\": \"f\", \"node-name\": \"n\", \"iothread\": "
+                         + text
+                         + "}")
                 )
 
             Expect.equal (add "[]").Desc "The list of iothreads is empty" "none"
@@ -210,9 +205,7 @@ let private manyTests =
     test "thousands of nodes and exports" {
         let count = 5000
 
-        let numbered (name: string) (text: string) = [
-            for i in 1..count -> name, text.Replace("%", string i)
-        ]
+        let numbered (name: string) (text: string) = [ for i in 1..count -> name, text.Replace("%", string i) ]
 
         let clock = System.Diagnostics.Stopwatch.StartNew()
 

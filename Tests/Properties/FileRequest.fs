@@ -91,48 +91,53 @@ type private Case = {
     Script: int list
 }
 
-let private genFlags (all: 'T list) (combine: 'T -> 'T -> 'T) (zero: 'T) = gen {
-    let! picks = Gen.listOfLength all.Length (Gen.elements [ true; false ])
-    return List.zip all picks |> List.fold (fun acc (f, on) -> if on then combine acc f else acc) zero
-}
-
-let private genCase = gen {
-    let! kind = Gen.elements [ 0uy .. 5uy ]
-
-    let! flags =
-        genFlags [ RequestFlags.Fua; RequestFlags.MayUnmap; RequestFlags.NoFallback ] (|||) RequestFlags.None
-
-    let! traits = genFlags [ FileTraits.Unmap; FileTraits.NoFlush; FileTraits.BlockDevice ] (|||) FileTraits.None
-
-    let! missing =
-        genFlags
-            [
-                FileTraits.NoPunchHole
-                FileTraits.NoZeroRange
-                FileTraits.NoAllocate
-                FileTraits.NoDsyncWrite
-            ]
-            (|||)
-            FileTraits.None
-
-    let! offset = Gen.choose (0, 200)
-    let! length = Gen.choose (0, 300)
-    let! cut = Gen.choose (0, 400)
-    let! script = Gen.listOf (Gen.choose (0, 1000))
-    let kind: RequestKind = LanguagePrimitives.EnumOfValue kind
-
-    return {
-        Kind = kind
-        Flags = flags
-        Traits = traits
-        Missing = missing
-        Offset = offset
-        Length = (if kind = RequestKind.Flush then 0 else length)
-        // Only reads meet a file that is shorter than the node.
-        FileLength = (if kind = RequestKind.Read then cut else 512)
-        Script = script
+let private genFlags (all: 'T list) (combine: 'T -> 'T -> 'T) (zero: 'T) =
+    gen {
+        let! picks = Gen.listOfLength all.Length (Gen.elements [ true; false ])
+        return
+            List.zip all picks
+            |> List.fold (fun acc (f, on) -> if on then combine acc f else acc) zero
     }
-}
+
+let private genCase =
+    gen {
+        let! kind = Gen.elements [ 0uy .. 5uy ]
+
+        let! flags =
+            genFlags [ RequestFlags.Fua; RequestFlags.MayUnmap; RequestFlags.NoFallback ] (|||) RequestFlags.None
+
+        let! traits =
+            genFlags [ FileTraits.Unmap; FileTraits.NoFlush; FileTraits.BlockDevice ] (|||) FileTraits.None
+
+        let! missing =
+            genFlags
+                [
+                    FileTraits.NoPunchHole
+                    FileTraits.NoZeroRange
+                    FileTraits.NoAllocate
+                    FileTraits.NoDsyncWrite
+                ]
+                (|||)
+                FileTraits.None
+
+        let! offset = Gen.choose (0, 200)
+        let! length = Gen.choose (0, 300)
+        let! cut = Gen.choose (0, 400)
+        let! script = Gen.listOf (Gen.choose (0, 1000))
+        let kind: RequestKind = LanguagePrimitives.EnumOfValue kind
+
+        return {
+            Kind = kind
+            Flags = flags
+            Traits = traits
+            Missing = missing
+            Offset = offset
+            Length = (if kind = RequestKind.Flush then 0 else length)
+            // Only reads meet a file that is shorter than the node.
+            FileLength = (if kind = RequestKind.Read then cut else 512)
+            Script = script
+        }
+    }
 
 let private pattern seed length =
     Array.init length (fun i -> byte (seed + i * 7) ||| 1uy)
@@ -175,7 +180,8 @@ let tests =
     testList "FileRequest" [
         property "does what was asked, whatever the kernel refuses or cuts short" (fun case ->
             let struct (file, original, data, written, request) = run case
-            let inside i = i >= case.Offset && i < case.Offset + case.Length
+            let inside i =
+                i >= case.Offset && i < case.Offset + case.Length
 
             match case.Kind with
             | RequestKind.Read ->
@@ -198,7 +204,9 @@ let tests =
                     Expect.equal file.Content[i] (if inside i then 0uy else original[i]) "zeroes inside only"
             | RequestKind.WriteZeroes ->
                 Expect.equal request.Error Errno.ENOTSUP "the only failure is the one that was asked for"
-                Expect.isTrue (case.Flags &&& RequestFlags.NoFallback <> RequestFlags.None) "and only without fall-back"
+                Expect.isTrue
+                    (case.Flags &&& RequestFlags.NoFallback <> RequestFlags.None)
+                    "and only without fall-back"
             | RequestKind.Discard ->
                 Expect.equal request.Error 0 "a discard is advice"
 
@@ -222,7 +230,10 @@ let tests =
             then
                 Expect.isFalse file.Unsynced "synced"
 
-            if case.Traits &&& FileTraits.NoFlush <> FileTraits.None && case.Kind = RequestKind.Flush then
+            if
+                case.Traits &&& FileTraits.NoFlush <> FileTraits.None
+                && case.Kind = RequestKind.Flush
+            then
                 Expect.equal request.Error 0 "a flush that is switched off succeeds")
 
         property "remembers only what holds for the whole file" (fun case ->

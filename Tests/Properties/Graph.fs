@@ -4,8 +4,7 @@ open Expecto
 open StorageDaemon.Core.Graph
 open StorageDaemon.Tests.Reference.GraphChecks
 
-let private notFound =
-    addWith (fun _ -> NotOpened "No such file or directory")
+let private notFound = addWith (fun _ -> NotOpened "No such file or directory")
 
 let private nameTests =
     testList "names" [
@@ -21,16 +20,19 @@ let private nameTests =
             add (file "" "a.raw") |> fails "Invalid node-name: ''"
             add (file "x,y" "a.raw") |> fails "Invalid node-name: 'x,y'"
             add (file long "a.raw") |> fails "Node name too long"
-            add (file ("a b" + long) "a.raw") |> fails ("Invalid node-name: 'a b" + long + "'")
+            add (file ("a b" + long) "a.raw")
+            |> fails ("Invalid node-name: 'a b" + long + "'")
             add (file "f" "a.raw") |> fails "Duplicate nodes with node-name='f'"
-            add (file "x" "a.raw") |> fails "Could not open 'a.raw': No such file or directory"
+            add (file "x" "a.raw")
+            |> fails "Could not open 'a.raw': No such file or directory"
             add (raw "1y" "nope") |> fails "Cannot find device='nope' nor node-name='nope'"
             add (raw "f" "") |> fails "Cannot find device='' nor node-name=''"
         }
 
         test "a parent's mistakes come after its child's file" {
             let bad = rawOver "1y" (inlineFile "g") None None
-            notFound bad emptyWorld |> fails "Could not open 'a.raw': No such file or directory"
+            notFound bad emptyWorld
+            |> fails "Could not open 'a.raw': No such file or directory"
             add bad emptyWorld |> fails "Invalid node-name: '1y'"
 
             add (rawOver "y" (inlineFile "y") None None) emptyWorld
@@ -64,9 +66,7 @@ let private nameTests =
             let w = world [ file "r" "a.raw" ]
 
             let find device name =
-                Graph.find device name w.Graph
-                |> Result.map _.Name
-                |> Result.mapError _.Desc
+                Graph.find device name w.Graph |> Result.map _.Name |> Result.mapError _.Desc
 
             find None (Some "nope") |> fails "Cannot find device='' nor node-name='nope'"
             find (Some "r") None |> fails "Cannot find device='r' nor node-name=''"
@@ -80,16 +80,10 @@ let private optionTests =
         test "golden errors, in their order" {
             let forceShare spec : BlockdevSpec = { spec with ForceShare = Some true }
 
-            let unmapZeroes spec : BlockdevSpec = {
-                spec with
-                    DetectZeroes = Some DetectZeroesUnmap
-            }
+            let unmapZeroes spec : BlockdevSpec = { spec with DetectZeroes = Some DetectZeroesUnmap }
 
             let native kind name =
-                let options = {
-                    FileOptions.ofFilename name with
-                        Aio = AioNative
-                }
+                let options = { FileOptions.ofFilename name with Aio = AioNative }
 
                 BlockdevSpec.ofDriver (Some "x") (File(kind, options)) []
 
@@ -117,12 +111,7 @@ let private optionTests =
 
         test "kinds of files" {
             let device kind =
-                addWith (fun _ ->
-                    Opened {
-                        Kind = kind
-                        SizeBytes = 0L
-                        AlignmentBytes = 1
-                    })
+                addWith (fun _ -> Opened { Kind = kind; SizeBytes = 0L; AlignmentBytes = 1 })
 
             let host kind =
                 BlockdevSpec.ofDriver (Some "h") (File(kind, FileOptions.ofFilename "/dev/null")) []
@@ -157,7 +146,8 @@ let private optionTests =
                 ("json:{\"read-zeroes\": true, \"driver\": \"null-co\", \"size\": 1000}", 1024L)
                 "options"
 
-            add (nulls None 9223372036854775808UL None) emptyWorld |> fails "latency-ns is invalid"
+            add (nulls None 9223372036854775808UL None) emptyWorld
+            |> fails "latency-ns is invalid"
 
             add (nulls (Some System.Int64.MaxValue) 0UL None) emptyWorld
             |> fails "Could not refresh total sector count: File too large"
@@ -201,12 +191,16 @@ let private optionTests =
 
             Expect.equal
                 (filename [ file "f" "a.raw"; rawOver "r" (Reference "f") (Some 0L) (Some 512L) ])
-                ("json:{\"offset\": 0, \"driver\": \"raw\", \"size\": 512, \"file\": " + inFile + "}")
+                ("json:{\"offset\": 0, \"driver\": \"raw\", \"size\": 512, \"file\": "
+                 + inFile
+                 + "}")
                 "slice"
 
             Expect.equal
                 (filename [ file "f" "a.raw"; raw "r" "f"; raw "r2" "r" ])
-                ("json:{\"driver\": \"raw\", \"file\": {\"driver\": \"raw\", \"file\": " + inFile + "}}")
+                ("json:{\"driver\": \"raw\", \"file\": {\"driver\": \"raw\", \"file\": "
+                 + inFile
+                 + "}}")
                 "a format in a format"
 
             Expect.equal
@@ -252,7 +246,13 @@ let private pathTests =
                     rawOver "r" (Inline below) None None with
                         Discard = Some raws
                         NoFlush = Some true
-                        DetectZeroes = Some(if raws = DiscardUnmap then DetectZeroesUnmap else DetectZeroesOn)
+                        DetectZeroes =
+                            Some(
+                                if raws = DiscardUnmap then
+                                    DetectZeroesUnmap
+                                else
+                                    DetectZeroesOn
+                            )
                 }
 
                 let w = world [ above ]
@@ -303,10 +303,7 @@ let private contextTests =
                 |> fails
                     "Node f is associated with a BlockBackend and could be in use (use force=true to override this check)"
 
-                let world = {
-                    w with
-                        World.Graph = attached.Change.Graph
-                }
+                let world = { w with World.Graph = attached.Change.Graph }
 
                 let w = get (add (raw "r2" "f") world)
                 Expect.equal (node "r2" w).Context (Some "t0") "a new parent follows its child"
@@ -321,9 +318,7 @@ let private scaleTests =
             let flat = [ 1..count ] |> List.map (fun i -> file ("f" + string i) "a.raw")
             Expect.equal (world flat).Graph.Nodes.Count count "flat"
 
-            let chain =
-                [ 1..count ]
-                |> List.map (fun i -> raw ("n" + string i) ("n" + string (i - 1)))
+            let chain = [ 1..count ] |> List.map (fun i -> raw ("n" + string i) ("n" + string (i - 1)))
 
             let w = world (file "n0" "a.raw" :: chain)
             let top = "n" + string count
@@ -331,19 +326,11 @@ let private scaleTests =
             let _, w = get (export top (Perm.forNbdExport true) w)
             Expect.equal (Locks.held (Node.perms (node "n0" w))) [ 100L; 101L; 203L ] "down to the file"
 
-            let users =
-                List.fold (fun w _ -> snd (get (export "n1" (Perm.forNbdExport false) w))) w [ 1..count ]
+            let users = List.fold (fun w _ -> snd (get (export "n1" (Perm.forNbdExport false) w))) w [ 1..count ]
 
             Expect.equal (node "n1" users).BackendCount count "users"
         }
     ]
 
 [<Tests>]
-let tests =
-    testList "Graph" [
-        nameTests
-        optionTests
-        pathTests
-        contextTests
-        scaleTests
-    ]
+let tests = testList "Graph" [ nameTests; optionTests; pathTests; contextTests; scaleTests ]

@@ -40,10 +40,7 @@ let private permissionTests =
         }
 
         test "writing through a writable node over a read-only one" {
-            let readOnly: BlockdevSpec = {
-                file "f" "a.raw" with
-                    ReadOnly = Some true
-            }
+            let readOnly: BlockdevSpec = { file "f" "a.raw" with ReadOnly = Some true }
 
             let w = world [ readOnly; raw "r" "f"; raw "rr" "r" ]
             export "rr" (nbd true) w |> fails "Block node is read-only"
@@ -64,8 +61,7 @@ let private permissionTests =
                 |> get
 
             export "f" (nbd true) w
-            |> fails
-                "Cannot get 'write' permission without 'resize': Image size is not a multiple of request alignment"
+            |> fails "Cannot get 'write' permission without 'resize': Image size is not a multiple of request alignment"
 
             Expect.isOk (export "f" (Perm.forFuseExport true false) w) "who may resize may write"
         }
@@ -120,10 +116,7 @@ let private permissionTests =
         }
 
         test "auto-read-only opens for writing only for a writer" {
-            let auto: BlockdevSpec = {
-                file "f" "a.raw" with
-                    AutoReadOnly = Some true
-            }
+            let auto: BlockdevSpec = { file "f" "a.raw" with AutoReadOnly = Some true }
 
             let w = world [ auto; raw "r" "f" ]
             let writable (w: World) = w.Files[(node "f" w).Id].Writable
@@ -142,13 +135,7 @@ let private permissionTests =
             let unlocked =
                 BlockdevSpec.ofDriver
                     (Some "f")
-                    (File(
-                        RegularFile,
-                        {
-                            FileOptions.ofFilename "a.raw" with
-                                Locking = LockingOff
-                        }
-                    ))
+                    (File(RegularFile, { FileOptions.ofFilename "a.raw" with Locking = LockingOff }))
                     []
 
             let w = world [ unlocked ] |> export "f" (nbd true) |> get |> snd
@@ -178,10 +165,7 @@ let private removalTests =
 let private resizeTests =
     testList "resize" [
         test "golden errors, in their order" {
-            let readOnly: BlockdevSpec = {
-                file "ro" "b.raw" with
-                    ReadOnly = Some true
-            }
+            let readOnly: BlockdevSpec = { file "ro" "b.raw" with ReadOnly = Some true }
 
             let fixedSize = rawOver "s" (Reference "f") None (Some 512L)
             let w = world [ file "f" "a.raw"; fixedSize; readOnly; raw "over" "ro" ]
@@ -201,7 +185,8 @@ let private resizeTests =
 
         test "only the nodes on the way learn of the new length" {
             let w = world [ file "f" "a.raw"; raw "r" "f"; raw "r2" "f"; raw "r3" "r" ]
-            let sizes w = listing w |> List.map (fun (name, size, _) -> name, size / mib)
+            let sizes w =
+                listing w |> List.map (fun (name, size, _) -> name, size / mib)
             let w = get (resize "f" (2L * mib) w)
             Expect.equal (sizes w) [ "r3", 1L; "r2", 1L; "r", 1L; "f", 2L ] "the file"
             let w = get (resize "r3" (3L * mib) w)
@@ -233,9 +218,4 @@ let private resizeTests =
     ]
 
 [<Tests>]
-let tests =
-    testList "GraphUse" [
-        permissionTests
-        removalTests
-        resizeTests
-    ]
+let tests = testList "GraphUse" [ permissionTests; removalTests; resizeTests ]

@@ -54,13 +54,7 @@ let private deviations =
     ]
 
     // Only drivers with statistics of their own are tags there.
-    let driversWithoutStatistics = [
-        "blkreplay"
-        "host_cdrom"
-        "null-aio"
-        "null-co"
-        "raw"
-    ]
+    let driversWithoutStatistics = [ "blkreplay"; "host_cdrom"; "null-aio"; "null-co"; "raw" ]
 
     List.concat [
         under "blockdev-add(driver=" "-" unbuiltDrivers
@@ -87,16 +81,7 @@ let private deviations =
             "tls-creds-psk"
             "tls-creds-x509"
         ]
-        under "chardev-add.backend(type=" "-" [
-            "serial"
-            "parallel"
-            "pipe"
-            "udp"
-            "mux"
-            "hub"
-            "ringbuf"
-            "memory"
-        ]
+        under "chardev-add.backend(type=" "-" [ "serial"; "parallel"; "pipe"; "udp"; "mux"; "hub"; "ringbuf"; "memory" ]
 
         // What the queries tell about formats, backing files, bitmaps and throttling.
         under "query-named-block-nodes[]." "-" [
@@ -126,7 +111,11 @@ let private deviations =
         ]
         under "query-named-block-nodes[].image.format-specific(type=" "-" [ "qcow2"; "vmdk"; "luks"; "rbd" ]
     ]
-    |> List.map (fun line -> if line.Contains "(" && line.Contains "=" then line + ")" else line)
+    |> List.map (fun line ->
+        if line.Contains "(" && line.Contains "=" then
+            line + ")"
+        else
+            line)
 
 /// Entities by name, as JSON.
 type private Schema = Dictionary<string, Map<string, Json>>
@@ -149,8 +138,7 @@ let private schemaOf (entities: Json) : Schema =
 
     schema
 
-let private ours =
-    lazy (schemaOf (Commands.queryQmpSchema.Returns.Encode Introspect.schema))
+let private ours = lazy (schemaOf (Commands.queryQmpSchema.Returns.Encode Introspect.schema))
 
 let private real =
     lazy
@@ -247,7 +235,8 @@ type private Comparison(ours: Schema, real: Schema) =
         | _ -> ()
 
     member private this.CompareAlternatives path our their =
-        let types entity = itemsOf "members" entity |> List.map (textOf "type")
+        let types entity =
+            itemsOf "members" entity |> List.map (textOf "type")
 
         if (types our).Length <> (types their).Length then
             report "~" path
@@ -255,7 +244,8 @@ type private Comparison(ours: Schema, real: Schema) =
             List.iter2 (this.Compare path) (types our) (types their)
 
     member private this.CompareObjects path our their =
-        let tagOf entity = entity |> Map.tryFind "tag" |> Option.map text
+        let tagOf entity =
+            entity |> Map.tryFind "tag" |> Option.map text
 
         if tagOf our <> tagOf their then
             report "~" (path + " tag")
@@ -263,7 +253,8 @@ type private Comparison(ours: Schema, real: Schema) =
         match tagOf our with
         | None -> this.CompareNamed (path + ".") "" (itemsOf "members" our) (itemsOf "members" their)
         | Some tag ->
-            let common entity = itemsOf "members" entity |> List.filter (fun m -> textOf "name" m <> tag)
+            let common entity =
+                itemsOf "members" entity |> List.filter (fun m -> textOf "name" m <> tag)
             let tagType (schema: Schema) entity =
                 let tagMember = itemsOf "members" entity |> List.find (fun m -> textOf "name" m = tag)
                 schema[textOf "type" tagMember] |> itemsOf "members"
@@ -291,7 +282,9 @@ let private isEntryPoint (entity: Map<string, Json>) =
 
 /// All names of types that an entity mentions.
 let private referencesOf (entity: Map<string, Json>) =
-    let single = [ "arg-type"; "ret-type"; "element-type" ] |> List.choose (fun key -> Map.tryFind key entity)
+    let single =
+        [ "arg-type"; "ret-type"; "element-type" ]
+        |> List.choose (fun key -> Map.tryFind key entity)
     let typesIn key =
         match entity |> Map.tryFind key with
         | Some(List(Object _ :: _)) -> itemsOf key entity |> List.choose (Map.tryFind "type")

@@ -120,32 +120,33 @@ let private optionArguments =
         for text, error in refusals do
             yield test text { Expect.equal (errorOf text) error "error" }
 
-        yield test "blanks around the value" {
-            Expect.equal (parsed " {'a':1}\n") (Some(Object [ "a", Int 1L ])) "value"
-        }
+        yield
+            test "blanks around the value" { Expect.equal (parsed " {'a':1}\n") (Some(Object [ "a", Int 1L ])) "value" }
     ]
 
-let private manyKeys = test "duplicates among many keys" {
-    let members = [ for i in 1..100 -> "\"k" + string<int> i + "\":0" ]
+let private manyKeys =
+    test "duplicates among many keys" {
+        let members = [ for i in 1..100 -> "\"k" + string<int> i + "\":0" ]
 
-    let text extra =
-        "{" + String.Join(",", members @ extra) + "}"
+        let text extra =
+            "{" + String.Join(",", members @ extra) + "}"
 
-    Expect.isSome (parsed (text [])) "distinct"
+        Expect.isSome (parsed (text [])) "distinct"
 
-    for i in [ 1; 8; 9; 10; 100 ] do
-        Expect.equal (errorOf (text [ members[i - 1] ])) "JSON parse error, duplicate key" "duplicate"
-}
+        for i in [ 1; 8; 9; 10; 100 ] do
+            Expect.equal (errorOf (text [ members[i - 1] ])) "JSON parse error, duplicate key" "duplicate"
+    }
 
-let private linearTime = test "a long string in small pieces" {
-    let body = Array.create (16 <<< 20) 'x'B
-    let pieces = [ "\""B ] @ List.ofArray (Array.chunkBySize 4096 body) @ [ "\""B ]
-    let clock = Diagnostics.Stopwatch.StartNew()
-    let answers, _ = read pieces
-    clock.Stop()
-    Expect.equal answers.Head.Length (body.Length + 2) "all of it"
-    Expect.isLessThan clock.ElapsedMilliseconds 2000L "in linear time"
-}
+let private linearTime =
+    test "a long string in small pieces" {
+        let body = Array.create (16 <<< 20) 'x'B
+        let pieces = [ "\""B ] @ List.ofArray (Array.chunkBySize 4096 body) @ [ "\""B ]
+        let clock = Diagnostics.Stopwatch.StartNew()
+        let answers, _ = read pieces
+        clock.Stop()
+        Expect.equal answers.Head.Length (body.Length + 2) "all of it"
+        Expect.isLessThan clock.ElapsedMilliseconds 2000L "in linear time"
+    }
 
 [<Tests>]
 let tests =

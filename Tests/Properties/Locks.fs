@@ -79,8 +79,7 @@ let tests =
             let mine, theirs = pair mine, pair theirs
             let change = Locks.change true Perm.unused mine
 
-            let conflict =
-                Perm.without theirs.Shared mine.Used ||| Perm.without mine.Shared theirs.Used
+            let conflict = Perm.without theirs.Shared mine.Used ||| Perm.without mine.Shared theirs.Used
 
             (firstConflict (Set.ofList (Locks.held theirs)) change).IsSome = (conflict <> Perm.None)
 

@@ -14,7 +14,8 @@ let private forAll gen check = Prop.forAll (Arb.fromGen gen) check
 let private flags3 = u32 3u
 
 /// Handshake with both client flags set, after these messages.
-let private after messages = handshake NoTls exports [ Array.concat (flags3 :: messages) ]
+let private after messages =
+    handshake NoTls exports [ Array.concat (flags3 :: messages) ]
 
 /// The last option reply as its type and text.
 let private lastReply (run: HandshakeRun) =
@@ -35,8 +36,10 @@ let private endOf (run: HandshakeRun) =
 
 let private structured = option NBD_OPT_STRUCTURED_REPLY [||]
 let private extended = option NBD_OPT_EXTENDED_HEADERS [||]
-let private go name = option NBD_OPT_GO (infoPayload name [ NBD_INFO_BLOCK_SIZE ])
-let private setMeta name queries = option NBD_OPT_SET_META_CONTEXT (metaPayload name queries)
+let private go name =
+    option NBD_OPT_GO (infoPayload name [ NBD_INFO_BLOCK_SIZE ])
+let private setMeta name queries =
+    option NBD_OPT_SET_META_CONTEXT (metaPayload name queries)
 let private y n = String.replicate n "y"
 
 /// Messages and the refusal that the real daemon sent for them, after its payload, keeping the connection.
@@ -66,10 +69,7 @@ let private refusals = [
     "unknown export, 80 bytes", [ go (y 80) ], NBD_REP_ERR_UNKNOWN, "export '" + y 80 + "...' not present"
     "unknown export, 4096 bytes", [ go (y 4096) ], NBD_REP_ERR_UNKNOWN, "export '" + y 80 + "...' not present"
     "name too long", [ go (y 4097) ], NBD_REP_ERR_INVALID, "Invalid name length: 4097"
-    "name length 2^32 - 1",
-    [ option 6u (u32 UInt32.MaxValue) ],
-    NBD_REP_ERR_INVALID,
-    "Invalid name length: 4294967295"
+    "name length 2^32 - 1", [ option 6u (u32 UInt32.MaxValue) ], NBD_REP_ERR_INVALID, "Invalid name length: 4294967295"
     "NUL in name", [ go "a\000b" ], NBD_REP_ERR_INVALID, "Unexpected embedded NUL in option go"
     "info empty", [ option 6u [||] ], NBD_REP_ERR_INVALID, "Inconsistent lengths in option info"
     "info without count",
@@ -98,11 +98,17 @@ let private refusals = [
     "request option 'set meta context' when structured reply is not negotiated"
     "list meta, empty", [ option 9u [||] ], NBD_REP_ERR_INVALID, "Inconsistent lengths in option list meta context"
     "set meta, too many queries announced",
-    [ structured; option 10u (Array.concat [ u32 1u; text "q"; u32 UInt32.MaxValue ]) ],
+    [
+        structured
+        option 10u (Array.concat [ u32 1u; text "q"; u32 UInt32.MaxValue ])
+    ],
     NBD_REP_ERR_INVALID,
     "Inconsistent lengths in option set meta context"
     "set meta, query cut off",
-    [ structured; option 10u (Array.concat [ u32 1u; text "q"; u32 1u; u32 32u; text "base:" ]) ],
+    [
+        structured
+        option 10u (Array.concat [ u32 1u; text "q"; u32 1u; u32 32u; text "base:" ])
+    ],
     NBD_REP_ERR_INVALID,
     "Inconsistent lengths in option set meta context"
     "set meta, NUL in query",
@@ -122,7 +128,10 @@ let private golden =
             <| fun () ->
                 let run = after (messages @ [ option NBD_OPT_LIST [||] ])
                 let replies = optionReplies run.Sent
-                let refusal = replies |> List.filter (fun reply -> reply.Type &&& 0x80000000u <> 0u) |> List.exactlyOne
+                let refusal =
+                    replies
+                    |> List.filter (fun reply -> reply.Type &&& 0x80000000u <> 0u)
+                    |> List.exactlyOne
                 Expect.equal (refusal.Type, Encoding.UTF8.GetString refusal.Data) (replyType, message) "refusal"
                 Expect.equal (lastReply run) (NBD_REP_ACK, "") "the next option is served"
 
@@ -249,7 +258,13 @@ let private tls =
 
         testCase "the upgrade drops what came in plain text, options and bytes"
         <| fun () ->
-            let plain = [ flags3; structured; setMeta "q" [ "base:allocation" ]; option 5u [||]; go "q" ]
+            let plain = [
+                flags3
+                structured
+                setMeta "q" [ "base:allocation" ]
+                option 5u [||]
+                go "q"
+            ]
             let run = handshake TlsAllowed exports [ Array.concat plain ]
             Expect.equal (endOf run) ("upgrading", 0, []) "upgrading"
             Expect.equal run.Unread [||] "the injected option is gone"
@@ -289,7 +304,11 @@ let private chunking =
 
         testPropertyWithConfig { FsCheckConfig.defaultConfig with maxTest = 300 } "garbage neither throws nor loops"
         <| fun (garbage: byte[]) (clientFlags: bool) ->
-            let prefix = if clientFlags then Array.append flags3 (text "IHAVEOPT") else [||]
+            let prefix =
+                if clientFlags then
+                    Array.append flags3 (text "IHAVEOPT")
+                else
+                    [||]
             handshake NoTls exports [ Array.append prefix garbage ] |> ignore
 
         testPropertyWithConfig { FsCheckConfig.defaultConfig with maxTest = 300 } "replies are well formed"

@@ -14,7 +14,16 @@ let private forAll gen check = Prop.forAll (Arb.fromGen gen) check
 let private more = { FsCheckConfig.defaultConfig with maxTest = 1000 }
 
 let private writable mode =
-    Session(mode, false, 4194304UL, 1, (if mode = ReplyMode.Simple then [||] else [| allocation; depth |]))
+    Session(
+        mode,
+        false,
+        4194304UL,
+        1,
+        (if mode = ReplyMode.Simple then
+             [||]
+         else
+             [| allocation; depth |])
+    )
 
 let private readOnly mode = Session(mode, true, 4194304UL, 1, [||])
 
@@ -33,9 +42,14 @@ let private verdict (session: Session) header =
     reason, Request.reasonText &session reason &request
 
 let private pastEnd (offset: uint64) (length: uint64) =
-    "operation past EOF; From: " + string offset + ", Len: " + string length + ", Size: 4194304"
+    "operation past EOF; From: "
+    + string offset
+    + ", Len: "
+    + string length
+    + ", Size: 4194304"
 
-let private tooLong (length: uint64) = "len (" + string length + ") is larger than max len (33554432)"
+let private tooLong (length: uint64) =
+    "len (" + string length + ") is larger than max len (33554432)"
 let private m = 1048576UL
 
 /// Command, flags, offset, length and the text of the real daemon's refusal; the same in structured and extended
@@ -83,7 +97,13 @@ let private golden =
     testList "texts of the real daemon" [
         for mode in [ ReplyMode.Structured; ReplyMode.Extended ] do
             for command, flags, offset, length, message in texts do
-                let name = [ string (int mode); string command; string flags; string offset; string length ]
+                let name = [
+                    string (int mode)
+                    string command
+                    string flags
+                    string offset
+                    string length
+                ]
 
                 testCase (String.concat " " name)
                 <| fun () ->
@@ -253,7 +273,11 @@ let private decoding =
             let fields = request.Flags, request.Command, request.Cookie, request.Offset
             Expect.equal fields (header.Flags, header.Command, header.Cookie, header.Offset) "fields"
             let isExtended = (session.Mode = ReplyMode.Extended)
-            let length = if isExtended then header.Length else header.Length &&& 0xffffffffUL
+            let length =
+                if isExtended then
+                    header.Length
+                else
+                    header.Length &&& 0xffffffffUL
             let hasFlag = isExtended && header.Flags &&& NBD_CMD_FLAG_PAYLOAD_LEN <> 0us
             let hasPayload = (hasFlag || header.Command = NBD_CMD_WRITE) && header.Command <> NBD_CMD_DISC
             Expect.equal (Request.payloadLength &request) (if hasPayload then length else 0UL) "payload"
@@ -265,7 +289,13 @@ let private decoding =
             let bytes = Array.map byte (Array.ofList garbage)
             let mutable request = Request()
             let result = Request.decode &session (ReadOnlySpan<byte> bytes) &request
-            Expect.equal result (if bytes.Length < Request.headerLength &session then 0 else -1) "result"
+            Expect.equal
+                result
+                (if bytes.Length < Request.headerLength &session then
+                     0
+                 else
+                     -1)
+                "result"
             Request.check &session &request |> ignore)
 
         testPropertyWithConfig more "what is accepted lies within the export and may be done"
@@ -294,7 +324,10 @@ let private written (encode: byte[] -> int) =
     buffer[.. length - 1]
 
 let private offsetIn (session: Session) (request: Request) =
-    if session.Mode = ReplyMode.Extended then Some request.Offset else None
+    if session.Mode = ReplyMode.Extended then
+        Some request.Offset
+    else
+        None
 
 let private replies =
     testList "replies" [
@@ -303,7 +336,11 @@ let private replies =
             let request = decode session header
             let bytes = written (fun buffer -> Reply.writeSuccess &session (Span<byte> buffer) &request)
             let message, rest = replyMessage bytes
-            let chunk = if session.Mode = ReplyMode.Extended then NoContent else SimpleReply 0u
+            let chunk =
+                if session.Mode = ReplyMode.Extended then
+                    NoContent
+                else
+                    SimpleReply 0u
             Expect.equal message.Chunk chunk "framing"
             Expect.equal (message.Cookie, message.IsLast, rest) (request.Cookie, true, [||]) "message"
             Expect.equal message.Offset (offsetIn session request) "offset")
@@ -354,17 +391,24 @@ let private replies =
         <| forAll (Gen.zip session header) (fun (session, header) ->
             let request = decode session header
             let message, rest = replyMessage (Reply.error &session &request 22u "text")
-            let chunk = if session.Mode = ReplyMode.Simple then SimpleReply 22u else Error(22u, "text")
+            let chunk =
+                if session.Mode = ReplyMode.Simple then
+                    SimpleReply 22u
+                else
+                    Error(22u, "text")
             Expect.equal (message.Chunk, message.IsLast, rest) (chunk, true, [||]) "message")
 
         testCase "the real daemon's bytes"
         <| fun () ->
-            let hex (bytes: byte[]) = Convert.ToHexString(bytes).ToLowerInvariant()
+            let hex (bytes: byte[]) =
+                Convert.ToHexString(bytes).ToLowerInvariant()
             let extended = writable ReplyMode.Extended
             let structured = writable ReplyMode.Structured
             let request = decode extended (headerOf NBD_CMD_BLOCK_STATUS 0us 0UL 4096UL)
             let bytes = written (fun b -> Reply.writeStatusChunk &extended (Span<byte> b) &request false 0u 1)
-            let header = "6e8a278c0000000641424344454647480000000000000000000000000000001800000000" + "00000001"
+            let header =
+                "6e8a278c0000000641424344454647480000000000000000000000000000001800000000"
+                + "00000001"
             Expect.equal (hex bytes) header "extended block status"
             let bytes = written (fun b -> Reply.writeStatusChunk &structured (Span<byte> b) &request true 0u 1)
             Expect.equal (hex bytes) "668e33ef0001000541424344454647480000000c00000000" "structured block status"
@@ -388,7 +432,11 @@ let private naiveExtents (range: uint64) maxCount (maxLength: uint64) (pieces: (
         match pieces with
         | (length, flags) :: rest when left > 0UL ->
             let told = List.min [ length; left; maxLength ]
-            (told, uint64 (flags: uint32)) :: (if told = maxLength && length > told then [] else cut (left - told) rest)
+            (told, uint64 (flags: uint32))
+            :: (if told = maxLength && length > told then
+                    []
+                else
+                    cut (left - told) rest)
         | _ -> []
 
     List.truncate maxCount (cut range (merge pieces))
@@ -443,7 +491,11 @@ let private extents =
                 request.Length <- range
                 let entry = Reply.extentLength &session
                 let told, _ = buildExtents session request (slots * entry + entry / 2) pieces
-                let maxLength = if mode = ReplyMode.Extended then UInt64.MaxValue else 0xffffffffUL
+                let maxLength =
+                    if mode = ReplyMode.Extended then
+                        UInt64.MaxValue
+                    else
+                        0xffffffffUL
                 let maxCount = if one <> 0us then 1 else slots
                 Expect.equal told (naiveExtents range maxCount maxLength pieces) "extents")
 
@@ -519,5 +571,4 @@ let private hotPath =
             Expect.equal allocated 0L "allocated"
 
 [<Tests>]
-let tests =
-    testList "NBD transmission" [ golden; payloads; decoding; replies; extents; hotPath ]
+let tests = testList "NBD transmission" [ golden; payloads; decoding; replies; extents; hotPath ]

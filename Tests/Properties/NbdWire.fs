@@ -33,7 +33,14 @@ let tests =
         <| forAll header (fun header ->
             let compact = Array.zeroCreate<byte> RequestHeaderLength
             let wide = Array.zeroCreate<byte> ExtendedRequestHeaderLength
-            let { Flags = flags; Command = command; Cookie = cookie; Offset = offset; Length = length } = header
+            let {
+                    Flags = flags
+                    Command = command
+                    Cookie = cookie
+                    Offset = offset
+                    Length = length
+                } =
+                header
             let n = writeRequest (Span<byte> compact) flags command cookie offset (uint32 length)
             let m = writeExtendedRequest (Span<byte> wide) flags command cookie offset length
             Expect.equal (n, m) (compact.Length, wide.Length) "lengths"

@@ -111,7 +111,8 @@ let tests =
 
         testProperty "hexadecimal integers come back" (fun (value: uint64) ->
             let text = "0x" + value.ToString "x"
-            Numbers.tryUInt64 text = ValueSome value && Numbers.trySize text = ValueSome value)
+            Numbers.tryUInt64 text = ValueSome value
+            && Numbers.trySize text = ValueSome value)
 
         testProperty "any text gives a number or none" (fun (text: string) ->
             let text = if isNull text then "" else text

@@ -6,10 +6,7 @@ open StorageDaemon.Core.Graph
 let private ofByte (bits: byte) : Perm =
     LanguagePrimitives.EnumOfValue(bits &&& 15uy)
 
-let private pair (used: byte, shared: byte) : PermPair = {
-    Used = ofByte used
-    Shared = ofByte shared
-}
+let private pair (used: byte, shared: byte) : PermPair = { Used = ofByte used; Shared = ofByte shared }
 
 /// The slow way to know whether users stand in each other's way: look at every two of them.
 let private naiveConflicts (pairs: PermPair list) =

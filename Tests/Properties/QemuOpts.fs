@@ -56,7 +56,11 @@ let private socketOf text =
 let private noLog: ChardevCommon = { Logfile = None; Logappend = None }
 
 let private unixAddress path isAbstract tight =
-    SocketAddress.Unix { Path = path; Abstract = Some isAbstract; Tight = Some tight }
+    SocketAddress.Unix {
+        Path = path
+        Abstract = Some isAbstract
+        Tight = Some tight
+    }
 
 let private parsed text =
     match QemuOpts.parse group text with
@@ -66,10 +70,11 @@ let private parsed text =
 let private chardevTests =
     testList "chardev" [
         for text, warnings, error in OptionTexts.chardev do
-            testCase ("as the real daemon: " + text) <| fun () ->
-                Expect.equal (chardevMessages text) (warnings, error) text
+            testCase ("as the real daemon: " + text)
+            <| fun () -> Expect.equal (chardevMessages text) (warnings, error) text
 
-        testCase "help" <| fun () ->
+        testCase "help"
+        <| fun () ->
             Expect.equal ChardevOptions.optionHelpText OptionTexts.chardevOptions "options"
 
             Expect.equal
@@ -85,7 +90,8 @@ let private chardevTests =
                 let struct (_, request) = ChardevOptions.parse text
                 Expect.equal request (Ok ChardevRequest.ListOptions) text
 
-        testCase "defaults of a listening socket" <| fun () ->
+        testCase "defaults of a listening socket"
+        <| fun () ->
             Expect.equal
                 (created "socket,id=c,path=s,server=on")
                 {
@@ -108,7 +114,8 @@ let private chardevTests =
                 }
                 "chardev"
 
-        testCase "addresses" <| fun () ->
+        testCase "addresses"
+        <| fun () ->
             let expected =
                 SocketAddress.Inet {
                     Host = "h"
@@ -126,21 +133,31 @@ let private chardevTests =
             let address = (socketOf "socket,id=c,path=p,abstract=on,tight=off").Addr
             Expect.equal address (unixAddress "p" true false) "abstract"
 
-        testCase "the short forms of delay" <| fun () ->
-            let noDelay text = (socketOf ("socket,id=c,path=p," + text)).Nodelay
+        testCase "the short forms of delay"
+        <| fun () ->
+            let noDelay text =
+                (socketOf ("socket,id=c,path=p," + text)).Nodelay
             Expect.equal (noDelay "nodelay") (Some true) "nodelay"
             Expect.equal (noDelay "delay") (Some false) "delay"
             Expect.equal (noDelay "delay=off") (Some true) "delay=off"
             Expect.equal (noDelay "nonodelay") (Some false) "nonodelay"
 
-        testCase "the other types" <| fun () ->
+        testCase "the other types"
+        <| fun () ->
             let backend text = (created text).Backend
             Expect.equal (backend "null,id=c") (ChardevBackend.Null noLog) "null"
-            let stdio signal = ChardevBackend.Stdio { Common = noLog; Signal = Some signal }
+            let stdio signal =
+                ChardevBackend.Stdio { Common = noLog; Signal = Some signal }
             Expect.equal (backend "stdio,id=c") (stdio true) "stdio"
             Expect.equal (backend "stdio,id=c,signal=off") (stdio false) "signal"
             Expect.equal (backend "pty,id=c,path=p") (ChardevBackend.Pty { Common = noLog; Path = Some "p" }) "pty"
-            let file = ChardevBackend.File { Common = noLog; In = Some "i"; Out = "o"; Append = Some true }
+            let file =
+                ChardevBackend.File {
+                    Common = noLog
+                    In = Some "i"
+                    Out = "o"
+                    Append = Some true
+                }
             Expect.equal (backend "file,id=c,path=o,input-path=i,append=on") file "file"
             Expect.equal (backend "udp,id=c") (ChardevBackend.Unavailable { Tag = "udp"; Members = [] }) "udp"
             Expect.equal (backend "null,id=c,mux=on") (ChardevBackend.Unavailable { Tag = "mux"; Members = [] }) "mux"
@@ -148,16 +165,20 @@ let private chardevTests =
             let device = created "null,id=c,id=d,logfile=l,logappend=on"
             Expect.equal device { Id = "c"; Backend = logged } "log"
 
-        testCase "reconnecting" <| fun () ->
-            let delay text = ChardevOptions.reconnectDelayMs (socketOf ("socket,id=c,path=p" + text))
+        testCase "reconnecting"
+        <| fun () ->
+            let delay text =
+                ChardevOptions.reconnectDelayMs (socketOf ("socket,id=c,path=p" + text))
             Expect.equal (delay "") 0L "none"
             Expect.equal (delay ",reconnect=2") 2000L "seconds"
             Expect.equal (delay ",reconnect-ms=5") 5L "milliseconds"
             Expect.equal (delay ",reconnect=-1") 0L "negative"
             Expect.isGreaterThan (delay ",reconnect=9223372036854775807") 0L "huge"
 
-        testCase "numbers of descriptors" <| fun () ->
-            let read text = ChardevOptions.parseFd text |> Result.mapError (fun error -> error.Desc)
+        testCase "numbers of descriptors"
+        <| fun () ->
+            let read text =
+                ChardevOptions.parseFd text |> Result.mapError (fun error -> error.Desc)
             Expect.equal (read "099") (Ok 99) "leading zero"
             Expect.equal (read " 99") (Ok 99) "leading blank"
             Expect.equal (read "-1") (Ok -1) "negative"
@@ -168,19 +189,26 @@ let private chardevTests =
 
 let private numberTests =
     testList "numbers" [
-        testProperty "decimal and hexadecimal numbers" <| fun (value: uint64) ->
+        testProperty "decimal and hexadecimal numbers"
+        <| fun (value: uint64) ->
             Expect.equal (NumberText.parseUInt64 (value.ToString())) (Ok value) "decimal"
             Expect.equal (NumberText.parseUInt64 ("0x" + value.ToString "x")) (Ok value) "hexadecimal"
             Expect.equal (NumberText.parseUInt64 ("-" + value.ToString())) (Ok(0UL - value)) "negative"
             Expect.equal (NumberText.parseSize (value.ToString())) (Ok value) "size"
 
-        testProperty "sizes with a suffix" <| fun (value: uint32) ->
+        testProperty "sizes with a suffix"
+        <| fun (value: uint32) ->
             for suffix, shift in [ "b", 0; "K", 10; "m", 20; "G", 30; "t", 40; "P", 50; "e", 60 ] do
                 let exact = bigint value <<< shift
-                let expected = if exact > bigint UInt64.MaxValue then Error OutOfRange else Ok(uint64 exact)
+                let expected =
+                    if exact > bigint UInt64.MaxValue then
+                        Error OutOfRange
+                    else
+                        Ok(uint64 exact)
                 Expect.equal (NumberText.parseSize (value.ToString() + suffix)) expected suffix
 
-        testCase "fractions are rounded to the nearest byte" <| fun () ->
+        testCase "fractions are rounded to the nearest byte"
+        <| fun () ->
             for text, expected in
                 [
                     "1.5k", Ok 1536UL
@@ -201,7 +229,8 @@ let private numberTests =
                 ] do
                 Expect.equal (NumberText.parseSize text) expected text
 
-        testProperty "no text throws" <| fun (text: string) ->
+        testProperty "no text throws"
+        <| fun (text: string) ->
             let text = if isNull text then "" else text
             NumberText.parseSize text |> ignore
             NumberText.parseUInt64 text |> ignore
@@ -213,7 +242,8 @@ let tests =
         chardevTests
         numberTests
 
-        testProperty "any value survives with its commas doubled" <| fun (value: string) ->
+        testProperty "any value survives with its commas doubled"
+        <| fun (value: string) ->
             let value = if isNull value then "" else value
             let escaped = value.Replace(",", ",,")
             Expect.equal (QemuOpts.text "text" (parsed ("k,text=" + escaped + ",count=1"))) (Some value) "named"
@@ -221,11 +251,13 @@ let tests =
             if not (value.Contains '=') && value <> "" then
                 Expect.equal (QemuOpts.text "kind" (parsed (escaped + ",count=1"))) (Some value) "implied"
 
-        testProperty "the last value counts" <| fun (first: bool) (second: bool) ->
+        testProperty "the last value counts"
+        <| fun (first: bool) (second: bool) ->
             let spell value = if value then "flag=on" else "noflag"
             Expect.equal (QemuOpts.flag "flag" (parsed ("k," + spell first + "," + spell second))) (Some second) "flag"
 
-        testProperty "no text throws" <| fun (text: string) ->
+        testProperty "no text throws"
+        <| fun (text: string) ->
             let text = if isNull text then "" else text
             QemuOpts.parse group text |> ignore
             ChardevOptions.parse text |> ignore

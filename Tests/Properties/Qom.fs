@@ -27,7 +27,8 @@ let private fitting (tree: QomTree) (path: string) =
         if path.StartsWith '/' then
             own = wanted
         else
-            own.Length >= wanted.Length && List.skip (own.Length - wanted.Length) own = wanted)
+            own.Length >= wanted.Length
+            && List.skip (own.Length - wanted.Length) own = wanted)
 
 let private treeOf (objects: byte list) (chardevs: byte list) : QomTree =
     let ids numbers =
@@ -58,7 +59,10 @@ let tests =
 
             let path =
                 (if absolute then "/" else "")
-                + (steps |> List.truncate 3 |> List.map (fun n -> words[int n % 8]) |> String.concat "/")
+                + (steps
+                   |> List.truncate 3
+                   |> List.map (fun n -> words[int n % 8])
+                   |> String.concat "/")
 
             match fitting tree path, QomTree.list tree path with
             | [ _ ], listed -> Expect.isOk listed path
@@ -81,8 +85,7 @@ let tests =
                             Iothread.tryGet other Iothread.defaults
 
                     Expect.equal (Iothread.tryGet other next) expected other
-            | Error _ ->
-                Expect.isTrue (value < 0L || name.StartsWith "thread-pool") "only pools have more than a range"
+            | Error _ -> Expect.isTrue (value < 0L || name.StartsWith "thread-pool") "only pools have more than a range"
 
         testProperty "a new object has what it was given, in any order"
         <| fun (values: Map<byte, int64>) ->
@@ -110,7 +113,8 @@ let tests =
 
         test "a failed set leaves the object" {
             let tree = treeOf [ 1uy ] []
-            let set value = QomTree.set tree "/objects/x1" "thread-pool-min" (Int value)
+            let set value =
+                QomTree.set tree "/objects/x1" "thread-pool-min" (Int value)
             Expect.isError (set 65L) "above the maximum"
             Expect.equal (set 3L |> Result.map (fun (_, next) -> next.ThreadPoolMin)) (Ok 3L) "at once"
         }

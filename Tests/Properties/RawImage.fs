@@ -4,10 +4,7 @@ open Expecto
 open StorageDaemon.Core
 open StorageDaemon.Core.Image
 
-let private options offset size : RawOptions = {
-    OffsetBytes = offset
-    SizeBytes = size
-}
+let private options offset size : RawOptions = { OffsetBytes = offset; SizeBytes = size }
 
 let private settle offset size childBytes =
     match Raw.settle (options offset size) childBytes with
@@ -80,11 +77,7 @@ let tests =
 
         testProperty "a request maps if and only if all its bytes are in the image"
         <| fun (offset: int16) (length: int16) ->
-            let geometry: RawGeometry = {
-                OffsetBytes = 1000L
-                LengthBytes = 8192L
-                Fixed = true
-            }
+            let geometry: RawGeometry = { OffsetBytes = 1000L; LengthBytes = 8192L; Fixed = true }
 
             let offset, length = int64 offset, int64 length
             let mapped = Raw.map &geometry offset length
@@ -95,11 +88,7 @@ let tests =
                 mapped = ValueNone
 
         test "requests at the end of the number range do not wrap" {
-            let geometry: RawGeometry = {
-                OffsetBytes = 1L
-                LengthBytes = 512L
-                Fixed = true
-            }
+            let geometry: RawGeometry = { OffsetBytes = 1L; LengthBytes = 512L; Fixed = true }
 
             let max = System.Int64.MaxValue
             Expect.equal (Raw.map &geometry max max) ValueNone "both"

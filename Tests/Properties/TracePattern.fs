@@ -37,20 +37,28 @@ let private enabledBy patterns =
     List.fold next Set.empty patterns |> Set.toList
 
 let private globTexts =
-    Gen.elements [ 'a'; 'b'; '*'; '?' ] |> Gen.listOf |> Gen.map (List.truncate 9 >> List.toArray >> String)
+    Gen.elements [ 'a'; 'b'; '*'; '?' ]
+    |> Gen.listOf
+    |> Gen.map (List.truncate 9 >> List.toArray >> String)
 
 [<Tests>]
 let tests =
     testList "TracePattern" [
         for text, warnings, error in OptionTexts.trace do
-            testCase ("as the real daemon: " + text) <| fun () -> Expect.equal (messages text) (warnings, error) text
+            testCase ("as the real daemon: " + text)
+            <| fun () -> Expect.equal (messages text) (warnings, error) text
 
-        testCase "requests" <| fun () ->
+        testCase "requests"
+        <| fun () ->
             let request text =
                 let struct (_, request) = TracePattern.parse text
                 request
 
-            let expected = { Enable = Some "nbd*"; EventsFile = Some "e"; LogFile = Some "f" }
+            let expected = {
+                Enable = Some "nbd*"
+                EventsFile = Some "e"
+                LogFile = Some "f"
+            }
             Expect.equal (request "nbd*,file=f,events=e") (Ok(TraceRequest.Apply expected)) "all"
             Expect.equal (request "a,?") (Ok TraceRequest.ListOptions) "help for the options"
             Expect.equal TracePattern.optionHelpText OptionTexts.traceOptions "their text"
@@ -60,18 +68,31 @@ let tests =
             Expect.isFalse (TracePattern.isListRequest "-help" || TracePattern.isListRequest "help*") "no list"
             Expect.equal (TracePattern.eventListText [ "a"; "b" ]) "a\nb\n" "events"
 
-        testCase "patterns take effect in order" <| fun () ->
+        testCase "patterns take effect in order"
+        <| fun () ->
             Expect.equal (enabledBy [ "nbd_*" ]) [ "nbd_receive"; "nbd_trip" ] "star"
             Expect.equal (enabledBy [ "nbd_*"; "-nbd_t?ip" ]) [ "nbd_receive" ] "off again"
             Expect.equal (enabledBy [ "-nbd_trip"; "nbd_trip" ]) [ "nbd_trip" ] "on again"
             Expect.equal (enabledBy [ "*"; "-*" ]) [] "all off"
             Expect.equal (enabledBy [ "NBD_trip" ]) [] "case matters"
 
-        testCase "an events file" <| fun () ->
-            let file = [ "nbd_*"; "# comment"; ""; "-nbd_receive*"; "nope_x"; "  sp_x  "; "#x"; "no*match" ]
+        testCase "an events file"
+        <| fun () ->
+            let file = [
+                "nbd_*"
+                "# comment"
+                ""
+                "-nbd_receive*"
+                "nope_x"
+                "  sp_x  "
+                "#x"
+                "no*match"
+            ]
             let selection = TracePattern.applyFile known (Set.ofList [ "job_completed" ]) "ev.txt" file
             Expect.equal (Set.toList selection.Enabled) [ "job_completed"; "nbd_trip" ] "enabled"
-            let texts = selection.Warnings |> List.map (fun (place, warning) -> Location.warningText "p" place warning)
+            let texts =
+                selection.Warnings
+                |> List.map (fun (place, warning) -> Location.warningText "p" place warning)
 
             let expected = [
                 "p:ev.txt:5: warning: trace event 'nope_x' does not exist\n"
@@ -81,7 +102,8 @@ let tests =
             Expect.equal texts expected "warnings"
             Expect.isFalse selection.ListEvents "no list"
 
-        testCase "help in an events file ends it" <| fun () ->
+        testCase "help in an events file ends it"
+        <| fun () ->
             let selection = TracePattern.applyFile known Set.empty "f" [ "nbd_trip"; "help"; "nope" ]
             Expect.isTrue selection.ListEvents "list"
             Expect.isEmpty selection.Warnings "nothing behind it"
@@ -90,21 +112,26 @@ let tests =
         <| Prop.forAll (Arb.fromGen (Gen.zip globTexts globTexts)) (fun (pattern, text) ->
             Expect.equal (Glob.isMatch pattern text) (NaiveGlob.isMatch pattern text) (pattern + " on " + text))
 
-        testCase "many stars take no exponential time" <| fun () ->
+        testCase "many stars take no exponential time"
+        <| fun () ->
             let pattern = String.replicate 50 "*a" + "b"
             Expect.isFalse (Glob.isMatch pattern (String('a', 5000))) "no match"
 
-        testProperty "identifiers" <| fun (text: string) ->
+        testProperty "identifiers"
+        <| fun (text: string) ->
             let text = if isNull text then "" else text
             let allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._"
 
             let expected =
-                text <> "" && allowed.IndexOf text[0] >= 0 && allowed.IndexOf text[0] < 52
+                text <> ""
+                && allowed.IndexOf text[0] >= 0
+                && allowed.IndexOf text[0] < 52
                 && Seq.forall (fun (c: char) -> allowed.Contains c) text
 
             Expect.equal (Identifier.isWellFormed text) expected text
 
-        testProperty "no text throws" <| fun (text: string) ->
+        testProperty "no text throws"
+        <| fun (text: string) ->
             let text = if isNull text then "" else text
             messages text |> ignore
             TracePattern.applyFile known Set.empty "f" [ text; text ] |> ignore

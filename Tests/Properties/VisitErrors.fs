@@ -36,30 +36,40 @@ let private golden = [
     "blockdev-add", """{"driver":"raw","file":5}""", "Invalid parameter type for 'file', expected: BlockdevRef"
     "blockdev-add", """{"driver":"raw","file":null}""", "Invalid parameter type for 'file', expected: BlockdevRef"
     "blockdev-add", """{"driver":"raw","file":{"driver":"file"}}""", "Parameter 'file.filename' is missing"
-    "blockdev-add", """{"driver":"raw","file":{"driver":"raw","file":{"filename":"a"}}}""",
+    "blockdev-add",
+    """{"driver":"raw","file":{"driver":"raw","file":{"filename":"a"}}}""",
     "Parameter 'file.file.driver' is missing"
-    "blockdev-add", """{"driver":"raw","file":{"driver":"raw","file":5}}""",
+    "blockdev-add",
+    """{"driver":"raw","file":{"driver":"raw","file":5}}""",
     "Invalid parameter type for 'file', expected: BlockdevRef"
-    "blockdev-add", """{"driver":"raw","file":{"driver":"raw","file":{"driver":3}}}""",
+    "blockdev-add",
+    """{"driver":"raw","file":{"driver":"raw","file":{"driver":3}}}""",
     "Invalid parameter type for 'file.file.driver', expected: string"
-    "blockdev-add", """{"driver":"raw","file":{"driver":"file","filename":"a","foo":1},"zoo":1}""",
+    "blockdev-add",
+    """{"driver":"raw","file":{"driver":"file","filename":"a","foo":1},"zoo":1}""",
     "Parameter 'file.foo' is unexpected"
-    "blockdev-add", """{"driver":"raw","file":{"driver":"file"},"node-name":7}""",
+    "blockdev-add",
+    """{"driver":"raw","file":{"driver":"file"},"node-name":7}""",
     "Invalid parameter type for 'node-name', expected: string"
     "blockdev-add", """{"driver":"null-co","size":"5"}""", "Invalid parameter type for 'size', expected: integer"
     "blockdev-add", """{"driver":"null-co","size":5.5}""", "Invalid parameter type for 'size', expected: integer"
-    "blockdev-add", """{"driver":"null-co","size":9223372036854775808}""",
+    "blockdev-add",
+    """{"driver":"null-co","size":9223372036854775808}""",
     "Invalid parameter type for 'size', expected: integer"
     "blockdev-add", """{"driver":"null-co","latency-ns":"x"}""", "Parameter 'latency-ns' expects uint64"
     "blockdev-add", """{"driver":"null-co","latency-ns":true}""", "Parameter 'latency-ns' expects uint64"
-    "blockdev-add", """{"driver":"null-co","latency-ns":18446744073709551616}""",
+    "blockdev-add",
+    """{"driver":"null-co","latency-ns":18446744073709551616}""",
     "Parameter 'latency-ns' expects uint64"
-    "blockdev-add", """{"driver":"null-co","read-zeroes":1}""",
+    "blockdev-add",
+    """{"driver":"null-co","read-zeroes":1}""",
     "Invalid parameter type for 'read-zeroes', expected: boolean"
-    "blockdev-add", """{"driver":"null-co","node-name":null}""",
+    "blockdev-add",
+    """{"driver":"null-co","node-name":null}""",
     "Invalid parameter type for 'node-name', expected: string"
     "blockdev-add", """{"driver":"null-co","cache":5}""", "Invalid parameter type for 'cache', expected: object"
-    "blockdev-add", """{"driver":"null-co","cache":{"direct":"on"}}""",
+    "blockdev-add",
+    """{"driver":"null-co","cache":{"direct":"on"}}""",
     "Invalid parameter type for 'cache.direct', expected: boolean"
     "blockdev-add", """{"driver":"null-co","cache":{"zirect":"on"}}""", "Parameter 'cache.zirect' is unexpected"
     "blockdev-add", """{"driver":"null-co","discard":"x"}""", "Parameter 'discard' does not accept value 'x'"
@@ -71,15 +81,20 @@ let private golden = [
     "nbd-server-start", """{"addr":{"type":"inet"}}""", "Parameter 'addr.data' is missing"
     "nbd-server-start", """{"addr":{"type":"inet","data":{}}}""", "Parameter 'addr.data.host' is missing"
     "nbd-server-start", """{"addr":{"type":"inet","data":{"host":"h"}}}""", "Parameter 'addr.data.port' is missing"
-    "nbd-server-start", """{"addr":{"type":"inet","data":{"host":"h","port":"1","to":65536}}}""",
+    "nbd-server-start",
+    """{"addr":{"type":"inet","data":{"host":"h","port":"1","to":65536}}}""",
     "Parameter 'to' expects uint16_t"
-    "nbd-server-start", """{"addr":{"type":"inet","data":{"host":"h","port":"1","to":-1}}}""",
+    "nbd-server-start",
+    """{"addr":{"type":"inet","data":{"host":"h","port":"1","to":-1}}}""",
     "Parameter 'to' expects uint16_t"
-    "nbd-server-start", """{"addr":{"type":"inet","data":{"host":"h","port":"1","to":"1"}}}""",
+    "nbd-server-start",
+    """{"addr":{"type":"inet","data":{"host":"h","port":"1","to":"1"}}}""",
     "Parameter 'addr.data.to' expects uint64"
-    "nbd-server-start", """{"addr":{"type":"unix","data":{"path":"h"},"path":"x"}}""",
+    "nbd-server-start",
+    """{"addr":{"type":"unix","data":{"path":"h"},"path":"x"}}""",
     "Parameter 'addr.path' is unexpected"
-    "nbd-server-start", """{"max-connections":4294967296,"addr":{"type":"unix","data":{"path":"h"}}}""",
+    "nbd-server-start",
+    """{"max-connections":4294967296,"addr":{"type":"unix","data":{"path":"h"}}}""",
     "Parameter 'max-connections' expects uint32_t"
     "qmp_capabilities", """{"enable":"oob"}""", "Invalid parameter type for 'enable', expected: array"
     "qmp_capabilities", """{"enable":["oob","x"]}""", "Parameter 'null' does not accept value 'x'"
@@ -88,20 +103,26 @@ let private golden = [
     "object-add", """{"qom-type":"bogus"}""", "Parameter 'qom-type' does not accept value 'bogus'"
     "object-add", """{"qom-type":"iothread"}""", "Parameter 'id' is missing"
     "object-add", """{"qom-type":"iothread","id":"a","props":{}}""", "Parameter 'props' is unexpected"
-    "object-add", """{"qom-type":"iothread","id":"a","poll-grow":1.5}""",
+    "object-add",
+    """{"qom-type":"iothread","id":"a","poll-grow":1.5}""",
     "Invalid parameter type for 'poll-grow', expected: integer"
     "object-add", """{"qom-type":"acpi-generic-initiator","id":"a"}""", "Parameter 'pci-dev' is missing"
-    "object-add", """{"qom-type":"acpi-generic-port","id":"a","pci-bus":"x","node":4294967296}""",
+    "object-add",
+    """{"qom-type":"acpi-generic-port","id":"a","pci-bus":"x","node":4294967296}""",
     "Parameter 'node' expects uint32_t"
-    "object-add", """{"qom-type":"memory-backend-ram","id":"a","size":1,"host-nodes":[65536]}""",
+    "object-add",
+    """{"qom-type":"memory-backend-ram","id":"a","size":1,"host-nodes":[65536]}""",
     "Parameter 'null' expects uint16_t"
-    "object-add", """{"qom-type":"memory-backend-ram","id":"a","size":1,"host-nodes":["x"]}""",
+    "object-add",
+    """{"qom-type":"memory-backend-ram","id":"a","size":1,"host-nodes":["x"]}""",
     "Parameter 'host-nodes[0]' expects uint64"
     "object-add", """{"qom-type":"memory-backend-ram","id":"a","size":"x"}""", "Parameter 'size' expects uint64"
     "object-add", """{"qom-type":"can-bus","id":"a","zz":true}""", "Parameter 'zz' is unexpected"
-    "object-add", """{"qom-type":"x-vfio-user-server","id":"a","socket":{"type":"unix"}}""",
+    "object-add",
+    """{"qom-type":"x-vfio-user-server","id":"a","socket":{"type":"unix"}}""",
     "Parameter 'socket.path' is missing"
-    "object-add", """{"qom-type":"x-vfio-user-server","id":"a","socket":{"type":"unix","path":"x","y":1}}""",
+    "object-add",
+    """{"qom-type":"x-vfio-user-server","id":"a","socket":{"type":"unix","path":"x","y":1}}""",
     "Parameter 'socket.y' is unexpected"
     "block_resize", """{"size":true}""", "Invalid parameter type for 'size', expected: integer"
     "qom-set", """{"path":"/objects","property":"x"}""", "Parameter 'value' is missing"
@@ -113,9 +134,11 @@ let private golden = [
     "chardev-add", """{"id":"x","backend":{"type":"null"}}""", "Parameter 'backend.data' is missing"
     "chardev-add", """{"id":"x","backend":{"type":"file","data":{}}}""", "Parameter 'backend.data.out' is missing"
     "chardev-add", """{"id":"x","backend":{"type":"dbus","data":{}}}""", "Parameter 'backend.data.name' is missing"
-    "chardev-add", """{"id":"x","backend":{"type":"null","data":{"logappend":3}}}""",
+    "chardev-add",
+    """{"id":"x","backend":{"type":"null","data":{"logappend":3}}}""",
     "Invalid parameter type for 'backend.data.logappend', expected: boolean"
-    "chardev-add", """{"id":"x","backend":{"type":"vc","data":{"width":"x"}}}""",
+    "chardev-add",
+    """{"id":"x","backend":{"type":"vc","data":{"width":"x"}}}""",
     "Invalid parameter type for 'backend.data.width', expected: integer"
     "chardev-add",
     """{"id":"x","backend":{"type":"socket","data":{"addr":{"type":"unix","data":{"path":"x","zz":1}}}}}""",
@@ -229,8 +252,7 @@ let tests =
                 "Invalid parameter type for 'host-nodes', expected: array"
                 "qom-type=memory-backend-ram,id=a,size=1,host-nodes.x=1",
                 "Invalid parameter type for 'host-nodes', expected: array"
-                "qom-type=memory-backend-ram,id=a,size=1,host-nodes.0.x=3",
-                "Parameters 'host-nodes.0.*' are unexpected"
+                "qom-type=memory-backend-ram,id=a,size=1,host-nodes.0.x=3", "Parameters 'host-nodes.0.*' are unexpected"
                 "qom-type=sev-guest,id=a,reduced-phys-bits=x", "Parameter 'reduced-phys-bits' expects integer"
                 "qom-type=sev-guest,id=a,reduced-phys-bits=-1", "Parameter 'reduced-phys-bits' expects uint32_t"
             ]

@@ -61,7 +61,11 @@ type FakeShell(lengths: (string * int64) list) =
             files.Add(
                 file.Node,
                 {
-                    Locked = if Locks.isEmpty file.Locks then old.Locked else runLocks file.Locks old
+                    Locked =
+                        if Locks.isEmpty file.Locks then
+                            old.Locked
+                        else
+                            runLocks file.Locks old
                     Writable =
                         match file.Reopen with
                         | Some request -> request.Writable
@@ -76,11 +80,7 @@ type FakeShell(lengths: (string * int64) list) =
             opened.Add request
             openings <- openings + 1
 
-            Opened {
-                Kind = PlainFile
-                SizeBytes = bytes
-                AlignmentBytes = 1
-            }
+            Opened { Kind = PlainFile; SizeBytes = bytes; AlignmentBytes = 1 }
         | None -> NotOpened "No such file or directory"
 
     let adopt (adopted: AdoptedFile list) =
@@ -90,15 +90,7 @@ type FakeShell(lengths: (string * int64) list) =
             Expect.isFalse (files.ContainsKey file.Node) "a node adopts one file"
             sizes[file.Node] <- host[request.Path]
 
-            files <-
-                files.Add(
-                    file.Node,
-                    ({
-                        Writable = request.Writable
-                        Locked = Set.empty
-                    }
-                    : HostFile)
-                )
+            files <- files.Add(file.Node, ({ Writable = request.Writable; Locked = Set.empty }: HostFile))
 
         opened.Clear()
 

@@ -11,24 +11,15 @@ type HostFile = { Writable: bool; Locked: Set<int64> }
 
 /// A graph with its pretended host.
 [<NoComparison; NoEquality>]
-type World = {
-    Graph: Graph
-    Files: Map<NodeId, HostFile>
-}
+type World = { Graph: Graph; Files: Map<NodeId, HostFile> }
 
-let emptyWorld = {
-    Graph = Graph.create 1UL
-    Files = Map.empty
-}
+let emptyWorld = { Graph = Graph.create 1UL; Files = Map.empty }
 
 let file (name: string) (filename: string) =
     BlockdevSpec.ofDriver (Some name) (File(RegularFile, FileOptions.ofFilename filename)) []
 
 let rawOver (name: string) (child: ChildSpec) (offset: int64 option) (size: int64 option) =
-    let options: RawOptions = {
-        OffsetBytes = offset
-        SizeBytes = size
-    }
+    let options: RawOptions = { OffsetBytes = offset; SizeBytes = size }
 
     BlockdevSpec.ofDriver (Some name) (Raw options) [ "file", child ]
 
@@ -36,11 +27,7 @@ let raw (name: string) (child: string) =
     rawOver name (Reference child) None None
 
 let opened (bytes: int64) =
-    Opened {
-        Kind = PlainFile
-        SizeBytes = bytes
-        AlignmentBytes = 1
-    }
+    Opened { Kind = PlainFile; SizeBytes = bytes; AlignmentBytes = 1 }
 
 let mib = 1048576L
 
@@ -99,18 +86,13 @@ let addWith (outcome: OpenRequest -> OpenOutcome) (spec: BlockdevSpec) (world: W
                 List.zip added.Files plan.Opens
                 |> List.fold
                     (fun (files: Map<NodeId, HostFile>) (node, request) ->
-                        files.Add(
-                            node,
-                            {
-                                Writable = request.Writable
-                                Locked = Set.empty
-                            }
-                        ))
+                        files.Add(node, { Writable = request.Writable; Locked = Set.empty }))
                     world.Files
 
             Ok(apply added.Change { world with Files = openFiles })
 
-let add (spec: BlockdevSpec) (world: World) = addWith (fun _ -> opened mib) spec world
+let add (spec: BlockdevSpec) (world: World) =
+    addWith (fun _ -> opened mib) spec world
 
 let del (name: string) (world: World) =
     Remove.node name world.Graph
@@ -127,9 +109,7 @@ let export (name: string) (perms: PermPair) (world: World) =
     result {
         let! node = Graph.findReference name world.Graph |> Result.mapError _.Desc
 
-        let! attached =
-            Backends.attachExport node.Id spec world.Graph
-            |> Result.mapError _.Desc
+        let! attached = Backends.attachExport node.Id spec world.Graph |> Result.mapError _.Desc
 
         return attached.Id, apply attached.Change world
     }
@@ -190,8 +170,7 @@ let node name (world: World) =
     (Graph.tryByName name world.Graph).Value
 
 /// A file described inside its parent.
-let inlineFile name =
-    Inline(file name "a.raw")
+let inlineFile name = Inline(file name "a.raw")
 
 /// Leaves the name to be generated.
 let withoutName spec : BlockdevSpec = { spec with NodeName = None }
@@ -262,7 +241,4 @@ let checkInvariants (world: World) =
         Expect.equal backend.Id id "the user knows its number"
         Expect.isTrue (graph.Nodes[backend.Node].Parents.ContainsKey backend.Edge) "the node knows its user"
 
-    Expect.isTrue
-        (world.Files
-         |> Map.forall (fun id _ -> graph.Nodes.ContainsKey id))
-        "no file outlives its node"
+    Expect.isTrue (world.Files |> Map.forall (fun id _ -> graph.Nodes.ContainsKey id)) "no file outlives its node"

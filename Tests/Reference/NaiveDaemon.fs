@@ -35,7 +35,8 @@ let exportId (number: byte) = "e" + string (number % 5uy)
 let exportName (number: byte) = "e" + string (number % 2uy)
 let threadId (number: byte) = "t" + string (number % 3uy)
 let chardevId (number: byte) = "c" + string (number % 3uy)
-let offsetOf (sectors: byte) = if sectors < 160uy then 0L else int64 (sectors % 3uy) * 512L
+let offsetOf (sectors: byte) =
+    if sectors < 160uy then 0L else int64 (sectors % 3uy) * 512L
 
 let private naiveFile name readOnly : NaiveGraph.NaiveNode = {
     Name = name
@@ -79,11 +80,7 @@ let private exportAdd (naive: Daemon) id node name writable iothreads : Daemon o
     if not isFree then
         None
     else
-        let user: NaiveGraph.NaiveUser = {
-            Key = naive.NextKey
-            Node = node
-            Perms = perms
-        }
+        let user: NaiveGraph.NaiveUser = { Key = naive.NextKey; Node = node; Perms = perms }
 
         let export = {
             Key = naive.NextKey
@@ -115,7 +112,10 @@ let private exportDel (naive: Daemon) id hard : Daemon option =
                 Exports =
                     naive.Exports
                     |> List.map (fun other ->
-                        if other.Key = export.Key then { other with ShuttingDown = true } else other)
+                        if other.Key = export.Key then
+                            { other with ShuttingDown = true }
+                        else
+                            other)
         }
 
 /// A poolMax of zero is no pool.
@@ -183,11 +183,7 @@ let private graphCommand (naive: Daemon) (command: Command) : Daemon option =
 let private objectCommand (naive: Daemon) (command: Command) : Daemon option =
     match command with
     | ObjectAdd(id, max) when naive.Iothreads.Contains(threadId id) || poolMax max = 0uy -> None
-    | ObjectAdd(id, _) ->
-        Some {
-            naive with
-                Iothreads = naive.Iothreads.Add(threadId id)
-        }
+    | ObjectAdd(id, _) -> Some { naive with Iothreads = naive.Iothreads.Add(threadId id) }
     | ObjectDel id ->
         let isUsed =
             naive.Exports
@@ -222,8 +218,16 @@ let private objectCommand (naive: Daemon) (command: Command) : Daemon option =
 /// What becomes of a command; nothing when it is refused.
 let run (naive: Daemon) (command: Command) : Daemon option =
     match command with
-    | ServerStart -> if naive.Server then None else Some { naive with Server = true }
-    | ServerStop when naive.Server -> Some { gone (naive.Exports |> List.map _.Key) naive with Server = false }
+    | ServerStart ->
+        if naive.Server then
+            None
+        else
+            Some { naive with Server = true }
+    | ServerStop when naive.Server ->
+        Some {
+            gone (naive.Exports |> List.map _.Key) naive with
+                Server = false
+        }
     | ServerStop -> None
     | ExportAdd(id, node, name, writable, iothread) ->
         exportAdd naive (exportId id) (nodeName node) (exportName name) writable (threads iothread)

@@ -10,4 +10,5 @@ let rec private matches (pattern: char list) (text: char list) =
     | p :: pattern, t :: text when p = t -> matches pattern text
     | _ -> false
 
-let isMatch (pattern: string) (text: string) = matches (List.ofSeq pattern) (List.ofSeq text)
+let isMatch (pattern: string) (text: string) =
+    matches (List.ofSeq pattern) (List.ofSeq text)

@@ -16,18 +16,11 @@ type NaiveNode = {
 }
 
 [<NoComparison>]
-type NaiveUser = {
-    Key: int
-    Node: string
-    Perms: PermPair
-}
+type NaiveUser = { Key: int; Node: string; Perms: PermPair }
 
 /// Nodes and users, the newest first.
 [<NoComparison>]
-type NaiveGraph = {
-    Nodes: NaiveNode list
-    Users: NaiveUser list
-}
+type NaiveGraph = { Nodes: NaiveNode list; Users: NaiveUser list }
 
 let empty = { Nodes = []; Users = [] }
 
@@ -39,8 +32,7 @@ let private parents name graph =
 
 /// The permissions of every user of a node.
 let rec private perms (graph: NaiveGraph) (name: string) : PermPair list =
-    let direct =
-        graph.Users |> List.filter (fun user -> user.Node = name) |> List.map _.Perms
+    let direct = graph.Users |> List.filter (fun user -> user.Node = name) |> List.map _.Perms
 
     let viaParents =
         parents name graph
@@ -70,8 +62,7 @@ let private isValid (graph: NaiveGraph) =
             List.allPairs all all
             |> List.forall (fun ((i, a), (j, b)) -> i = j || Perm.without a.Shared b.Used = Perm.None)
 
-        let writers =
-            all |> List.exists (fun (_, p) -> Perm.has Perm.Write p.Used)
+        let writers = all |> List.exists (fun (_, p) -> Perm.has Perm.Write p.Used)
 
         inPeace && not (writers && node.ReadOnly))
 
@@ -85,10 +76,7 @@ let add (nodes: NaiveNode list) (graph: NaiveGraph) : NaiveGraph option =
         |> Option.bind (fun graph ->
             let known child = (tryNode child graph).IsSome
 
-            if
-                (tryNode node.Name graph).IsSome
-                || not (Option.forall known node.Child)
-            then
+            if (tryNode node.Name graph).IsSome || not (Option.forall known node.Child) then
                 None
             else
                 let bytes =
@@ -110,10 +98,7 @@ let attach (user: NaiveUser) (graph: NaiveGraph) : NaiveGraph option =
     if (tryNode user.Node graph).IsNone then
         None
     else
-        ifValid {
-            graph with
-                Users = user :: graph.Users
-        }
+        ifValid { graph with Users = user :: graph.Users }
 
 /// Takes away nodes that nobody keeps, again and again.
 let rec private sweep (graph: NaiveGraph) : NaiveGraph =
@@ -154,10 +139,7 @@ let resize (name: string) (bytes: int64) (graph: NaiveGraph) : NaiveGraph option
     let user = {
         Key = -1
         Node = name
-        Perms = {
-            Used = Perm.Resize
-            Shared = Perm.All
-        }
+        Perms = { Used = Perm.Resize; Shared = Perm.All }
     }
 
     let rec setBytes name bytes graph =

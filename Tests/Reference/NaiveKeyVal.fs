@@ -5,7 +5,8 @@ module StorageDaemon.Tests.Reference.NaiveKeyVal
 open System
 open StorageDaemon.Core.Json
 
-let private isLetter c = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+let private isLetter c =
+    (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
 let private isDigit c = c >= '0' && c <= '9'
 
 /// The length of the fragment at the beginning of `text`, or 0.
@@ -15,13 +16,19 @@ let private fragmentLength isFirst (text: string) =
     if text.StartsWith("__", StringComparison.Ordinal) then
         i <- 2
 
-        while i < text.Length && (isLetter text[i] || isDigit text[i] || text[i] = '-' || text[i] = '.') do
+        while i < text.Length
+              && (isLetter text[i] || isDigit text[i] || text[i] = '-' || text[i] = '.') do
             i <- i + 1
 
-        i <- if i < text.Length && text[i] = '_' then i + 1 else text.Length
+        i <-
+            if i < text.Length && text[i] = '_' then
+                i + 1
+            else
+                text.Length
 
     if i < text.Length && isLetter text[i] then
-        while i < text.Length && (isLetter text[i] || isDigit text[i] || text[i] = '-' || text[i] = '_') do
+        while i < text.Length
+              && (isLetter text[i] || isDigit text[i] || text[i] = '-' || text[i] = '_') do
             i <- i + 1
     else
         i <- 0
@@ -53,7 +60,11 @@ let private splitKey (entries: (string list * string) list) (key: string) =
         let fragment = rest.Substring(0, length)
 
         if length > 127 then
-            let what = if length = key.Length then "Parameter" else "Parameter fragment"
+            let what =
+                if length = key.Length then
+                    "Parameter"
+                else
+                    "Parameter fragment"
             raise (Bad(what + " '" + fragment + "' is too long"))
 
         if List.exists (fun (known, _) -> known = path) entries then
@@ -70,7 +81,8 @@ let private add entries (path: string list) value =
         raise (Bad("Parameters '" + dotted path + ".*' used inconsistently"))
 
     if List.exists (fun (known, _) -> known = path) entries then
-        entries |> List.map (fun (known, old) -> known, (if known = path then value else old))
+        entries
+        |> List.map (fun (known, old) -> known, (if known = path then value else old))
     else
         entries @ [ path, value ]
 
@@ -92,7 +104,8 @@ let rec private build (above: string) (entries: (string list * string) list) =
     elif not (List.forall isIndex members) then
         raise (Bad("Parameters '" + above + "*' used inconsistently"))
     else
-        let index (key: string) = int (bigint.Min(bigint.Parse key, bigint Int32.MaxValue))
+        let index (key: string) =
+            int (bigint.Min(bigint.Parse key, bigint Int32.MaxValue))
         let elements = members |> List.map (fun (key, value) -> index key, value) |> Map.ofList
         let count = Map.count elements
 
@@ -120,7 +133,8 @@ let private readAll impliedKey (text: string) =
             let path = splitKey entries key
             let mutable value = ""
 
-            while i < text.Length && (text[i] <> ',' || (i + 1 < text.Length && text[i + 1] = ',')) do
+            while i < text.Length
+                  && (text[i] <> ',' || (i + 1 < text.Length && text[i + 1] = ',')) do
                 value <- value + string<char> text[i]
                 i <- if text[i] = ',' then i + 2 else i + 1
 
@@ -147,11 +161,15 @@ let parse (impliedKey: string option) (text: string) : Result<Json, string> =
 /// The inverse: a tree of strings, objects and lists, none of them empty, as a text.
 let print (tree: Json) =
     let rec flatten (path: string) value =
-        let below key = if path = "" then key else path + "." + key
+        let below key =
+            if path = "" then key else path + "." + key
 
         match value with
         | Object members -> members |> List.collect (fun (key, value) -> flatten (below key) value)
-        | List elements -> elements |> List.mapi (fun i value -> flatten (below (string<int> i)) value) |> List.concat
+        | List elements ->
+            elements
+            |> List.mapi (fun i value -> flatten (below (string<int> i)) value)
+            |> List.concat
         | String text -> [ path + "=" + text.Replace(",", ",,") ]
         | _ -> []
 

@@ -35,7 +35,9 @@ let metaPayload (name: string) (queries: string list) =
         u32 (uint32 (text name).Length)
         text name
         u32 (uint32 queries.Length)
-        Array.concat [ for query in queries -> Array.append (u32 (uint32 (text query).Length)) (text query) ]
+        Array.concat [
+            for query in queries -> Array.append (u32 (uint32 (text query).Length)) (text query)
+        ]
     ]
 
 type OptionReply = { Option: uint32; Type: uint32; Data: byte[] }
@@ -84,9 +86,24 @@ let rec private feedChunk exports (run: HandshakeRun) (chunk: byte[]) : Handshak
     | NeedMore when rest.Length > 0 -> failwith "more wanted but input left"
     | NeedMore -> { run with State = state }
     | Send bytes -> feedChunk exports { run with Sent = sent bytes; State = state } rest
-    | Enter(bytes, session) -> { Sent = sent bytes; End = Entered session; Unread = rest; State = state }
-    | StartTls bytes -> { Sent = sent bytes; End = Upgrading; Unread = rest; State = state }
-    | Close bytes -> { Sent = sent bytes; End = Closed; Unread = [||]; State = state }
+    | Enter(bytes, session) -> {
+        Sent = sent bytes
+        End = Entered session
+        Unread = rest
+        State = state
+      }
+    | StartTls bytes -> {
+        Sent = sent bytes
+        End = Upgrading
+        Unread = rest
+        State = state
+      }
+    | Close bytes -> {
+        Sent = sent bytes
+        End = Closed
+        Unread = [||]
+        State = state
+      }
 
 let continueWith exports (run: HandshakeRun) (chunks: byte[] list) =
     let feed (run: HandshakeRun) chunk =
@@ -135,7 +152,8 @@ let private chunkOf chunkType (payload: byte[]) =
         for at in start .. 2 * width .. payload.Length - 1 -> number payload at width, number payload (at + width) width
     ]
 
-    let errorText () = Encoding.UTF8.GetString payload[6 .. 5 + int (number payload 4 2)]
+    let errorText () =
+        Encoding.UTF8.GetString payload[6 .. 5 + int (number payload 4 2)]
 
     match chunkType with
     | NBD_REPLY_TYPE_NONE when payload.Length = 0 -> NoContent
@@ -166,7 +184,12 @@ let replyMessage (bytes: byte[]) : ReplyMessage * byte[] =
 
     match uint32 (number bytes 0 4) with
     | NBD_SIMPLE_REPLY_MAGIC ->
-        { Cookie = number bytes 8 8; IsLast = true; Offset = None; Chunk = SimpleReply(uint32 (number bytes 4 4)) },
+        {
+            Cookie = number bytes 8 8
+            IsLast = true
+            Offset = None
+            Chunk = SimpleReply(uint32 (number bytes 4 4))
+        },
         bytes[16..]
     | NBD_STRUCTURED_REPLY_MAGIC -> chunk 20 None
     | NBD_EXTENDED_REPLY_MAGIC -> chunk 32 (Some(number bytes 16 8))

@@ -40,7 +40,11 @@ let private parse (text: string) =
 /// Members in the order of their names: the real daemon's order is that of a hash table.
 let rec private sorted (json: Json) =
     match json with
-    | Object members -> members |> List.map (fun (key, value) -> key, sorted value) |> List.sortBy fst |> Object
+    | Object members ->
+        members
+        |> List.map (fun (key, value) -> key, sorted value)
+        |> List.sortBy fst
+        |> Object
     | List items -> List(List.map sorted items)
     | scalar -> scalar
 
@@ -64,10 +68,7 @@ let private reply (result: Result<Json, QapiError>) =
     match result with
     | Ok value -> Object [ "return", value ]
     | Error error ->
-        let members = [
-            "class", String(QapiError.className error)
-            "desc", String error.Desc
-        ]
+        let members = [ "class", String(QapiError.className error); "desc", String error.Desc ]
 
         Object [ "error", Object members ]
 
@@ -95,8 +96,7 @@ let private request (stage: Stage) (line: string) =
         | Object [ "execute", String name; "arguments", Object arguments ] -> name, arguments
         | _ -> failtest ("a request: " + line)
 
-    let struct (state, result) =
-        stage.Shell.Settle(Step.execute stage.State name arguments)
+    let struct (state, result) = stage.Shell.Settle(Step.execute stage.State name arguments)
 
     let events = eventsSince stage.Shell before
     let after = stage.Shell.Events.Length

@@ -5,12 +5,13 @@ open System.Runtime.InteropServices
 open Expecto
 open StorageDaemon.Shell.Native
 
-let private hasLayout<'T when 'T: unmanaged> size (offsets: (string * int) list) = test typeof<'T>.Name {
-    Expect.equal sizeof<'T> size "size"
+let private hasLayout<'T when 'T: unmanaged> size (offsets: (string * int) list) =
+    test typeof<'T>.Name {
+        Expect.equal sizeof<'T> size "size"
 
-    for name, offset in offsets do
-        Expect.equal (int (Marshal.OffsetOf<'T> name)) offset name
-}
+        for name, offset in offsets do
+            Expect.equal (int (Marshal.OffsetOf<'T> name)) offset name
+    }
 
 [<Tests>]
 let tests =

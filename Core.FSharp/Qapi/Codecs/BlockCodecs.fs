@@ -43,15 +43,16 @@ module BlockCodecs =
             let! checkCacheDropped =
                 optionalWith [ Feature.Unstable ] "x-check-cache-dropped" Codec.bool _.CheckCacheDropped
 
-            return fun m -> {
-                Filename = filename m
-                PrManager = prManager m
-                Locking = locking m
-                Aio = aio m
-                AioMaxBatch = aioMaxBatch m
-                DropCache = dropCache m
-                CheckCacheDropped = checkCacheDropped m
-            }
+            return
+                fun m -> {
+                    Filename = filename m
+                    PrManager = prManager m
+                    Locking = locking m
+                    Aio = aio m
+                    AioMaxBatch = aioMaxBatch m
+                    DropCache = dropCache m
+                    CheckCacheDropped = checkCacheDropped m
+                }
         }
 
     let nullOptions: StructCodec<BlockdevOptionsNull> =
@@ -60,11 +61,12 @@ module BlockCodecs =
             let! latencyNs = optional "latency-ns" Codec.uint64 _.LatencyNs
             let! readZeroes = optional "read-zeroes" Codec.bool _.ReadZeroes
 
-            return fun m -> {
-                Size = size m
-                LatencyNs = latencyNs m
-                ReadZeroes = readZeroes m
-            }
+            return
+                fun m -> {
+                    Size = size m
+                    LatencyNs = latencyNs m
+                    ReadZeroes = readZeroes m
+                }
         }
 
     /// `BlockdevRef` over the node's own options.
@@ -90,16 +92,11 @@ module BlockCodecs =
             let! offset = optional "offset" Codec.int64 _.Offset
             let! size = optional "size" Codec.int64 _.Size
 
-            return fun m -> {
-                File = file m
-                Offset = offset m
-                Size = size m
-            }
+            return fun m -> { File = file m; Offset = offset m; Size = size m }
         }
 
     let private driverBranches child : Branch<BlockdevDriver> list =
-        let blkreplay =
-            Unavailable.members "BlockdevOptionsBlkreplay" [ Unavailable.must "image" child ]
+        let blkreplay = Unavailable.members "BlockdevOptionsBlkreplay" [ Unavailable.must "image" child ]
 
         [
             Unavailable.branchWith [] "blkreplay" blkreplay BlockdevDriver.Unavailable (function
@@ -170,11 +167,7 @@ module BlockCodecs =
             let! nodeName = optional "node-name" Codec.str _.NodeName
             let! size = required "size" Codec.int64 _.Size
 
-            return fun m -> {
-                Device = device m
-                NodeName = nodeName m
-                Size = size m
-            }
+            return fun m -> { Device = device m; NodeName = nodeName m; Size = size m }
         }
 
     let queryNamedBlockNodes: StructCodec<QueryNamedBlockNodes> =

@@ -10,11 +10,12 @@ module BlockInfoCodecs =
             let! direct = required "direct" Codec.bool _.Direct
             let! noFlush = required "no-flush" Codec.bool _.NoFlush
 
-            return fun m -> {
-                Writeback = writeback m
-                Direct = direct m
-                NoFlush = noFlush m
-            }
+            return
+                fun m -> {
+                    Writeback = writeback m
+                    Direct = direct m
+                    NoFlush = noFlush m
+                }
         }
 
     let private specificFile: StructCodec<uint64 option> =
@@ -48,17 +49,18 @@ module BlockInfoCodecs =
             let! compressed = optional "compressed" Codec.bool _.Compressed
             let! formatSpecific = optional "format-specific" (StructCodec.codec imageInfoSpecific) _.FormatSpecific
 
-            return fun m -> {
-                Filename = filename m
-                Format = format m
-                DirtyFlag = dirtyFlag m
-                ActualSize = actualSize m
-                VirtualSize = virtualSize m
-                ClusterSize = clusterSize m
-                Encrypted = encrypted m
-                Compressed = compressed m
-                FormatSpecific = formatSpecific m
-            }
+            return
+                fun m -> {
+                    Filename = filename m
+                    Format = format m
+                    DirtyFlag = dirtyFlag m
+                    ActualSize = actualSize m
+                    VirtualSize = virtualSize m
+                    ClusterSize = clusterSize m
+                    Encrypted = encrypted m
+                    Compressed = compressed m
+                    FormatSpecific = formatSpecific m
+                }
         }
 
     let blockDeviceInfo: StructCodec<BlockDeviceInfo> =
@@ -81,25 +83,26 @@ module BlockInfoCodecs =
             let! cache = required "cache" (StructCodec.codec cacheInfo) _.Cache
             let! writeThreshold = required "write_threshold" Codec.int64 _.WriteThreshold
 
-            return fun m -> {
-                File = file m
-                NodeName = nodeName m
-                ReadOnly = readOnly m
-                Driver = driver m
-                BackingFileDepth = backingFileDepth m
-                Active = active m
-                Encrypted = encrypted m
-                DetectZeroes = detectZeroes m
-                Bps = bps m
-                BpsRd = bpsRd m
-                BpsWr = bpsWr m
-                Iops = iops m
-                IopsRd = iopsRd m
-                IopsWr = iopsWr m
-                Image = image m
-                Cache = cache m
-                WriteThreshold = writeThreshold m
-            }
+            return
+                fun m -> {
+                    File = file m
+                    NodeName = nodeName m
+                    ReadOnly = readOnly m
+                    Driver = driver m
+                    BackingFileDepth = backingFileDepth m
+                    Active = active m
+                    Encrypted = encrypted m
+                    DetectZeroes = detectZeroes m
+                    Bps = bps m
+                    BpsRd = bpsRd m
+                    BpsWr = bpsWr m
+                    Iops = iops m
+                    IopsRd = iopsRd m
+                    IopsWr = iopsWr m
+                    Image = image m
+                    Cache = cache m
+                    WriteThreshold = writeThreshold m
+                }
         }
 
     let private ioStatus: Codec<BlockDeviceIoStatus> =
@@ -120,14 +123,15 @@ module BlockInfoCodecs =
             let! trayOpen = optional "tray_open" Codec.bool _.TrayOpen
             let! ioStatus = optional "io-status" ioStatus _.IoStatus
 
-            return fun m -> {
-                Device = device m
-                Qdev = qdev m
-                Type = typeName m
-                Removable = removable m
-                Locked = locked m
-                Inserted = inserted m
-                TrayOpen = trayOpen m
-                IoStatus = ioStatus m
-            }
+            return
+                fun m -> {
+                    Device = device m
+                    Qdev = qdev m
+                    Type = typeName m
+                    Removable = removable m
+                    Locked = locked m
+                    Inserted = inserted m
+                    TrayOpen = trayOpen m
+                    IoStatus = ioStatus m
+                }
         }

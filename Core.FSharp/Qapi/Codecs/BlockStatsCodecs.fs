@@ -28,26 +28,28 @@ module BlockStatsCodecs =
             let! avgFlushLatencyNs = required "avg_flush_latency_ns" Codec.int64 _.AvgFlushLatencyNs
             let! avgRdQueueDepth = required "avg_rd_queue_depth" Codec.number _.AvgRdQueueDepth
             let! avgWrQueueDepth = required "avg_wr_queue_depth" Codec.number _.AvgWrQueueDepth
-            let! avgZoneAppendQueueDepth = required "avg_zone_append_queue_depth" Codec.number _.AvgZoneAppendQueueDepth
+            let! avgZoneAppendQueueDepth =
+                required "avg_zone_append_queue_depth" Codec.number _.AvgZoneAppendQueueDepth
 
-            return fun m -> {
-                IntervalLength = intervalLength m
-                MinRdLatencyNs = minRdLatencyNs m
-                MaxRdLatencyNs = maxRdLatencyNs m
-                AvgRdLatencyNs = avgRdLatencyNs m
-                MinWrLatencyNs = minWrLatencyNs m
-                MaxWrLatencyNs = maxWrLatencyNs m
-                AvgWrLatencyNs = avgWrLatencyNs m
-                MinZoneAppendLatencyNs = minZoneAppendLatencyNs m
-                MaxZoneAppendLatencyNs = maxZoneAppendLatencyNs m
-                AvgZoneAppendLatencyNs = avgZoneAppendLatencyNs m
-                MinFlushLatencyNs = minFlushLatencyNs m
-                MaxFlushLatencyNs = maxFlushLatencyNs m
-                AvgFlushLatencyNs = avgFlushLatencyNs m
-                AvgRdQueueDepth = avgRdQueueDepth m
-                AvgWrQueueDepth = avgWrQueueDepth m
-                AvgZoneAppendQueueDepth = avgZoneAppendQueueDepth m
-            }
+            return
+                fun m -> {
+                    IntervalLength = intervalLength m
+                    MinRdLatencyNs = minRdLatencyNs m
+                    MaxRdLatencyNs = maxRdLatencyNs m
+                    AvgRdLatencyNs = avgRdLatencyNs m
+                    MinWrLatencyNs = minWrLatencyNs m
+                    MaxWrLatencyNs = maxWrLatencyNs m
+                    AvgWrLatencyNs = avgWrLatencyNs m
+                    MinZoneAppendLatencyNs = minZoneAppendLatencyNs m
+                    MaxZoneAppendLatencyNs = maxZoneAppendLatencyNs m
+                    AvgZoneAppendLatencyNs = avgZoneAppendLatencyNs m
+                    MinFlushLatencyNs = minFlushLatencyNs m
+                    MaxFlushLatencyNs = maxFlushLatencyNs m
+                    AvgFlushLatencyNs = avgFlushLatencyNs m
+                    AvgRdQueueDepth = avgRdQueueDepth m
+                    AvgWrQueueDepth = avgWrQueueDepth m
+                    AvgZoneAppendQueueDepth = avgZoneAppendQueueDepth m
+                }
         }
 
     let deviceStats: StructCodec<BlockDeviceStats> =
@@ -107,45 +109,46 @@ module BlockStatsCodecs =
             let! flushLatencyHistogram =
                 optional "flush_latency_histogram" (StructCodec.codec latencyHistogram) _.FlushLatencyHistogram
 
-            return fun m -> {
-                RdBytes = rdBytes m
-                WrBytes = wrBytes m
-                ZoneAppendBytes = zoneAppendBytes m
-                UnmapBytes = unmapBytes m
-                RdOperations = rdOperations m
-                WrOperations = wrOperations m
-                ZoneAppendOperations = zoneAppendOperations m
-                FlushOperations = flushOperations m
-                UnmapOperations = unmapOperations m
-                RdTotalTimeNs = rdTotalTimeNs m
-                WrTotalTimeNs = wrTotalTimeNs m
-                ZoneAppendTotalTimeNs = zoneAppendTotalTimeNs m
-                FlushTotalTimeNs = flushTotalTimeNs m
-                UnmapTotalTimeNs = unmapTotalTimeNs m
-                WrHighestOffset = wrHighestOffset m
-                RdMerged = rdMerged m
-                WrMerged = wrMerged m
-                ZoneAppendMerged = zoneAppendMerged m
-                UnmapMerged = unmapMerged m
-                IdleTimeNs = idleTimeNs m
-                FailedRdOperations = failedRdOperations m
-                FailedWrOperations = failedWrOperations m
-                FailedZoneAppendOperations = failedZoneAppendOperations m
-                FailedFlushOperations = failedFlushOperations m
-                FailedUnmapOperations = failedUnmapOperations m
-                InvalidRdOperations = invalidRdOperations m
-                InvalidWrOperations = invalidWrOperations m
-                InvalidZoneAppendOperations = invalidZoneAppendOperations m
-                InvalidFlushOperations = invalidFlushOperations m
-                InvalidUnmapOperations = invalidUnmapOperations m
-                AccountInvalid = accountInvalid m
-                AccountFailed = accountFailed m
-                TimedStats = timedStats m
-                RdLatencyHistogram = rdLatencyHistogram m
-                WrLatencyHistogram = wrLatencyHistogram m
-                ZoneAppendLatencyHistogram = zoneAppendLatencyHistogram m
-                FlushLatencyHistogram = flushLatencyHistogram m
-            }
+            return
+                fun m -> {
+                    RdBytes = rdBytes m
+                    WrBytes = wrBytes m
+                    ZoneAppendBytes = zoneAppendBytes m
+                    UnmapBytes = unmapBytes m
+                    RdOperations = rdOperations m
+                    WrOperations = wrOperations m
+                    ZoneAppendOperations = zoneAppendOperations m
+                    FlushOperations = flushOperations m
+                    UnmapOperations = unmapOperations m
+                    RdTotalTimeNs = rdTotalTimeNs m
+                    WrTotalTimeNs = wrTotalTimeNs m
+                    ZoneAppendTotalTimeNs = zoneAppendTotalTimeNs m
+                    FlushTotalTimeNs = flushTotalTimeNs m
+                    UnmapTotalTimeNs = unmapTotalTimeNs m
+                    WrHighestOffset = wrHighestOffset m
+                    RdMerged = rdMerged m
+                    WrMerged = wrMerged m
+                    ZoneAppendMerged = zoneAppendMerged m
+                    UnmapMerged = unmapMerged m
+                    IdleTimeNs = idleTimeNs m
+                    FailedRdOperations = failedRdOperations m
+                    FailedWrOperations = failedWrOperations m
+                    FailedZoneAppendOperations = failedZoneAppendOperations m
+                    FailedFlushOperations = failedFlushOperations m
+                    FailedUnmapOperations = failedUnmapOperations m
+                    InvalidRdOperations = invalidRdOperations m
+                    InvalidWrOperations = invalidWrOperations m
+                    InvalidZoneAppendOperations = invalidZoneAppendOperations m
+                    InvalidFlushOperations = invalidFlushOperations m
+                    InvalidUnmapOperations = invalidUnmapOperations m
+                    AccountInvalid = accountInvalid m
+                    AccountFailed = accountFailed m
+                    TimedStats = timedStats m
+                    RdLatencyHistogram = rdLatencyHistogram m
+                    WrLatencyHistogram = wrLatencyHistogram m
+                    ZoneAppendLatencyHistogram = zoneAppendLatencyHistogram m
+                    FlushLatencyHistogram = flushLatencyHistogram m
+                }
         }
 
     let private specificFile: StructCodec<BlockStatsSpecificFile> =
@@ -154,11 +157,12 @@ module BlockStatsCodecs =
             let! discardNbFailed = required "discard-nb-failed" Codec.uint64 _.DiscardNbFailed
             let! discardBytesOk = required "discard-bytes-ok" Codec.uint64 _.DiscardBytesOk
 
-            return fun m -> {
-                DiscardNbOk = discardNbOk m
-                DiscardNbFailed = discardNbFailed m
-                DiscardBytesOk = discardBytesOk m
-            }
+            return
+                fun m -> {
+                    DiscardNbOk = discardNbOk m
+                    DiscardNbFailed = discardNbFailed m
+                    DiscardBytesOk = discardBytesOk m
+                }
         }
 
     let private specific: StructCodec<BlockStatsSpecific> =
@@ -183,13 +187,14 @@ module BlockStatsCodecs =
                 let! parent = optional "parent" (StructCodec.codec self) _.Parent
                 let! backing = optional "backing" (StructCodec.codec self) _.Backing
 
-                return fun m -> {
-                    Device = device m
-                    Qdev = qdev m
-                    NodeName = nodeName m
-                    Stats = stats m
-                    DriverSpecific = driverSpecific m
-                    Parent = parent m
-                    Backing = backing m
-                }
+                return
+                    fun m -> {
+                        Device = device m
+                        Qdev = qdev m
+                        NodeName = nodeName m
+                        Stats = stats m
+                        DriverSpecific = driverSpecific m
+                        Parent = parent m
+                        Backing = backing m
+                    }
             })

@@ -18,12 +18,13 @@ module CharCodecs =
             let! output = required "out" Codec.str _.Out
             let! append = optional "append" Codec.bool _.Append
 
-            return fun m -> {
-                Common = common m
-                In = input m
-                Out = output m
-                Append = append m
-            }
+            return
+                fun m -> {
+                    Common = common m
+                    In = input m
+                    Out = output m
+                    Append = append m
+                }
         }
 
     let socket: StructCodec<ChardevSocket> =
@@ -41,20 +42,21 @@ module CharCodecs =
             let! reconnect = optionalWith [ Feature.Deprecated ] "reconnect" Codec.int64 _.Reconnect
             let! reconnectMs = optional "reconnect-ms" Codec.int64 _.ReconnectMs
 
-            return fun m -> {
-                Common = common m
-                Addr = addr m
-                TlsCreds = tlsCreds m
-                TlsAuthz = tlsAuthz m
-                Server = server m
-                Wait = wait m
-                Nodelay = nodelay m
-                Telnet = telnet m
-                Tn3270 = tn3270 m
-                Websocket = websocket m
-                Reconnect = reconnect m
-                ReconnectMs = reconnectMs m
-            }
+            return
+                fun m -> {
+                    Common = common m
+                    Addr = addr m
+                    TlsCreds = tlsCreds m
+                    TlsAuthz = tlsAuthz m
+                    Server = server m
+                    Wait = wait m
+                    Nodelay = nodelay m
+                    Telnet = telnet m
+                    Tn3270 = tn3270 m
+                    Websocket = websocket m
+                    Reconnect = reconnect m
+                    ReconnectMs = reconnectMs m
+                }
         }
 
     let stdio: StructCodec<ChardevStdio> =
@@ -152,11 +154,12 @@ module CharCodecs =
             let! filename = required "filename" Codec.str _.Filename
             let! frontendOpen = required "frontend-open" Codec.bool _.FrontendOpen
 
-            return fun m -> {
-                Label = label m
-                Filename = filename m
-                FrontendOpen = frontendOpen m
-            }
+            return
+                fun m -> {
+                    Label = label m
+                    Filename = filename m
+                    FrontendOpen = frontendOpen m
+                }
         }
 
     let chardevBackendInfo: StructCodec<ChardevBackendInfo> =

@@ -12,18 +12,18 @@ module ExportCodecs =
             let! maxConnections = optional "max-connections" Codec.uint32 _.MaxConnections
             let! addr = required "addr" (StructCodec.codec addr) _.Addr
 
-            return fun m -> {
-                HandshakeMaxSeconds = handshakeMaxSeconds m
-                TlsCreds = tlsCreds m
-                TlsAuthz = tlsAuthz m
-                MaxConnections = maxConnections m
-                Addr = addr m
-            }
+            return
+                fun m -> {
+                    HandshakeMaxSeconds = handshakeMaxSeconds m
+                    TlsCreds = tlsCreds m
+                    TlsAuthz = tlsAuthz m
+                    MaxConnections = maxConnections m
+                    Addr = addr m
+                }
         }
 
     /// `NbdServerOptions`: `--nbd-server`.
-    let nbdServerOptions =
-        nbdServerOptionsOver "NbdServerOptions" SocketCodecs.socketAddress
+    let nbdServerOptions = nbdServerOptionsOver "NbdServerOptions" SocketCodecs.socketAddress
 
     /// `NbdServerOptionsLegacy`: arguments of `nbd-server-start`.
     let nbdServerOptionsLegacy =
@@ -36,12 +36,13 @@ module ExportCodecs =
             let! device = required "device" Codec.str _.Device
             let! writable = optional "writable" Codec.bool _.Writable
 
-            return fun m -> {
-                Name = name m
-                Description = description m
-                Device = device m
-                Writable = writable m
-            }
+            return
+                fun m -> {
+                    Name = name m
+                    Description = description m
+                    Device = device m
+                    Writable = writable m
+                }
         }
 
     let private removeMode: Codec<BlockExportRemoveMode> =
@@ -127,12 +128,13 @@ module ExportCodecs =
             let! nodeName = required "node-name" Codec.str _.NodeName
             let! shuttingDown = required "shutting-down" Codec.bool _.ShuttingDown
 
-            return fun m -> {
-                Id = id m
-                Type = exportType m
-                NodeName = nodeName m
-                ShuttingDown = shuttingDown m
-            }
+            return
+                fun m -> {
+                    Id = id m
+                    Type = exportType m
+                    NodeName = nodeName m
+                    ShuttingDown = shuttingDown m
+                }
         }
 
     let blockExportDeleted: StructCodec<BlockExportDeleted> =

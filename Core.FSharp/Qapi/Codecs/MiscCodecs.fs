@@ -4,8 +4,7 @@ open StorageDaemon.Core.Qapi.Describe
 
 /// Descriptions of qapi/control.json.
 module MiscCodecs =
-    let private capability: Codec<QmpCapability> =
-        Codec.enum "QMPCapability" [ QmpCapability.Oob, "oob" ]
+    let private capability: Codec<QmpCapability> = Codec.enum "QMPCapability" [ QmpCapability.Oob, "oob" ]
 
     let qmpCapabilities: StructCodec<QmpCapabilities> =
         object "QmpCapabilitiesArgs" {
@@ -20,11 +19,7 @@ module MiscCodecs =
             let! minor = required "minor" Codec.int64 _.Minor
             let! major = required "major" Codec.int64 _.Major
 
-            return fun m -> {
-                Major = major m
-                Minor = minor m
-                Micro = micro m
-            }
+            return fun m -> { Major = major m; Minor = minor m; Micro = micro m }
         }
 
     /// `VersionInfo`: also the `version` of the greeting.
@@ -52,10 +47,11 @@ module MiscCodecs =
             let! pretty = optional "pretty" Codec.bool _.Pretty
             let! chardev = required "chardev" Codec.str _.Chardev
 
-            return fun m -> {
-                Id = id m
-                Mode = mode m
-                Pretty = pretty m
-                Chardev = chardev m
-            }
+            return
+                fun m -> {
+                    Id = id m
+                    Mode = mode m
+                    Pretty = pretty m
+                    Chardev = chardev m
+                }
         }

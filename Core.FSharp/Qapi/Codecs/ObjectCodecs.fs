@@ -13,14 +13,15 @@ module ObjectCodecs =
             let! pollGrow = optional "poll-grow" Codec.int64 _.PollGrow
             let! pollShrink = optional "poll-shrink" Codec.int64 _.PollShrink
 
-            return fun m -> {
-                AioMaxBatch = aioMaxBatch m
-                ThreadPoolMin = threadPoolMin m
-                ThreadPoolMax = threadPoolMax m
-                PollMaxNs = pollMaxNs m
-                PollGrow = pollGrow m
-                PollShrink = pollShrink m
-            }
+            return
+                fun m -> {
+                    AioMaxBatch = aioMaxBatch m
+                    ThreadPoolMin = threadPoolMin m
+                    ThreadPoolMax = threadPoolMax m
+                    PollMaxNs = pollMaxNs m
+                    PollGrow = pollGrow m
+                    PollShrink = pollShrink m
+                }
         }
 
     let private built: Branch<ObjectBranch> list = [

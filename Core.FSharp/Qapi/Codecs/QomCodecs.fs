@@ -11,12 +11,13 @@ module QomCodecs =
             let! description = optional "description" Codec.str _.Description
             let! defaultValue = optional "default-value" Codec.any _.DefaultValue
 
-            return fun m -> {
-                Name = name m
-                Type = typeName m
-                Description = description m
-                DefaultValue = defaultValue m
-            }
+            return
+                fun m -> {
+                    Name = name m
+                    Type = typeName m
+                    Description = description m
+                    DefaultValue = defaultValue m
+                }
         }
 
     let objectTypeInfo: StructCodec<ObjectTypeInfo> =
@@ -25,11 +26,12 @@ module QomCodecs =
             let! isAbstract = optional "abstract" Codec.bool _.Abstract
             let! parent = optional "parent" Codec.str _.Parent
 
-            return fun m -> {
-                Name = name m
-                Abstract = isAbstract m
-                Parent = parent m
-            }
+            return
+                fun m -> {
+                    Name = name m
+                    Abstract = isAbstract m
+                    Parent = parent m
+                }
         }
 
     let qomList: StructCodec<QomList> =
@@ -51,11 +53,7 @@ module QomCodecs =
             let! property = required "property" Codec.str _.Property
             let! value = required "value" Codec.any _.Value
 
-            return fun m -> {
-                Path = path m
-                Property = property m
-                Value = value m
-            }
+            return fun m -> { Path = path m; Property = property m; Value = value m }
         }
 
     let qomListTypes: StructCodec<QomListTypes> =

@@ -54,12 +54,13 @@ module SchemaInfoCodecs =
             let! defaultValue = optional "default" Codec.any (fun m -> if m.Optional then Some Null else None)
             let! features = features _.Features
 
-            return fun m -> {
-                Name = name m
-                Type = typeName m
-                Optional = (defaultValue m).IsSome
-                Features = features m
-            }
+            return
+                fun m -> {
+                    Name = name m
+                    Type = typeName m
+                    Optional = (defaultValue m).IsSome
+                    Features = features m
+                }
         }
 
     let private objectVariant: StructCodec<SchemaInfoObjectVariant> =
@@ -75,11 +76,7 @@ module SchemaInfoCodecs =
             let! tag = optional "tag" Codec.str _.Tag
             let! variants = optional "variants" (Codec.list (StructCodec.codec objectVariant)) _.Variants
 
-            return fun m -> {
-                Members = members m
-                Tag = tag m
-                Variants = variants m
-            }
+            return fun m -> { Members = members m; Tag = tag m; Variants = variants m }
         }
 
     let private alternateMember: StructCodec<SchemaInfoAlternateMember> =
@@ -100,11 +97,12 @@ module SchemaInfoCodecs =
             let! retType = required "ret-type" Codec.str _.RetType
             let! allowOob = optional "allow-oob" Codec.bool _.AllowOob
 
-            return fun m -> {
-                ArgType = argType m
-                RetType = retType m
-                AllowOob = allowOob m
-            }
+            return
+                fun m -> {
+                    ArgType = argType m
+                    RetType = retType m
+                    AllowOob = allowOob m
+                }
         }
 
     let private event: StructCodec<string> =

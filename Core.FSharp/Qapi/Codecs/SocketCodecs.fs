@@ -18,16 +18,17 @@ module SocketCodecs =
             let! keepAlive = optional "keep-alive" Codec.bool _.KeepAlive
             let! mptcp = optional "mptcp" Codec.bool _.Mptcp
 
-            return fun m -> {
-                Host = host m
-                Port = port m
-                Numeric = numeric m
-                To = highestPort m
-                Ipv4 = ipv4 m
-                Ipv6 = ipv6 m
-                KeepAlive = keepAlive m
-                Mptcp = mptcp m
-            }
+            return
+                fun m -> {
+                    Host = host m
+                    Port = port m
+                    Numeric = numeric m
+                    To = highestPort m
+                    Ipv4 = ipv4 m
+                    Ipv6 = ipv6 m
+                    KeepAlive = keepAlive m
+                    Mptcp = mptcp m
+                }
         }
 
     let unixSocketAddress: StructCodec<UnixSocketAddress> =

@@ -39,20 +39,17 @@ module UnavailableObjects =
     let private acpi = [
         "acpi-generic-initiator",
         members "AcpiGenericInitiatorProperties" [ must "pci-dev" Codec.str; must "node" Codec.uint32 ]
-        "acpi-generic-port",
-        members "AcpiGenericPortProperties" [ must "pci-bus" Codec.str; must "node" Codec.uint32 ]
+        "acpi-generic-port", members "AcpiGenericPortProperties" [ must "pci-bus" Codec.str; must "node" Codec.uint32 ]
     ]
 
     let private authz = [
-        "authz-listfile",
-        members "AuthZListFileProperties" [ must "filename" Codec.str; may "refresh" Codec.bool ]
+        "authz-listfile", members "AuthZListFileProperties" [ must "filename" Codec.str; may "refresh" Codec.bool ]
         "authz-pam", members "AuthZPAMProperties" [ must "service" Codec.str ]
     ]
 
     let private can = [
         "can-bus", members "CanBusProperties" []
-        "can-host-socketcan",
-        members "CanHostSocketcanProperties" [ must "if" Codec.str; must "canbus" Codec.str ]
+        "can-host-socketcan", members "CanHostSocketcanProperties" [ must "if" Codec.str; must "canbus" Codec.str ]
     ]
 
     let private coloCompare = [
@@ -83,8 +80,7 @@ module UnavailableObjects =
             "cryptodev-backend", plain
             "cryptodev-backend-builtin", plain
             "cryptodev-backend-lkcf", plain
-            "cryptodev-vhost-user",
-            members "CryptodevVhostUserProperties" (backend @ [ must "chardev" Codec.str ])
+            "cryptodev-vhost-user", members "CryptodevVhostUserProperties" (backend @ [ must "chardev" Codec.str ])
         ]
 
     let private dbusVmstate = [
@@ -274,4 +270,5 @@ module UnavailableObjects =
                 tlsCipherSuites
             ]
 
-        (stable |> List.map (branch [])) @ (unstable |> List.map (branch [ Feature.Unstable ]))
+        (stable |> List.map (branch []))
+        @ (unstable |> List.map (branch [ Feature.Unstable ]))

@@ -115,7 +115,11 @@ module BlockDeviceStats =
     }
 
 /// `BlockStatsSpecificFile` of qapi/block-core.json.
-type BlockStatsSpecificFile = { DiscardNbOk: uint64; DiscardNbFailed: uint64; DiscardBytesOk: uint64 }
+type BlockStatsSpecificFile = {
+    DiscardNbOk: uint64
+    DiscardNbFailed: uint64
+    DiscardBytesOk: uint64
+}
 
 /// `BlockStatsSpecific` of qapi/block-core.json, the branches that have members.
 [<RequireQualifiedAccess>]

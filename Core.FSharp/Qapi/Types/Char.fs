@@ -4,7 +4,12 @@ namespace StorageDaemon.Core.Qapi
 type ChardevCommon = { Logfile: string option; Logappend: bool option }
 
 /// `ChardevFile` of qapi/char.json.
-type ChardevFile = { Common: ChardevCommon; In: string option; Out: string; Append: bool option }
+type ChardevFile = {
+    Common: ChardevCommon
+    In: string option
+    Out: string
+    Append: bool option
+}
 
 /// `ChardevSocket` of qapi/char.json.
 type ChardevSocket = {

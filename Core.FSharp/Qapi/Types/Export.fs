@@ -48,7 +48,7 @@ type ExportIothread =
 
 /// The branches of `BlockExportOptions`, by type.
 [<RequireQualifiedAccess>]
-type BlockExportBranch = | Nbd of BlockExportOptionsNbd
+type BlockExportBranch = Nbd of BlockExportOptionsNbd
 
 /// `BlockExportOptions` of qapi/block-export.json: arguments of `block-export-add` and `--export`.
 type BlockExportOptions = {
@@ -66,7 +66,12 @@ type BlockExportOptions = {
 type BlockExportDel = { Id: string; Mode: BlockExportRemoveMode option }
 
 /// `BlockExportInfo` of qapi/block-export.json.
-type BlockExportInfo = { Id: string; Type: BlockExportType; NodeName: string; ShuttingDown: bool }
+type BlockExportInfo = {
+    Id: string
+    Type: BlockExportType
+    NodeName: string
+    ShuttingDown: bool
+}
 
 /// Data of the event BLOCK_EXPORT_DELETED.
 type BlockExportDeleted = { Id: string }

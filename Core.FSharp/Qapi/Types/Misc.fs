@@ -23,4 +23,9 @@ type MonitorMode =
     | Control
 
 /// `MonitorOptions` of qapi/control.json: `--monitor`.
-type MonitorOptions = { Id: string option; Mode: MonitorMode option; Pretty: bool option; Chardev: string }
+type MonitorOptions = {
+    Id: string option
+    Mode: MonitorMode option
+    Pretty: bool option
+    Chardev: string
+}

@@ -3,10 +3,19 @@ namespace StorageDaemon.Core.Qapi
 open StorageDaemon.Core.Json
 
 /// `ObjectPropertyInfo` of qapi/qom.json.
-type ObjectPropertyInfo = { Name: string; Type: string; Description: string option; DefaultValue: Json option }
+type ObjectPropertyInfo = {
+    Name: string
+    Type: string
+    Description: string option
+    DefaultValue: Json option
+}
 
 /// `ObjectTypeInfo` of qapi/qom.json.
-type ObjectTypeInfo = { Name: string; Abstract: bool option; Parent: string option }
+type ObjectTypeInfo = {
+    Name: string
+    Abstract: bool option
+    Parent: string option
+}
 
 /// Arguments of `qom-list`.
 type QomList = { Path: string }

@@ -49,7 +49,17 @@ let private publish (binary: string) : unit =
     | Some 0 when File.Exists binary -> File.SetLastWriteTimeUtc(binary, DateTime.UtcNow)
     | code -> failwith $"dotnet publish failed ({code}):\n{child.Output}{child.Error}"
 
+/// The program that the test project's own build made: it runs just in time, and needs no linker.
+let private justInTime () : string =
+    let folder = Path.Combine(repositoryRoot, "Shell.CSharp", "bin")
+
+    Directory.EnumerateFiles(folder, "storage-daemon", SearchOption.AllDirectories)
+    |> Seq.sortByDescending File.GetLastWriteTimeUtc
+    |> Seq.tryHead
+    |> Option.defaultWith (fun () -> failwith "there is neither a published daemon nor one that was built")
+
 /// The daemon under test: STORAGE_DAEMON_BINARY, or artifacts/storage-daemon, published anew when a source is newer.
+/// Publishing links native code with gcc; on a machine that has none, the tests take the program as it was built.
 let daemon: Lazy<string> =
     lazy
         (match Environment.GetEnvironmentVariable "STORAGE_DAEMON_BINARY" with
@@ -57,10 +67,14 @@ let daemon: Lazy<string> =
          | "" ->
              let binary = Path.Combine(repositoryRoot, "artifacts", "storage-daemon")
 
-             if not (File.Exists binary) || File.GetLastWriteTimeUtc binary < newestSource () then
+             if File.Exists binary && File.GetLastWriteTimeUtc binary >= newestSource () then
+                 binary
+             elif (ChildProcess.find "gcc").IsNone && (ChildProcess.find "clang").IsNone then
+                 eprintfn "there is no gcc to link a native binary with: the tests run the daemon just in time"
+                 justInTime ()
+             else
                  publish binary
-
-             binary
+                 binary
          | path -> Path.GetFullPath path)
 
 /// The real daemon: REAL_STORAGE_DAEMON, or qemu-storage-daemon on PATH.

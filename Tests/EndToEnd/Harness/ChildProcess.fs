@@ -120,11 +120,7 @@ type Child(start: StartOptions) =
             proc.Dispose()
 
 /// What a tool answered.
-type ToolResult = {
-    ExitCode: int
-    Output: string
-    Error: string
-}
+type ToolResult = { ExitCode: int; Output: string; Error: string }
 
 /// Runs a tool to its end. A tool that overruns `limit` is killed and fails the test.
 let runFor (limit: TimeSpan) (directory: string) (file: string) (arguments: string list) : ToolResult =

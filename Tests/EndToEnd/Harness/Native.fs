@@ -26,10 +26,7 @@ let setInherited (fd: int) (inherited: bool) : unit =
         failwith $"fcntl(F_SETFD) on descriptor {fd}: errno {Marshal.GetLastPInvokeError()}"
 
 [<Struct; StructLayout(LayoutKind.Sequential)>]
-type private Timespec = {
-    mutable Seconds: int64
-    mutable Nanoseconds: int64
-}
+type private Timespec = { mutable Seconds: int64; mutable Nanoseconds: int64 }
 
 [<DllImport("libc", EntryPoint = "clock_gettime", SetLastError = true)>]
 extern int private sysClockGettime(int clock, Timespec& time)
