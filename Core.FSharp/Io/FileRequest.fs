@@ -82,6 +82,9 @@ type FileRequest =
     /// The part of `Refused` that holds for the file as such and is worth remembering. (EINVAL may be about this
     /// range only, as on a block device that wants whole sectors.)
     val mutable Learnt: FileTraits
+    /// A sync has failed, by itself or with a write that carried it: the kernel has told its error and dropped the
+    /// pages, so that a later flush would succeed in vain.
+    val mutable SyncFailed: bool
 
 /// The life of a request on a file: short transfers, unsupported operations and their fall-backs, FUA. Pure: the
 /// shell carries out `Op` on `[Offset + Completed, + OpLength)` and hands the result to `step`.
@@ -178,6 +181,7 @@ module FileRequest =
         r.ZeroTail <- 0L
         r.Refused <- FileTraits.None
         r.Learnt <- FileTraits.None
+        r.SyncFailed <- false
 
         match r.Kind with
         | RequestKind.Flush -> issueFlush traits &r
@@ -242,7 +246,9 @@ module FileRequest =
             issueZeroes traits &r
         | FileOp.DiscardDevice when isUnsupported error -> settle traits &r
         | FileOp.Readahead -> finish &r 0
-        | _ -> finish &r error
+        | op ->
+            r.SyncFailed <- op = FileOp.Fdatasync || (op = FileOp.WriteDsync && error = Errno.EIO)
+            finish &r error
 
     let private afterSuccess (traits: FileTraits) (r: byref<FileRequest>) =
         match r.Op with

@@ -24,7 +24,20 @@ internal sealed class EffectRunner(
     Action shutdown,
     Action<string> warn)
 {
+    /// <summary>Carries a call out. Where the process has run out of descriptors or threads, the command fails.</summary>
     internal Answer Answer(Call call)
+    {
+        try
+        {
+            return Carry(call);
+        }
+        catch (System.IO.IOException e)
+        {
+            return Core.Daemon.Answer.NewRefused(QapiErrorModule.generic(e.Message));
+        }
+    }
+
+    private Answer Carry(Call call)
     {
         switch (call)
         {
@@ -41,6 +54,7 @@ internal sealed class EffectRunner(
             case Call.NodeCounters counters:
                 return files.Counters(counters.Item);
             case Call.OpenNbdServer open:
+                threads.Prepare();
                 return nbdServer.Open(open.Item);
             case Call.CountClients count:
                 return Core.Daemon.Answer.NewCount(exports.CountClients(count.Item));

@@ -202,6 +202,7 @@ internal sealed class FileTable : IDisposable
         // The number stays: requests in flight have the old description, new ones get the new.
         _ = Libc.Dup3(reopened, file.Fd, Libc.O_CLOEXEC);
         _ = Libc.Close(reopened);
+        file.FollowReopen();
     }
 
     /// <summary>Steps that only give something up: errors are ignored.</summary>

@@ -1,4 +1,5 @@
 using System;
+using System.Globalization;
 using System.Threading;
 using StorageDaemon.Core.Io;
 using StorageDaemon.Shell.Native;
@@ -108,10 +109,28 @@ internal sealed unsafe class OpenFile : IDisposable
         return fd >= 0 ? fd : OpenBuffered();
     }
 
-    private int OpenBuffered()
+    /// <summary>The file was opened anew with other rights under the same number: the second descriptor follows.</summary>
+    internal void FollowReopen()
+    {
+        int twin = Volatile.Read(ref _bufferedFd);
+        int fd = twin < 0 ? -1 : OpenWithoutDirect();
+        if (fd >= 0)
+        {
+            _ = Libc.Dup3(fd, twin, Libc.O_CLOEXEC);
+            _ = Libc.Close(fd);
+        }
+    }
+
+    private int OpenWithoutDirect()
     {
         int flags = Libc.Fcntl(Fd, Libc.F_GETFL, 0) & 3;
-        int fd = Libc.Open("/proc/self/fd/" + Fd.ToString(System.Globalization.CultureInfo.InvariantCulture), flags | Libc.O_CLOEXEC, 0);
+        string path = "/proc/self/fd/" + Fd.ToString(CultureInfo.InvariantCulture);
+        return Libc.Open(path, flags | Libc.O_CLOEXEC, 0);
+    }
+
+    private int OpenBuffered()
+    {
+        int fd = OpenWithoutDirect();
         if (fd < 0)
         {
             return Fd;

@@ -46,8 +46,11 @@ internal sealed unsafe class BufferPool : IDisposable
 
     internal static long CapacityOf(int sizeClass) => Capacities[sizeClass];
 
-    /// <summary>A buffer of at least that length, counted against the budget; false if the budget is used up.</summary>
-    internal bool TryRent(long length, out PoolBuffer buffer)
+    /// <summary>
+    /// A buffer of at least that length, counted against the budget; false if the budget is used up.
+    /// <paramref name="anyway"/> goes beyond it.
+    /// </summary>
+    internal bool TryRent(long length, bool anyway, out PoolBuffer buffer)
     {
         int sizeClass = 0;
         while (Capacities[sizeClass] < length)
@@ -56,7 +59,11 @@ internal sealed unsafe class BufferPool : IDisposable
         }
 
         buffer = default;
-        if (!_budget.TryTake(Capacities[sizeClass]))
+        if (anyway)
+        {
+            _budget.TakeAnyway(Capacities[sizeClass]);
+        }
+        else if (!_budget.TryTake(Capacities[sizeClass]))
         {
             return false;
         }

@@ -45,6 +45,9 @@ internal sealed unsafe class IOThread : IDisposable
 
     private readonly int _epollFd;
     private readonly int _mailboxFd;
+
+    // Made with the thread, so that a lack of descriptors later cannot keep the workers from starting.
+    private readonly int _workerFd;
     private readonly ConcurrentQueue<Action> _mailbox = new();
     private readonly List<IReadyHandler?> _handlers = [];
     private readonly Stack<int> _freeHandlers = new();
@@ -57,6 +60,8 @@ internal sealed unsafe class IOThread : IDisposable
     private readonly byte* _zeroes;
     private IRing? _ring;
     private WorkerRing? _workers;
+    private int _maxWorkers = 64;
+    private bool _ringTried;
     private int _freeSlot = -1;
     private int _waitingHead = -1;
     private int _waitingTail = -1;
@@ -82,7 +87,8 @@ internal sealed unsafe class IOThread : IDisposable
         _ringFactory = ringFactory ?? CreateUring;
         _epollFd = Libc.EpollCreate1(Libc.EPOLL_CLOEXEC);
         _mailboxFd = Libc.Eventfd(0, Libc.EFD_CLOEXEC | Libc.EFD_NONBLOCK);
-        if (_epollFd < 0 || _mailboxFd < 0)
+        _workerFd = Libc.Eventfd(0, Libc.EFD_CLOEXEC | Libc.EFD_NONBLOCK);
+        if (_epollFd < 0 || _mailboxFd < 0 || _workerFd < 0)
         {
             throw new System.IO.IOException("epoll: " + Libc.Strerror(Libc.Errno));
         }
@@ -119,7 +125,18 @@ internal sealed unsafe class IOThread : IDisposable
     internal int MaxBatch { get; set; }
 
     /// <summary>Upper bound of worker threads (<c>thread-pool-max</c>).</summary>
-    internal int MaxWorkers { get; set; } = 64;
+    internal int MaxWorkers
+    {
+        get => _maxWorkers;
+        set
+        {
+            _maxWorkers = value;
+            if (_workers is { } workers)
+            {
+                workers.MaxWorkers = value;
+            }
+        }
+    }
 
     /// <summary>Where received bytes go first; free for use within one turn.</summary>
     internal byte* ReceiveScratch => _scratch;
@@ -184,7 +201,7 @@ internal sealed unsafe class IOThread : IDisposable
         _thread?.Join();
     }
 
-    /// <summary>Watches a descriptor, edge-triggered, in and out; returns the key for <see cref="Unregister"/>.</summary>
+    /// <summary>Watches a descriptor, edge-triggered, in and out; returns the key for <see cref="Unregister"/>, or -1.</summary>
     internal int Register(int fd, IReadyHandler handler)
     {
         int key = _freeHandlers.Count > 0 ? _freeHandlers.Pop() : _handlers.Count;
@@ -197,12 +214,23 @@ internal sealed unsafe class IOThread : IDisposable
             _handlers[key] = handler;
         }
 
-        Watch(fd, (ulong)key, Libc.EPOLLIN | Libc.EPOLLOUT | Libc.EPOLLRDHUP | Libc.EPOLLET);
-        return key;
+        if (TryWatch(fd, (ulong)key, Libc.EPOLLIN | Libc.EPOLLOUT | Libc.EPOLLRDHUP | Libc.EPOLLET))
+        {
+            return key;
+        }
+
+        _handlers[key] = null;
+        _freeHandlers.Push(key);
+        return -1;
     }
 
     internal void Unregister(int fd, int key)
     {
+        if (key < 0)
+        {
+            return;
+        }
+
         EpollEvent unused;
         _ = Libc.EpollCtl(_epollFd, Libc.EPOLL_CTL_DEL, fd, &unused);
         _handlers[key] = null;
@@ -299,27 +327,25 @@ internal sealed unsafe class IOThread : IDisposable
 
     private IRing Ring()
     {
-        if (_ring == null)
+        if (!_ringTried)
         {
+            _ringTried = true;
             _ring = _ringFactory(Name, MaxBatch);
-            if (_ring == null)
+            if (_ring != null)
             {
-                return Workers();
+                Watch(_ring.PollFd, UringKey, Libc.EPOLLIN);
             }
-
-            Watch(_ring.PollFd, UringKey, Libc.EPOLLIN);
         }
 
-        return _ring;
+        // With no io_uring the workers stand for the ring, too.
+        return _ring ?? Workers();
     }
 
     private WorkerRing Workers()
     {
         if (_workers == null)
         {
-            // With no io_uring the workers stand for the ring, too.
-            _workers = new WorkerRing(Name + "-worker", MaxWorkers);
-            _ring ??= _workers;
+            _workers = new WorkerRing(Name + "-worker", MaxWorkers, _workerFd);
             Watch(_workers.PollFd, WorkersKey, Libc.EPOLLIN);
         }
 
@@ -333,7 +359,7 @@ internal sealed unsafe class IOThread : IDisposable
         IRequestOwner owner = slot.Owner!;
         int tag = slot.Tag;
         file.Learn(request.Learnt);
-        if (request.Error != 0 && request.Kind == RequestKind.Flush)
+        if (request.Error != 0 && (request.Kind == RequestKind.Flush || request.SyncFailed))
         {
             file.SetFlushError(request.Error);
         }
@@ -374,11 +400,16 @@ internal sealed unsafe class IOThread : IDisposable
 
     private void Watch(int fd, ulong key, uint events)
     {
-        EpollEvent ev = new() { Events = events, Data = key };
-        if (Libc.EpollCtl(_epollFd, Libc.EPOLL_CTL_ADD, fd, &ev) < 0)
+        if (!TryWatch(fd, key, events))
         {
             throw new System.IO.IOException("epoll_ctl: " + Libc.Strerror(Libc.Errno));
         }
+    }
+
+    private bool TryWatch(int fd, ulong key, uint events)
+    {
+        EpollEvent ev = new() { Events = events, Data = key };
+        return Libc.EpollCtl(_epollFd, Libc.EPOLL_CTL_ADD, fd, &ev) == 0;
     }
 
     private void Loop()
@@ -461,7 +492,8 @@ internal sealed unsafe class IOThread : IDisposable
     private bool RunMailbox()
     {
         bool any = false;
-        if (_memoryWaiters.Count > 0 && Interlocked.Exchange(ref _memoryReturned, 0) != 0)
+        // Reset without waiters, too: the thread does not sleep while it is set.
+        if (Volatile.Read(ref _memoryReturned) != 0 && Interlocked.Exchange(ref _memoryReturned, 0) != 0)
         {
             foreach (IReadyHandler handler in _memoryWaiters)
             {
@@ -499,12 +531,7 @@ internal sealed unsafe class IOThread : IDisposable
     private bool ReapAll()
     {
         bool any = _ring != null && ReapFrom(_ring);
-        if (_workers != null && !ReferenceEquals(_ring, _workers))
-        {
-            any |= ReapFrom(_workers);
-        }
-
-        return any;
+        return (_workers != null && ReapFrom(_workers)) || any;
     }
 
     private bool ReapFrom(IRing ring)
@@ -564,14 +591,17 @@ internal sealed unsafe class IOThread : IDisposable
     {
         Stop();
         _ring?.Dispose();
-        if (!ReferenceEquals(_ring, _workers))
-        {
-            _workers?.Dispose();
-        }
+        _workers?.Dispose();
 
         Buffers.Dispose();
         _ = Libc.Munmap(_scratch, 2 * ScratchLength);
         _ = Libc.Munmap(_zeroes, (nuint)FileRequestModule.ZeroBufferLength);
+        if (_workers == null)
+        {
+            // A worker may still be about to signal it otherwise.
+            _ = Libc.Close(_workerFd);
+        }
+
         _ = Libc.Close(_mailboxFd);
         _ = Libc.Close(_epollFd);
     }

@@ -26,6 +26,9 @@ internal sealed class IOThreadPool : IDisposable
         return named.Length > 0 ? named : Own();
     }
 
+    /// <summary>Starts the daemon's own threads; throws where the process can have no more descriptors.</summary>
+    internal void Prepare() => _ = Own();
+
     private IOThread[] Own()
     {
         if (_own.Length == 0)

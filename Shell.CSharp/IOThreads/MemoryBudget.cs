@@ -26,15 +26,29 @@ internal sealed class MemoryBudget
 
     internal bool TryTake(long bytes)
     {
-        long before = Interlocked.Add(ref _used, bytes) - bytes;
-        if (before == 0 || before + bytes <= _limit)
+        long used = Volatile.Read(ref _used);
+        while (used == 0 || used + bytes <= _limit)
         {
-            return true;
+            long now = Interlocked.CompareExchange(ref _used, used + bytes, used);
+            if (now == used)
+            {
+                return true;
+            }
+
+            used = now;
         }
 
-        Release(bytes);
         return false;
     }
+
+    /// <summary>
+    /// Takes memory beyond the limit: for a client that holds none, so that others, who may never read their replies,
+    /// cannot keep it from being served at all.
+    /// </summary>
+    internal void TakeAnyway(long bytes) => Interlocked.Add(ref _used, bytes);
+
+    /// <summary>What one connection may hold.</summary>
+    internal long PerConnection => _limit / 4;
 
     internal void Release(long bytes)
     {

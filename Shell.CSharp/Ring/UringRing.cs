@@ -114,8 +114,10 @@ internal sealed unsafe class UringRing : IRing
 
     public int InFlight => _inFlight;
 
+    /// <remarks>Also while the kernel was too short of memory to take what is queued: then the loop comes round again.</remarks>
     public bool HasCompletions =>
-        Volatile.Read(ref *_cqTail) != *_cqHead
+        _queued > 0
+        || Volatile.Read(ref *_cqTail) != *_cqHead
         || (Volatile.Read(ref *_sqFlags) & (IoUring.IORING_SQ_TASKRUN | IoUring.IORING_SQ_CQ_OVERFLOW)) != 0;
 
     public bool TrySubmit(in Submission submission)

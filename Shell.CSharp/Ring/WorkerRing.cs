@@ -29,15 +29,14 @@ internal sealed unsafe class WorkerRing : IRing
     private int _idle;
     private bool _stopping;
 
-    internal WorkerRing(string name, int maxWorkers)
+    /// <param name="name">Of the threads.</param>
+    /// <param name="maxWorkers">Upper bound of threads.</param>
+    /// <param name="eventFd">Becomes readable when completions wait; the owner's.</param>
+    internal WorkerRing(string name, int maxWorkers, int eventFd)
     {
         _name = name;
         MaxWorkers = maxWorkers;
-        _eventFd = Libc.Eventfd(0, Libc.EFD_CLOEXEC | Libc.EFD_NONBLOCK);
-        if (_eventFd < 0)
-        {
-            throw new System.IO.IOException("eventfd: " + Libc.Strerror(Libc.Errno));
-        }
+        _eventFd = eventFd;
     }
 
     /// <summary>Upper bound of threads (<c>thread-pool-max</c>); may be changed while running.</summary>
@@ -74,10 +73,37 @@ internal sealed unsafe class WorkerRing : IRing
 
         if (grow)
         {
-            new Thread(Work, 256 * 1024) { IsBackground = true, Name = _name }.Start();
+            StartWorker();
         }
 
         return true;
+    }
+
+    /// <summary>Without a thread to be had, the first operation is done here and now.</summary>
+    private void StartWorker()
+    {
+        try
+        {
+            new Thread(Work, 256 * 1024) { IsBackground = true, Name = _name }.Start();
+        }
+        catch (OutOfMemoryException)
+        {
+            bool none;
+            Submission submission = default;
+            lock (_gate)
+            {
+                none = --_workers == 0 && _queueHead != _queueTail;
+                if (none)
+                {
+                    submission = _queue[_queueHead++ % Capacity];
+                }
+            }
+
+            if (none)
+            {
+                Complete(new Completion { UserData = submission.UserData, Result = FileOps.Execute(submission) });
+            }
+        }
     }
 
     public void Flush()
@@ -166,6 +192,5 @@ internal sealed unsafe class WorkerRing : IRing
             Monitor.PulseAll(_gate);
         }
 
-        // The descriptor stays open: a worker may still be about to signal it. Rings live as long as their thread.
     }
 }

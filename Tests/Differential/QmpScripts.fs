@@ -419,8 +419,6 @@ nbd A n
 {"execute": "block-export-add", "arguments": {"type": "nbd", "id": "e2", "node-name": "n", "fixed-iothread": true, "name": "b"}}
 {"execute": "block-export-add", "arguments": {"type": "nbd", "id": "e3", "node-name": "n", "iothread": "t1", "name": "c"}}
 {"execute": "query-block-exports"}
-nbd A n
-close A
 """
 ]
 

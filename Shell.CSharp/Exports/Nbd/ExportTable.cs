@@ -154,7 +154,9 @@ internal sealed class ExportTable
 
             if (served.Connections.Count == 0)
             {
+                // The last client may have gone since it was counted; who knows the export as gone does not mind.
                 _ = _exports.Remove(key);
+                _post(() => _stopped(key));
             }
         }
     }

@@ -1,4 +1,5 @@
 using System;
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using StorageDaemon.Core;
 using StorageDaemon.Core.Nbd;
@@ -19,10 +20,19 @@ internal sealed unsafe partial class NbdConnection
     private const int QueueLength = 32;
     private const int MaxVectors = 16;
 
+    // Bytes of one block status reply; each extent costs two look-ups.
+    private const int StatusLength = 32 << 10;
+
+    private const long LongTurnNs = 2_000_000;
+
+    // Replies that wait for a client that does not read; with more than this no further request is taken up.
+    private const long MaxCopiedBytes = 1 << 20;
+
     private OutItem[] _out = [];
     private int _outHead;
     private int _outCount;
     private int _gathered;
+    private long _copiedBytes;
     private bool _writable = true;
     private byte* _headers;
 
@@ -235,7 +245,8 @@ internal sealed unsafe partial class NbdConnection
     {
         byte* copy = (byte*)NativeMemory.Alloc((nuint)bytes.Length);
         bytes.CopyTo(new Span<byte>(copy, bytes.Length));
-        Push(new OutItem { Data = copy, Length = bytes.Length, Pending = -1, Owned = copy });
+        _copiedBytes += bytes.Length;
+        Push(new OutItem { Data = copy, Length = bytes.Length, Pending = -1, Owned = copy, CopiedBytes = bytes.Length });
     }
 
     private void Push(in OutItem item)
@@ -258,7 +269,7 @@ internal sealed unsafe partial class NbdConnection
         _outCount++;
     }
 
-    /// <summary>Error replies to a client that does not read may exceed the usual bound; its input stops then.</summary>
+    /// <summary>Replies to a client that does not read may exceed the usual bound a little; its input stops then.</summary>
     private void Grow()
     {
         OutItem[] larger = new OutItem[_out.Length * 2];
@@ -276,6 +287,7 @@ internal sealed unsafe partial class NbdConnection
         ref OutItem item = ref _out[_outHead];
         NativeMemory.Free(item.Owned);
         item.Owned = null;
+        _copiedBytes -= item.CopiedBytes;
         if (item.Pending >= 0)
         {
             Release(item.Pending);
@@ -290,6 +302,12 @@ internal sealed unsafe partial class NbdConnection
     {
         int length = _gathered;
         _gathered = 0;
+        if (length > 0 && _outCount > 0)
+        {
+            QueueCopy(new ReadOnlySpan<byte>(_thread.ReplyScratch, length));
+            return;
+        }
+
         int sent = 0;
         while (sent < length && !_closing)
         {
@@ -419,7 +437,7 @@ internal sealed unsafe partial class NbdConnection
     /// <summary>Block status: for each selected context the extents of the range, as many as fit.</summary>
     private void BlockStatus(in Request request)
     {
-        Span<byte> reply = new(_thread.ReceiveScratch + ReceiveLength, IOThread.ScratchLength - ReceiveLength);
+        Span<byte> reply = new(_thread.ReceiveScratch + ReceiveLength, StatusLength);
         int header = Reply.statusHeaderLength(in _session);
         int used = 0;
         int last = _session.Contexts.Length - 1;
@@ -442,6 +460,7 @@ internal sealed unsafe partial class NbdConnection
         }
 
         SendReply(reply[..used]);
+        _turnOver = Stopwatch.GetTimestamp() - _turnStart > LongTurnNs;
     }
 
     private ExtentList _extents;

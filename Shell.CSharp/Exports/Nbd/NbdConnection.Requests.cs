@@ -45,6 +45,7 @@ internal sealed unsafe partial class NbdConnection
     private Pending[] _pending = [];
     private int _inFlight;
     private int _ioInFlight;
+    private long _heldBytes;
     private DataExtent _extent;
 
     /// <summary>Starts a request whose header is decoded. Of the bytes after it, those of its payload may be used.</summary>
@@ -251,6 +252,12 @@ internal sealed unsafe partial class NbdConnection
     {
         int header = Reply.readHeaderLength(in _session, request.Length);
         byte* reply = ReserveReply(header + (int)length);
+        if (_outCount != 0)
+        {
+            // Making room has filled the queue: what is gathered now could overtake it.
+            return false;
+        }
+
         IoVec iov = new() { Base = reply + header, Length = (nuint)length };
         nint count = Libc.Preadv2(file.Fd, &iov, 1, offset, Libc.RWF_NOWAIT);
         if (count != length)
@@ -303,6 +310,11 @@ internal sealed unsafe partial class NbdConnection
 
         int room = (int)length + (MaxInlineChunks * Reply.MaxHeaderLength);
         byte* reply = ReserveReply(room);
+        if (_outCount != 0)
+        {
+            return false;
+        }
+
         int used = 0;
         long position = offset;
         for (int chunk = 0; chunk < MaxInlineChunks; chunk++)
@@ -606,17 +618,12 @@ internal sealed unsafe partial class NbdConnection
     /// </summary>
     private bool TryTake(ref Request request, long bufferLength, out int index)
     {
-        PoolBuffer buffer = default;
         index = -1;
-        if (bufferLength > 0 && !_thread.Buffers.TryRent(bufferLength, out buffer))
+        if (!TryRent(bufferLength, out PoolBuffer buffer))
         {
-            _thread.WaitForMemory(this);
-            if (!_thread.Buffers.TryRent(bufferLength, out buffer))
-            {
-                _parked = request;
-                _hasParked = true;
-                return false;
-            }
+            _parked = request;
+            _hasParked = true;
+            return false;
         }
 
         if (_pending.Length == 0)
@@ -638,9 +645,49 @@ internal sealed unsafe partial class NbdConnection
         return true;
     }
 
+    /// <summary>
+    /// A buffer for a request. No connection holds more than its part of the budget, and one that holds nothing is
+    /// always given one: clients that do not read their replies slow nobody else down.
+    /// </summary>
+    private bool TryRent(long length, out PoolBuffer buffer)
+    {
+        buffer = default;
+        if (length == 0)
+        {
+            return true;
+        }
+
+        if (_heldBytes > 0 && _heldBytes + length > _thread.Budget.PerConnection)
+        {
+            return false;
+        }
+
+        bool anyway = _heldBytes == 0;
+        if (!_thread.Buffers.TryRent(length, anyway, out buffer))
+        {
+            _thread.WaitForMemory(this);
+            if (!_thread.Buffers.TryRent(length, anyway, out buffer))
+            {
+                return false;
+            }
+        }
+
+        _heldBytes += buffer.Capacity;
+        return true;
+    }
+
     private void Release(int index)
     {
         ref Pending pending = ref _pending[index];
+        if (!pending.Buffer.IsNull)
+        {
+            _heldBytes -= pending.Buffer.Capacity;
+            if (_hasParked && !_closing)
+            {
+                _thread.Schedule(this);
+            }
+        }
+
         _thread.Buffers.Return(ref pending.Buffer);
         NativeMemory.Free(pending.Stretches);
         pending.Stretches = null;
@@ -653,15 +700,16 @@ internal sealed unsafe partial class NbdConnection
         ref Pending pending = ref _pending[tag];
         _ioInFlight--;
         _thread.Schedule(this);
+        if (request.Kind is RequestKind.WriteZeroes or RequestKind.Discard)
+        {
+            // Other connections remember stretches of data, too.
+            _export.Path.File?.NoteHole();
+        }
+
         if (_closing)
         {
             Release(tag);
             return;
-        }
-
-        if (request.Kind is RequestKind.WriteZeroes or RequestKind.Discard)
-        {
-            _export.Path.File?.NoteHole();
         }
 
         if (request.Error != 0)

@@ -1,4 +1,5 @@
 using System;
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using StorageDaemon.Core;
@@ -28,6 +29,10 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
     private readonly Session _session;
     private readonly int _fd;
     private int _key;
+
+    // Requests that look a file's extents up may take long: then other connections have their turn first.
+    private long _turnStart;
+    private bool _turnOver;
     private bool _readable = true;
     private bool _hangup;
     // The client has said good-bye: no more input, but all replies.
@@ -87,6 +92,11 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
     internal void Attach()
     {
         _key = _thread.Register(_fd, this);
+        if (_key < 0)
+        {
+            Fail();
+        }
+
         _thread.Schedule(this);
     }
 
@@ -133,11 +143,12 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
             return false;
         }
 
-        bool more = false;
+        _turnOver = false;
+        _turnStart = Stopwatch.GetTimestamp();
         if (!_closing)
         {
             FlushQueue();
-            more = TakeInput();
+            TakeInput();
             FlushScratch();
             FlushQueue();
         }
@@ -153,12 +164,18 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
             return false;
         }
 
-        return more;
+        // Also when sending has just made room for requests: nothing else would wake the connection up then.
+        return CanReceive && (_readable || _backlogEnd > _backlogStart);
     }
 
-    private bool CanTake => !_closing && !_leaving && !_hasParked && _inFlight < MaxInFlight;
+    /// <summary>Whether a further request may be taken up.</summary>
+    private bool CanTake => !_closing && !_leaving && !_hasParked && _inFlight < MaxInFlight
+        && _outCount < QueueLength && _copiedBytes < MaxCopiedBytes;
 
-    private bool TakeInput()
+    /// <summary>Whether bytes may be received: also the payload of a request that has been taken up or refused.</summary>
+    private bool CanReceive => CanTake || (!_closing && !_leaving && (_receiving >= 0 || _skip > 0));
+
+    private void TakeInput()
     {
         if (_hasParked)
         {
@@ -167,7 +184,7 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
             Execute(ref parked, default, out _);
         }
 
-        if (_backlogEnd > _backlogStart && CanTake)
+        if (_backlogEnd > _backlogStart && CanReceive)
         {
             ReadOnlySpan<byte> bytes = new(_backlog + _backlogStart, _backlogEnd - _backlogStart);
             _backlogStart += Process(bytes);
@@ -179,18 +196,10 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
             }
         }
 
-        int rounds = 0;
-        while (_readable && CanTake && _backlogEnd == _backlogStart)
+        for (int round = 0; round < MaxRoundsPerTurn && _readable && CanReceive && !_turnOver && _backlogEnd == _backlogStart; round++)
         {
-            if (++rounds > MaxRoundsPerTurn)
-            {
-                return true;
-            }
-
             Receive();
         }
-
-        return false;
     }
 
     /// <summary>One receive: the rest of a payload straight into its buffer, and what follows into the shared buffer.</summary>
@@ -262,7 +271,7 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
     private int Process(ReadOnlySpan<byte> bytes)
     {
         int position = 0;
-        while (position < bytes.Length && !_closing && !_leaving)
+        while (position < bytes.Length && !_closing && !_leaving && !_turnOver)
         {
             ReadOnlySpan<byte> rest = bytes[position..];
             if (_skip > 0)

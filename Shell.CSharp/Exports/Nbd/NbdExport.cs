@@ -50,4 +50,7 @@ internal unsafe struct OutItem
 
     /// <summary>Native memory to free when sent; null for none.</summary>
     internal byte* Owned;
+
+    /// <summary>Bytes of <see cref="Owned"/> that count against what a client may leave unread.</summary>
+    internal int CopiedBytes;
 }

@@ -14,6 +14,7 @@ namespace StorageDaemon.Shell.Exports.Nbd;
 internal sealed unsafe class NbdHandshake
 {
     private const int ReceiveLength = 64 << 10;
+    private const int MaxStepsPerTurn = 256;
 
     private readonly Reactor _reactor;
     private readonly Func<FSharpList<ExportInfo>> _exports;
@@ -22,6 +23,7 @@ internal sealed unsafe class NbdHandshake
     private ReactorTimer? _timer;
     private Handshake.State _state;
     private byte[] _input = [];
+    private int _inputStart;
     private byte[] _output = [];
     private bool _ending;
 
@@ -66,7 +68,17 @@ internal sealed unsafe class NbdHandshake
             return;
         }
 
-        if (_registration != null && _output.Length == 0)
+        if (_registration == null || _output.Length > 0)
+        {
+            return;
+        }
+
+        if (_inputStart < _input.Length)
+        {
+            // The client has read what held the rest of its options up.
+            Work();
+        }
+        else
         {
             Receive();
         }
@@ -83,7 +95,8 @@ internal sealed unsafe class NbdHandshake
 
         if (count > 0)
         {
-            _input = _input.Length == 0 ? buffer[..(int)count] : [.. _input, .. buffer.AsSpan(0, (int)count)];
+            _input = [.. _input.AsSpan(_inputStart), .. buffer.AsSpan(0, (int)count)];
+            _inputStart = 0;
             Work();
         }
         else if (count == 0 || Libc.Errno is not (Errno.EAGAIN or Errno.EINTR))
@@ -92,15 +105,25 @@ internal sealed unsafe class NbdHandshake
         }
     }
 
-    /// <summary>Feeds what was received until the core wants more, or the client must read first.</summary>
+    /// <summary>
+    /// Feeds what was received until the core wants more, or the client must read first. After some options others
+    /// have their turn.
+    /// </summary>
     private void Work()
     {
-        while (_output.Length == 0)
+        int steps = 0;
+        while (_output.Length == 0 && _registration != null)
         {
+            if (++steps > MaxStepsPerTurn)
+            {
+                _reactor.Post(Work);
+                return;
+            }
+
             (int consumed, Handshake.State state, Output output) =
-                Handshake.feed(_exports(), _state, _input);
+                Handshake.feed(_exports(), _state, _input.AsSpan(_inputStart));
             _state = state;
-            _input = consumed == 0 ? _input : _input[consumed..];
+            _inputStart += consumed;
             switch (output)
             {
                 case Output.Send send:
@@ -180,6 +203,6 @@ internal sealed unsafe class NbdHandshake
         _registration.Dispose();
         _registration = null;
         _timer?.Cancel();
-        _finished(this, session, _input);
+        _finished(this, session, _input[_inputStart..]);
     }
 }
