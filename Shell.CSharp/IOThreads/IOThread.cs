@@ -461,7 +461,8 @@ internal sealed unsafe class IOThread : IDisposable
     private bool RunMailbox()
     {
         bool any = false;
-        if (_memoryWaiters.Count > 0 && Interlocked.Exchange(ref _memoryReturned, 0) != 0)
+        // Reset without waiters, too: the thread does not sleep while it is set.
+        if (Volatile.Read(ref _memoryReturned) != 0 && Interlocked.Exchange(ref _memoryReturned, 0) != 0)
         {
             foreach (IReadyHandler handler in _memoryWaiters)
             {

@@ -59,6 +59,31 @@ let socketPair () : struct (int * int) =
 
     struct (NativePtr.get pair 0, NativePtr.get pair 1)
 
+/// Two ends of a TCP connection that do not block, the server's first. By system calls: closing a socket of the
+/// framework makes its duplicates blocking.
+let tcpPair () : struct (int * int) =
+    let mutable length = 16u
+    // struct sockaddr_in of 127.0.0.1, any port.
+    let bytes = NativePtr.stackalloc<byte> 16
+    Span<byte>(NativePtr.toVoidPtr bytes, 16).Clear()
+    NativePtr.set bytes 0 (byte Libc.AF_INET)
+    NativePtr.set bytes 4 127uy
+    NativePtr.set bytes 7 1uy
+    let address = NativePtr.toVoidPtr bytes
+    let check result = if result < 0 then failwith "TCP over loopback" else result
+    let listener = check (Libc.Socket(Libc.AF_INET, Libc.SOCK_STREAM ||| Libc.SOCK_CLOEXEC, 0))
+    check (Libc.Bind(listener, address, length)) |> ignore
+    check (Libc.Listen(listener, 1)) |> ignore
+    check (Libc.GetSockName(listener, address, &&length)) |> ignore
+    let client = check (Libc.Socket(Libc.AF_INET, Libc.SOCK_STREAM ||| Libc.SOCK_CLOEXEC, 0))
+    check (Libc.Connect(client, address, length)) |> ignore
+    check (Libc.Fcntl(client, Libc.F_SETFL, nativeint Libc.O_NONBLOCK)) |> ignore
+    let flags = Libc.SOCK_CLOEXEC ||| Libc.SOCK_NONBLOCK
+    let nowhere = NativePtr.toVoidPtr (NativePtr.nullPtr<byte>)
+    let server = check (Libc.Accept4(listener, nowhere, NativePtr.nullPtr<uint32>, flags))
+    Libc.Close listener |> ignore
+    struct (server, client)
+
 [<Sealed>]
 type NbdPeer(fd: int, mode: ReplyMode) =
     let outgoing = Queue<byte[]>()
@@ -195,6 +220,12 @@ type NbdPeer(fd: int, mode: ReplyMode) =
         let mutable going = not isClosed
 
         while going && outgoing.Count > 0 do
+            // Many small requests leave together.
+            if outgoing.Count > 1 && outgoing.Peek().Length < 64 && outgoingAt = 0 then
+                let joined = Array.concat outgoing
+                outgoing.Clear()
+                outgoing.Enqueue joined
+
             let head = outgoing.Peek()
             let count = sendSome fd head outgoingAt
 

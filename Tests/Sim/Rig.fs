@@ -96,9 +96,12 @@ type Rig
     interface IDisposable with
         member _.Dispose() =
             thread.Dispose()
-            (file :> IDisposable).Dispose()
 
-let private bigBudget = 256L <<< 20
+            if not (isNull file) then
+                file.Dispose()
+
+/// Memory that is as good as no limit.
+let plenty = 256L <<< 20
 
 /// Runs a body with an export of a simulated disk. The descriptor below is of a file without holes: block status and
 /// reads look holes up there.
@@ -137,5 +140,7 @@ let withFile (content: byte[]) (engine: AioEngine) (direct: bool) (budgetBytes: 
     use rig = new Rig(file, FileTraits.Unmap, size, budgetBytes, realRing)
     body rig path
 
-/// Most tests want this much memory, which is as good as no limit.
-let plenty = bigBudget
+/// Runs a body with an export of a null device.
+let withNullDevice (sizeBytes: int64) (body: Rig -> unit) =
+    use rig = new Rig(null, FileTraits.None, sizeBytes, plenty, realRing)
+    body rig

@@ -219,6 +219,12 @@ internal sealed unsafe partial class NbdConnection
     {
         int header = Reply.readHeaderLength(in _session, request.Length);
         byte* reply = ReserveReply(header + (int)length);
+        if (_outCount != 0)
+        {
+            // Making room has filled the queue: what is gathered now could overtake it.
+            return false;
+        }
+
         IoVec iov = new() { Base = reply + header, Length = (nuint)length };
         nint count = Libc.Preadv2(file.Fd, &iov, 1, offset, Libc.RWF_NOWAIT);
         if (count != length)
@@ -271,6 +277,11 @@ internal sealed unsafe partial class NbdConnection
 
         int room = (int)length + (MaxInlineChunks * Reply.MaxHeaderLength);
         byte* reply = ReserveReply(room);
+        if (_outCount != 0)
+        {
+            return false;
+        }
+
         int used = 0;
         long position = offset;
         for (int chunk = 0; chunk < MaxInlineChunks; chunk++)
@@ -582,15 +593,16 @@ internal sealed unsafe partial class NbdConnection
         ref Pending pending = ref _pending[tag];
         _ioInFlight--;
         _thread.Schedule(this);
+        if (request.Kind is RequestKind.WriteZeroes or RequestKind.Discard)
+        {
+            // Other connections remember stretches of data, too.
+            _export.Path.File?.NoteHole();
+        }
+
         if (_closing)
         {
             Release(tag);
             return;
-        }
-
-        if (request.Kind is RequestKind.WriteZeroes or RequestKind.Discard)
-        {
-            _export.Path.File?.NoteHole();
         }
 
         if (request.Error != 0)

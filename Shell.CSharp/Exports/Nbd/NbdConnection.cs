@@ -133,11 +133,10 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
             return false;
         }
 
-        bool more = false;
         if (!_closing)
         {
             FlushQueue();
-            more = TakeInput();
+            TakeInput();
             FlushScratch();
             FlushQueue();
         }
@@ -153,12 +152,13 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
             return false;
         }
 
-        return more;
+        // Also when sending has just made room for requests: nothing else would wake the connection up then.
+        return CanTake && (_readable || _backlogEnd > _backlogStart);
     }
 
     private bool CanTake => !_closing && !_leaving && !_hasParked && _inFlight < MaxInFlight;
 
-    private bool TakeInput()
+    private void TakeInput()
     {
         if (_hasParked)
         {
@@ -179,18 +179,10 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
             }
         }
 
-        int rounds = 0;
-        while (_readable && CanTake && _backlogEnd == _backlogStart)
+        for (int round = 0; round < MaxRoundsPerTurn && _readable && CanTake && _backlogEnd == _backlogStart; round++)
         {
-            if (++rounds > MaxRoundsPerTurn)
-            {
-                return true;
-            }
-
             Receive();
         }
-
-        return false;
     }
 
     /// <summary>One receive: the rest of a payload straight into its buffer, and what follows into the shared buffer.</summary>
