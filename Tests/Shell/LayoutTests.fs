@@ -67,8 +67,22 @@ let tests =
             "UserData", 32
         ]
         hasLayout<IoUringCqe> 16 [ "UserData", 0; "Result", 8; "Flags", 12 ]
-        hasLayout<IoSqRingOffsets> 40 [ "Head", 0; "Tail", 4; "RingMask", 8; "Flags", 16; "Array", 24; "UserAddress", 32 ]
-        hasLayout<IoCqRingOffsets> 40 [ "Head", 0; "Tail", 4; "RingMask", 8; "Cqes", 20; "Flags", 24; "UserAddress", 32 ]
+        hasLayout<IoSqRingOffsets> 40 [
+            "Head", 0
+            "Tail", 4
+            "RingMask", 8
+            "Flags", 16
+            "Array", 24
+            "UserAddress", 32
+        ]
+        hasLayout<IoCqRingOffsets> 40 [
+            "Head", 0
+            "Tail", 4
+            "RingMask", 8
+            "Cqes", 20
+            "Flags", 24
+            "UserAddress", 32
+        ]
         hasLayout<IoUringParams> 120 [
             "SqEntries", 0
             "CqEntries", 4

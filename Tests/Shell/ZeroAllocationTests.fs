@@ -80,8 +80,12 @@ let private allocatesNothing (kind: Kind) = test kind.Name {
     let content = Array.create ((4 <<< 20) + int baseOffset) 3uy
 
     withFile content kind.Engine kind.ThroughRing plenty (fun rig _ ->
+        // Starting a worker allocates: the warm-up starts them all.
+        rig.Thread.MaxWorkers <- 2
         let peer, _ = rig.Connect(modeOf kind)
         sendMany peer kind (min kind.Count 400)
+        // A slow inline write sends the next ones through the ring, so that must be there.
+        sendMany peer { kind with Command = NBD_CMD_FLUSH; Flags = 0us; Length = 0 } 16
         allocatedOn rig |> ignore
         let idle = allocatedOn rig
         let before = allocatedOn rig

@@ -333,8 +333,8 @@ let private idleTests = [
 let tests =
     testSequenced
     <| testList "Sim.DataPath" [
-        yield test "contents equal the model's over a simulated disk" { withSeeds 25 simulate }
-        yield test "errors come back as NBD errors and leave the connection usable" { withSeeds 12 simulateErrors }
+        yield test "contents equal the model's over a simulated disk" { withSeeds 16 simulate }
+        yield test "errors come back as NBD errors and leave the connection usable" { withSeeds 8 simulateErrors }
 
         yield test "contents equal the model's over a file through the page cache" {
             withSeeds 6 (fun rng -> overFile rng AioEngine.IoUring false)
