@@ -46,5 +46,53 @@ let tests =
             "InputSpeed", 52
             "OutputSpeed", 56
         ]
-        hasLayout<Statx> 256 [ "Mode", 28; "Inode", 32; "Size", 40; "AccessSeconds", 64; "DeviceMajor", 136 ]
+        hasLayout<Statx> 256 [
+            "Mode", 28
+            "Inode", 32
+            "Size", 40
+            "Blocks", 48
+            "AccessSeconds", 64
+            "DeviceMajor", 136
+            "DioMemoryAlign", 152
+            "DioOffsetAlign", 156
+        ]
+        hasLayout<IoUringSqe> 64 [
+            "Opcode", 0
+            "Flags", 1
+            "IoPriority", 2
+            "Fd", 4
+            "Offset", 8
+            "Address", 16
+            "Length", 24
+            "OpFlags", 28
+            "UserData", 32
+        ]
+        hasLayout<IoUringCqe> 16 [ "UserData", 0; "Result", 8; "Flags", 12 ]
+        hasLayout<IoSqRingOffsets> 40 [
+            "Head", 0
+            "Tail", 4
+            "RingMask", 8
+            "Flags", 16
+            "Array", 24
+            "UserAddress", 32
+        ]
+        hasLayout<IoCqRingOffsets> 40 [
+            "Head", 0
+            "Tail", 4
+            "RingMask", 8
+            "Cqes", 20
+            "Flags", 24
+            "UserAddress", 32
+        ]
+        hasLayout<IoUringParams> 120 [
+            "SqEntries", 0
+            "CqEntries", 4
+            "Flags", 8
+            "Features", 20
+            "WqFd", 24
+            "SqOffsets", 40
+            "CqOffsets", 80
+        ]
+        hasLayout<CacheStatRange> 16 [ "Offset", 0; "Length", 8 ]
+        hasLayout<CacheStat> 40 [ "Cache", 0; "RecentlyEvicted", 32 ]
     ]

@@ -196,8 +196,13 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
             }
         }
 
-        for (int round = 0; round < MaxRoundsPerTurn && _readable && CanReceive && !_turnOver && _backlogEnd == _backlogStart; round++)
+        for (int round = 0; round < MaxRoundsPerTurn && _readable && CanReceive && !_turnOver; round++)
         {
+            if (_backlogEnd > _backlogStart)
+            {
+                return;
+            }
+
             Receive();
         }
     }
