@@ -37,16 +37,29 @@ let private kinds = [
     kind "4 KiB write inline" NBD_CMD_WRITE 4096 false
     kind "4 KiB read through the ring" NBD_CMD_READ 4096 true
     kind "4 KiB write through the ring" NBD_CMD_WRITE 4096 true
-    { kind "4 KiB read through worker threads" NBD_CMD_READ 4096 true with Engine = AioEngine.Threads }
-    { kind "4 KiB write with FUA" NBD_CMD_WRITE 4096 true with Flags = NBD_CMD_FLAG_FUA; Count = 300 }
+    {
+        kind "4 KiB read through worker threads" NBD_CMD_READ 4096 true with
+            Engine = AioEngine.Threads
+    }
+    {
+        kind "4 KiB write with FUA" NBD_CMD_WRITE 4096 true with
+            Flags = NBD_CMD_FLAG_FUA
+            Count = 300
+    }
     { kind "flush" NBD_CMD_FLUSH 0 false with Count = 300 }
     kind "write zeroes" NBD_CMD_WRITE_ZEROES 4096 false
     kind "block status" NBD_CMD_BLOCK_STATUS 4096 false
-    { kind "1 MiB read through sendfile" NBD_CMD_READ (1 <<< 20) false with Count = 100 }
+    {
+        kind "1 MiB read through sendfile" NBD_CMD_READ (1 <<< 20) false with
+            Count = 100
+    }
 ]
 
 let private modeOf (kind: Kind) =
-    if kind.Command = NBD_CMD_BLOCK_STATUS then ReplyMode.Structured else ReplyMode.Simple
+    if kind.Command = NBD_CMD_BLOCK_STATUS then
+        ReplyMode.Structured
+    else
+        ReplyMode.Simple
 
 /// Bytes that the IOThread has allocated so far, with what asking costs.
 let private allocatedOn (rig: Rig) =
@@ -59,7 +72,11 @@ let private allocatedOn (rig: Rig) =
     bytes[0]
 
 let private sendMany (peer: NbdPeer) (kind: Kind) (count: int) =
-    let payload = if kind.Command = NBD_CMD_WRITE then Array.create kind.Length 5uy else [||]
+    let payload =
+        if kind.Command = NBD_CMD_WRITE then
+            Array.create kind.Length 5uy
+        else
+            [||]
     let mutable left = count
 
     while left > 0 do
@@ -76,25 +93,34 @@ let private sendMany (peer: NbdPeer) (kind: Kind) (count: int) =
 
         left <- left - batch
 
-let private allocatesNothing (kind: Kind) = test kind.Name {
-    let content = Array.create ((4 <<< 20) + int baseOffset) 3uy
+let private allocatesNothing (kind: Kind) =
+    test kind.Name {
+        let content = Array.create ((4 <<< 20) + int baseOffset) 3uy
 
-    withFile content kind.Engine kind.ThroughRing plenty (fun rig _ ->
-        // Starting a worker allocates: the warm-up starts them all.
-        rig.Thread.MaxWorkers <- 2
-        let peer, _ = rig.Connect(modeOf kind)
-        sendMany peer kind (min kind.Count 400)
-        // A slow inline write sends the next ones through the ring, so that must be there.
-        sendMany peer { kind with Command = NBD_CMD_FLUSH; Flags = 0us; Length = 0 } 16
-        allocatedOn rig |> ignore
-        let idle = allocatedOn rig
-        let before = allocatedOn rig
-        sendMany peer kind kind.Count
-        let after = allocatedOn rig
-        Expect.equal (after - before) (before - idle) "bytes beyond what asking costs"
-        peer.Close()
-        rig.ExpectIdle())
-}
+        withFile content kind.Engine kind.ThroughRing plenty (fun rig _ ->
+            // Starting a worker allocates: the warm-up starts them all.
+            rig.Thread.MaxWorkers <- 2
+            let peer, _ = rig.Connect(modeOf kind)
+            sendMany peer kind (min kind.Count 400)
+            // A slow inline write sends the next ones through the ring, so that must be there.
+            sendMany
+                peer
+                {
+                    kind with
+                        Command = NBD_CMD_FLUSH
+                        Flags = 0us
+                        Length = 0
+                }
+                16
+            allocatedOn rig |> ignore
+            let idle = allocatedOn rig
+            let before = allocatedOn rig
+            sendMany peer kind kind.Count
+            let after = allocatedOn rig
+            Expect.equal (after - before) (before - idle) "bytes beyond what asking costs"
+            peer.Close()
+            rig.ExpectIdle())
+    }
 
 [<Tests>]
 let tests =

@@ -26,7 +26,10 @@ let private withSeeds (count: int) (body: Random -> unit) =
     let given = Environment.GetEnvironmentVariable "DATA_PATH_SEED"
 
     let seeds =
-        if String.IsNullOrEmpty given then List.init count (fun _ -> Random.Shared.Next()) else [ int given ]
+        if String.IsNullOrEmpty given then
+            List.init count (fun _ -> Random.Shared.Next())
+        else
+            [ int given ]
 
     for seed in seeds do
         try
@@ -37,7 +40,7 @@ let private withSeeds (count: int) (body: Random -> unit) =
 let private size = 512 <<< 10
 
 let private randomContent (rng: Random) =
-    let content = Array.zeroCreate<byte> (size + int baseOffset)
+    let content = Array.zeroCreate<byte>(size + int baseOffset)
     rng.NextBytes content
     content
 
@@ -94,7 +97,12 @@ let private overFile (rng: Random) (engine: AioEngine) (direct: bool) =
         hangUp rig clients
         expectContent model "in the file" 0 (ReadOnlySpan(exportOf (File.ReadAllBytes path))))
 
-let private badErrors = [ Errno.EIO, NBD_EIO; Errno.ENOSPC, NBD_ENOSPC; Errno.EROFS, NBD_EPERM; 116, NBD_EINVAL ]
+let private badErrors = [
+    Errno.EIO, NBD_EIO
+    Errno.ENOSPC, NBD_ENOSPC
+    Errno.EROFS, NBD_EPERM
+    116, NBD_EINVAL
+]
 
 let private simulateErrors (rng: Random) =
     let content = randomContent rng
@@ -107,7 +115,9 @@ let private simulateErrors (rng: Random) =
 
     let faults = {
         randomFaults rng with
-            BadRanges = [ for start, stop, errno, _ in bad -> start + baseOffset, stop + baseOffset, errno ]
+            BadRanges = [
+                for start, stop, errno, _ in bad -> start + baseOffset, stop + baseOffset, errno
+            ]
     }
 
     withSimulation content faults FileTraits.Unmap plenty (rng.Next()) 64 (fun rig _ _ ->
@@ -254,7 +264,8 @@ let private limitTests = [
 
         withSimulation content noFaults FileTraits.None plenty 1 64 (fun rig disk _ ->
             let peer, _ = rig.Connect ReplyMode.Structured
-            let flush () = (ask peer NBD_CMD_FLUSH 0us 0L 0 [||]).Error
+            let flush () =
+                (ask peer NBD_CMD_FLUSH 0us 0L 0 [||]).Error
             Expect.equal (flush ()) 0u "before"
             disk.Faults <- { noFaults with FlushError = Errno.EIO }
             Expect.equal (flush ()) NBD_EIO "fails"
@@ -278,7 +289,8 @@ let private cachedTests = [
 
                 for _ in 1..1000 do
                     let length = 1 + rng.Next 40000
-                    peer.Send(NBD_CMD_READ, 0us, int64 (rng.Next(size - length)), length, [||]) |> ignore
+                    peer.Send(NBD_CMD_READ, 0us, int64 (rng.Next(size - length)), length, [||])
+                    |> ignore
 
                 while peer.Waiting > 0 do
                     peer.PumpOut() |> ignore
@@ -336,17 +348,20 @@ let tests =
         yield test "contents equal the model's over a simulated disk" { withSeeds 16 simulate }
         yield test "errors come back as NBD errors and leave the connection usable" { withSeeds 8 simulateErrors }
 
-        yield test "contents equal the model's over a file through the page cache" {
-            withSeeds 6 (fun rng -> overFile rng AioEngine.IoUring false)
-        }
+        yield
+            test "contents equal the model's over a file through the page cache" {
+                withSeeds 6 (fun rng -> overFile rng AioEngine.IoUring false)
+            }
 
-        yield test "contents equal the model's over a file through the ring" {
-            withSeeds 3 (fun rng -> overFile rng AioEngine.IoUring true)
-        }
+        yield
+            test "contents equal the model's over a file through the ring" {
+                withSeeds 3 (fun rng -> overFile rng AioEngine.IoUring true)
+            }
 
-        yield test "contents equal the model's over a file through worker threads" {
-            withSeeds 3 (fun rng -> overFile rng AioEngine.Threads true)
-        }
+        yield
+            test "contents equal the model's over a file through worker threads" {
+                withSeeds 3 (fun rng -> overFile rng AioEngine.Threads true)
+            }
 
         yield! endingTests
         yield! limitTests

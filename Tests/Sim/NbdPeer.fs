@@ -36,7 +36,11 @@ type Answer = {
 
 type private Growing(sent: Sent) =
     member val Sent = sent
-    member val Data = (if sent.Command = NBD_CMD_READ then Array.zeroCreate<byte> sent.Length else [||])
+    member val Data =
+        (if sent.Command = NBD_CMD_READ then
+             Array.zeroCreate<byte> sent.Length
+         else
+             [||])
     member val Covered = 0 with get, set
     member val Error = 0u with get, set
     member val Extents: (uint64 * uint64) list = [] with get, set
@@ -70,7 +74,8 @@ let tcpPair () : struct (int * int) =
     NativePtr.set bytes 4 127uy
     NativePtr.set bytes 7 1uy
     let address = NativePtr.toVoidPtr bytes
-    let check result = if result < 0 then failwith "TCP over loopback" else result
+    let check result =
+        if result < 0 then failwith "TCP over loopback" else result
     let listener = check (Libc.Socket(Libc.AF_INET, Libc.SOCK_STREAM ||| Libc.SOCK_CLOEXEC, 0))
     check (Libc.Bind(listener, address, length)) |> ignore
     check (Libc.Listen(listener, 1)) |> ignore
@@ -100,7 +105,8 @@ type NbdPeer(fd: int, mode: ReplyMode) =
     /// Zero if there is not yet enough to tell.
     let measure (at: int) : struct (int * int) =
         let available = filled - at
-        let number offset width = NbdNaiveClient.number input (at + offset) width
+        let number offset width =
+            NbdNaiveClient.number input (at + offset) width
 
         if available < 16 then
             struct (0, 0)
@@ -108,7 +114,11 @@ type NbdPeer(fd: int, mode: ReplyMode) =
             match uint32 (number 0 4) with
             | NBD_SIMPLE_REPLY_MAGIC ->
                 let isRead, request = waiting.TryGetValue(number 8 8)
-                let data = if isRead && number 4 4 = 0UL then request.Data.Length else 0
+                let data =
+                    if isRead && number 4 4 = 0UL then
+                        request.Data.Length
+                    else
+                        0
                 struct (16 + data, 16)
             | NBD_STRUCTURED_REPLY_MAGIC when available >= 20 ->
                 let length = 20 + int (number 16 4)
@@ -123,7 +133,11 @@ type NbdPeer(fd: int, mode: ReplyMode) =
     let put (request: Growing) (offset: uint64) (length: int) (data: byte[]) =
         let at = int (int64 offset - request.Sent.Offset)
 
-        if request.Sent.Command <> NBD_CMD_READ || at < 0 || at + length > request.Data.Length then
+        if
+            request.Sent.Command <> NBD_CMD_READ
+            || at < 0
+            || at + length > request.Data.Length
+        then
             failwith "data outside the range that was asked for"
 
         if data.Length > 0 then
@@ -208,7 +222,13 @@ type NbdPeer(fd: int, mode: ReplyMode) =
             else
                 flags
 
-        let sent = { Command = command; Flags = flags; Offset = offset; Length = length; Payload = payload }
+        let sent = {
+            Command = command
+            Flags = flags
+            Offset = offset
+            Length = length
+            Payload = payload
+        }
         waiting.Add(cookie, Growing sent)
         this.SendBytes(NbdNaiveClient.request mode flags command cookie (uint64 offset) (uint64 length))
         this.SendBytes payload
@@ -277,13 +297,12 @@ type NbdPeer(fd: int, mode: ReplyMode) =
 
 /// Waits a moment for something to happen on any of the peers' sockets.
 let waitForAny (peers: NbdPeer list) : unit =
-    let fds =
-        [|
-            for peer in peers do
-                if not peer.IsClosed then
-                    let events = Libc.EPOLLIN ||| (if peer.HasUnsent then Libc.EPOLLOUT else 0u)
-                    PollFd(Fd = peer.Fd, Events = int16 events)
-        |]
+    let fds = [|
+        for peer in peers do
+            if not peer.IsClosed then
+                let events = Libc.EPOLLIN ||| (if peer.HasUnsent then Libc.EPOLLOUT else 0u)
+                PollFd(Fd = peer.Fd, Events = int16 events)
+    |]
 
     if fds.Length > 0 then
         use p = fixed &fds[0]

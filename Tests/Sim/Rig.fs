@@ -62,7 +62,10 @@ type Rig
     /// Serves an end of a socket.
     member _.Serve(fd: int, mode: ReplyMode) : NbdConnection =
         let contexts: ContextInfo[] =
-            if mode = ReplyMode.Simple then [||] else [| { Id = 0u; Name = "base:allocation" } |]
+            if mode = ReplyMode.Simple then
+                [||]
+            else
+                [| { Id = 0u; Name = "base:allocation" } |]
 
         let session = Session(mode, false, uint64 sizeBytes, 1, contexts)
         let ended = Action<NbdConnection>(fun _ -> Interlocked.Increment &closed |> ignore)

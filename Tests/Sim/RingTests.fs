@@ -42,7 +42,8 @@ type private Run(rng: Random, ring: IRing, fd: int, content: byte[]) =
     let flying = Dictionary<uint64, Submission>()
     let completions = Array.zeroCreate<Completion> 16
 
-    let span (s: Submission) = Span<byte>(NativePtr.toVoidPtr s.Buffer, int s.Length)
+    let span (s: Submission) =
+        Span<byte>(NativePtr.toVoidPtr s.Buffer, int s.Length)
 
     /// What the file holds after an operation that succeeded.
     let apply (s: Submission) =
@@ -126,7 +127,7 @@ let private runOver (seed: int) (ring: IRing) =
     use folder = new TempDir.TempDir()
     let path = folder.File "file"
     let rng = Random seed
-    let content = Array.zeroCreate<byte> (blocks * blockLength)
+    let content = Array.zeroCreate<byte>(blocks * blockLength)
     rng.NextBytes content
     File.WriteAllBytes(path, content)
     let fd = FileOpener.Open(path, true, false, false)
@@ -176,13 +177,13 @@ let tests =
     <| testList "Sim.Rings" [
         test "worker threads do what a file does" {
             withSeed (fun seed ->
-                use ring = new WorkerRing("test", 4)
+                use ring = new WorkerRing("test", 4, Libc.Eventfd(0u, Libc.EFD_CLOEXEC ||| Libc.EFD_NONBLOCK))
                 runOver seed ring)
         }
 
         test "a single worker does, too" {
             withSeed (fun seed ->
-                use ring = new WorkerRing("test", 1)
+                use ring = new WorkerRing("test", 1, Libc.Eventfd(0u, Libc.EFD_CLOEXEC ||| Libc.EFD_NONBLOCK))
                 runOver seed ring)
         }
 

@@ -26,7 +26,13 @@ type Faults = {
     FlushError: int
 }
 
-let noFaults = { DisturbedPercent = 0; MaxDelay = 0; Unsupported = []; BadRanges = []; FlushError = 0 }
+let noFaults = {
+    DisturbedPercent = 0
+    MaxDelay = 0
+    Unsupported = []
+    BadRanges = []
+    FlushError = 0
+}
 
 let private isTransfer (op: FileOp) =
     op = FileOp.Read
@@ -46,7 +52,10 @@ type SimulatedDisk(content: byte[], faults: Faults) =
         else
             faults.BadRanges
             |> List.tryPick (fun (start, stop, error) ->
-                if s.Offset < stop && start < s.Offset + s.Length then Some error else None)
+                if s.Offset < stop && start < s.Offset + s.Length then
+                    Some error
+                else
+                    None)
             |> Option.defaultValue 0
 
     let transfer (s: Submission) (count: int) =
@@ -81,7 +90,11 @@ type SimulatedDisk(content: byte[], faults: Faults) =
             match failure s, s.Op with
             | 0, op when isTransfer op ->
                 let available = max 0L (min s.Length (int64 content.Length - s.Offset)) |> int
-                let count = if available > 1 && isDisturbed () then 1 + rng.Next(available - 1) else available
+                let count =
+                    if available > 1 && isDisturbed () then
+                        1 + rng.Next(available - 1)
+                    else
+                        available
                 transfer s count
                 int64 count
             | 0, FileOp.PunchHole
@@ -135,8 +148,10 @@ type SimulatedRing(disk: SimulatedDisk, seed: int, capacity: int) =
     member _.Hold(hold: bool) =
         isHeld <- hold
 
-        if hold then silence ()
-        elif flying.Count > 0 then signal ()
+        if hold then
+            silence ()
+        elif flying.Count > 0 then
+            signal ()
 
     interface IRing with
         member _.PollFd = fd
@@ -150,7 +165,10 @@ type SimulatedRing(disk: SimulatedDisk, seed: int, capacity: int) =
             if flying.Count >= capacity then
                 false
             else
-                flying.Add { Operation = submission; Due = looks + rng.Next(disk.Faults.MaxDelay + 1) }
+                flying.Add {
+                    Operation = submission
+                    Due = looks + rng.Next(disk.Faults.MaxDelay + 1)
+                }
                 mostInFlight <- max mostInFlight flying.Count
                 submitted <- submitted + 1
 
@@ -169,8 +187,7 @@ type SimulatedRing(disk: SimulatedDisk, seed: int, capacity: int) =
             while index >= 0 && count < most && not isHeld do
                 let operation = flying[index].Operation
                 flying.RemoveAt index
-                completions[count] <-
-                    Completion(UserData = operation.UserData, Result = disk.Execute(rng, operation))
+                completions[count] <- Completion(UserData = operation.UserData, Result = disk.Execute(rng, operation))
                 count <- count + 1
                 index <- tryFindDue ()
 

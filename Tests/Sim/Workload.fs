@@ -37,7 +37,9 @@ let private overlaps (a: Sent) (start: int64) (stop: int64) =
     a.Offset < stop && start < a.Offset + int64 a.Length
 
 let private modifies (command: uint16) =
-    command = NBD_CMD_WRITE || command = NBD_CMD_WRITE_ZEROES || command = NBD_CMD_TRIM
+    command = NBD_CMD_WRITE
+    || command = NBD_CMD_WRITE_ZEROES
+    || command = NBD_CMD_TRIM
 
 let private isPastEnd (model: Model) (sent: Sent) =
     sent.Offset + int64 sent.Length > int64 model.Content.Length
@@ -140,8 +142,10 @@ let check (model: Model) (answer: Answer) =
             fail answer "success on a bad range"
 
         applySuccess model answer
-    elif List.contains answer.Error bad
-         || isFastZero && model.MayRefuseFastZero && answer.Error = NBD_ENOTSUP then
+    elif
+        List.contains answer.Error bad
+        || isFastZero && model.MayRefuseFastZero && answer.Error = NBD_ENOTSUP
+    then
         if modifies s.Command then
             Array.fill model.IsKnown (int s.Offset) s.Length false
     else
@@ -166,7 +170,10 @@ type Client(rng: Random, peer: NbdPeer, model: Model, start: int, stop: int, max
             NBD_CMD_CACHE
         |]
 
-        if peer.Mode = ReplyMode.Simple then common else Array.append common [| NBD_CMD_BLOCK_STATUS |]
+        if peer.Mode = ReplyMode.Simple then
+            common
+        else
+            Array.append common [| NBD_CMD_BLOCK_STATUS |]
 
     let pickFlags (command: uint16) =
         let maybe flag = if rng.Next 4 = 0 then flag else 0us
@@ -188,7 +195,11 @@ type Client(rng: Random, peer: NbdPeer, model: Model, start: int, stop: int, max
             | _ -> 1 + rng.Next(min longest 5000)
 
         let offset = start + rng.Next(stop - start - length + 1)
-        struct ((if length % 512 = 0 && offset > start + 511 then offset &&& ~~~511 else offset), length)
+        struct ((if length % 512 = 0 && offset > start + 511 then
+                     offset &&& ~~~511
+                 else
+                     offset),
+                length)
 
     let pick () =
         let command = commands[rng.Next commands.Length]
@@ -196,12 +207,26 @@ type Client(rng: Random, peer: NbdPeer, model: Model, start: int, stop: int, max
 
         // Some requests are refused, payload and all.
         let offset = if rng.Next 40 = 0 then model.Content.Length - 1 else offset
-        let length = if offset = model.Content.Length - 1 then max 2 length else length
+        let length =
+            if offset = model.Content.Length - 1 then
+                max 2 length
+            else
+                length
 
         if command = NBD_CMD_FLUSH then
-            { Command = command; Flags = pickFlags command; Offset = 0L; Length = 0; Payload = [||] }
+            {
+                Command = command
+                Flags = pickFlags command
+                Offset = 0L
+                Length = 0
+                Payload = [||]
+            }
         else
-            let payload = if command = NBD_CMD_WRITE then Array.zeroCreate<byte> length else [||]
+            let payload =
+                if command = NBD_CMD_WRITE then
+                    Array.zeroCreate<byte> length
+                else
+                    [||]
             rng.NextBytes payload
 
             {
