@@ -423,11 +423,11 @@ internal sealed unsafe class IOThread : IDisposable
             busy |= RunTimers();
             SubmitWaiting();
             _ring?.Flush();
-            if (busy || _ready.Count > 0)
+            if (_ready.Count > 0)
             {
                 _ = Poll(0);
             }
-            else
+            else if (!busy)
             {
                 WaitForWork();
             }
