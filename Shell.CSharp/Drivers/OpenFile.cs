@@ -2,6 +2,7 @@ using System;
 using System.Globalization;
 using System.Threading;
 using StorageDaemon.Core.Io;
+using StorageDaemon.Shell.IOThreads;
 using StorageDaemon.Shell.Native;
 
 namespace StorageDaemon.Shell.Drivers;
@@ -33,7 +34,11 @@ internal sealed unsafe class OpenFile : IDisposable
         Engine = engine;
         Alignment = alignment;
         _traits = (int)traits;
+        Gate = alignment > 1 ? new WriteGate() : null;
     }
+
+    /// <summary>Keeps unaligned writes apart from the others; null where every write is aligned.</summary>
+    internal WriteGate? Gate { get; }
 
     internal int Fd { get; private set; }
 
@@ -93,14 +98,18 @@ internal sealed unsafe class OpenFile : IDisposable
 
     internal void NoteHole() => Interlocked.Increment(ref _holeGeneration);
 
+    /// <summary>Whether a range and its memory can be transferred with O_DIRECT.</summary>
+    internal bool IsAligned(long offset, long length, byte* buffer) =>
+        ((offset | length | (long)buffer) & (Alignment - 1L)) == 0;
+
     /// <summary>
     /// The descriptor for a range: unaligned requests on an O_DIRECT file go through the page cache by a second
-    /// descriptor. The kernel keeps both views coherent (it writes back and drops cached pages around direct I/O).
+    /// descriptor. The kernel writes cached pages back and drops them around direct I/O, so both views agree as long as
+    /// an unaligned write and another one do not overlap in time: see <see cref="Gate"/>.
     /// </summary>
     internal int FdFor(long offset, long length, byte* buffer)
     {
-        long mask = Alignment - 1;
-        if (mask == 0 || ((offset | length | (long)buffer) & mask) == 0)
+        if (IsAligned(offset, length, buffer))
         {
             return Fd;
         }

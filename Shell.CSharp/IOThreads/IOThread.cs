@@ -277,8 +277,23 @@ internal sealed unsafe class IOThread : IDisposable
             slot.Request.Error = file.FlushError;
         }
 
+        slot.Gated = false;
+        if (file.Gate is { } gate && slot.Request.Op != FileOp.Done
+            && (slot.Request.Kind is RequestKind.Write or RequestKind.WriteZeroes or RequestKind.Discard))
+        {
+            slot.Gated = true;
+            bool alone = !file.IsAligned(slot.Request.Offset, slot.Request.Length, buffer);
+            if (!gate.TryEnter(this, index, alone))
+            {
+                return;
+            }
+        }
+
         Drive(index, ref slot);
     }
+
+    /// <summary>A request that waited at its file's write gate has been let in.</summary>
+    internal void Resume(int index) => Drive(index, ref SlotAt(index));
 
     private void Drive(int index, ref IoSlot slot)
     {
@@ -359,6 +374,12 @@ internal sealed unsafe class IOThread : IDisposable
         IRequestOwner owner = slot.Owner!;
         int tag = slot.Tag;
         file.Learn(request.Learnt);
+        if (slot.Gated)
+        {
+            slot.Gated = false;
+            file.Gate!.Leave();
+        }
+
         if (request.Error != 0 && (request.Kind == RequestKind.Flush || request.SyncFailed))
         {
             file.SetFlushError(request.Error);

@@ -23,6 +23,9 @@ internal unsafe struct IoSlot
     internal byte* Buffer;
     internal int Tag;
 
+    /// <summary>The request has been let through the file's write gate.</summary>
+    internal bool Gated;
+
     /// <summary>Counts the uses of the slot, so that a stale completion cannot hit its next use.</summary>
     internal uint Generation;
 

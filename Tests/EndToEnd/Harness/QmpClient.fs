@@ -106,6 +106,8 @@ type QmpClient(socket: Socket) =
             match this.ReadLine() with
             | None -> failwith $"the monitor closed instead of answering {text}"
             | Some line when isEvent line -> collect (line :: events)
+            // The real daemon, when one client leaves as the next one comes, may greet that one twice.
+            | Some line when line.StartsWith "{\"QMP\"" -> collect events
             | Some line -> List.rev events, line
 
         collect []
