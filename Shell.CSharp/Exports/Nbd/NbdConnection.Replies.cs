@@ -159,66 +159,6 @@ internal sealed unsafe partial class NbdConnection
         Push(new OutItem { Data = start, Length = header + (int)pending.Request.Length, Pending = index });
     }
 
-    /// <summary>The stretches of a range (see <see cref="Pending.Stretches"/>), or null if it is worth no more than data.</summary>
-    private long* FindStretches(OpenFile file, long offset, long length)
-    {
-        long* stretches = (long*)NativeMemory.Alloc((MaxSparseChunks + 1) * sizeof(long));
-        long count = 0;
-        for (long position = 0; position < length;)
-        {
-            if (count == MaxSparseChunks)
-            {
-                NativeMemory.Free(stretches);
-                return null;
-            }
-
-            bool isHole = _extent.Lookup(file, offset + position, offset + length, out long end);
-            position = Math.Min(end - offset, length);
-            stretches[++count] = isHole ? -position : position;
-        }
-
-        *stretches = count;
-        return stretches;
-    }
-
-    /// <summary>A read with holes: a chunk for each stretch, the data from where they were read to.</summary>
-    private void QueueSparse(int index)
-    {
-        ref Pending pending = ref _pending[index];
-        ref Request request = ref pending.Request;
-        int count = (int)pending.Stretches[0];
-        byte* headers = (byte*)NativeMemory.Alloc((nuint)(count * Reply.MaxHeaderLength));
-        long start = 0;
-        for (int i = 0; i < count; i++)
-        {
-            long mark = pending.Stretches[i + 1];
-            bool isHole = mark < 0;
-            long end = Math.Abs(mark);
-            bool last = i == count - 1;
-            uint length = (uint)(end - start);
-            OutItem item = new() { Data = headers + (i * Reply.MaxHeaderLength), Pending = -1 };
-            Span<byte> header = new(item.Data, Reply.MaxHeaderLength);
-            ulong at = request.Offset + (ulong)start;
-            item.Length = isHole
-                ? Reply.writeHoleChunk(in _session, header, in request, last, at, length)
-                : Reply.writeDataChunk(in _session, header, in request, last, at, length);
-            if (!isHole)
-            {
-                Push(in item);
-                item = new OutItem { Data = pending.Buffer.Data + start, Length = (int)length, Pending = -1 };
-            }
-
-            if (last)
-            {
-                item.Pending = index;
-                item.Owned = headers;
-            }
-
-            Push(in item);
-            start = end;
-        }
-    }
-
     private void QueueDone(int index)
     {
         byte* header = _headers + (index * MaxHeader);
