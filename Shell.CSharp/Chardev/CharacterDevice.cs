@@ -8,7 +8,7 @@ namespace StorageDaemon.Shell.Chardev;
 internal abstract class CharacterDevice : IDisposable
 {
     /// <summary>How long the last output may hold up the end of the device.</summary>
-    protected const int FinalFlushMs = 500;
+    protected const int FinalFlushMs = 150;
 
     private IChardevFrontend? _frontend;
     private int _suspendCount;
