@@ -58,7 +58,7 @@ internal static class Program
         ChardevContext chardevs = new(
             reactor, ErrorReport.ErrorWithoutLocation, ErrorReport.Info, startup.Daemonize);
         ulong seed = (ulong)Stopwatch.GetTimestamp() ^ ((ulong)Environment.ProcessId << 32);
-        using ControlLoop control = new(reactor, Package, seed, chardevs, text => ErrorReport.Warning(text));
+        using ControlLoop control = new(reactor, Package, seed, chardevs);
         int? status = StartUp(control, startup, daemonizer, out PidFile? pidFile);
         using (pidFile)
         {

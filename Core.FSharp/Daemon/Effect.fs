@@ -102,5 +102,3 @@ type Effect =
     | CloseChardev of id: string
     /// End the process in good order.
     | Shutdown
-    /// A warning for the person at the command line or in the log.
-    | Warn of string

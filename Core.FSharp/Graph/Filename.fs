@@ -1,6 +1,7 @@
 namespace StorageDaemon.Core.Graph
 
 open System.Text
+open StorageDaemon.Core
 open StorageDaemon.Core.Image
 
 /// How listings name an image: by a plain name where that says all, else by the options that matter, as JSON.
@@ -23,26 +24,6 @@ module Filename =
         | Null _ when Raw.isPassThrough options -> child.ExactFilename
         | _ -> None
 
-    let private appendHex (text: StringBuilder) (code: char) =
-        text.Append("\\u").Append((int code).ToString "X4") |> ignore
-
-    let private appendJsonString (text: StringBuilder) (value: string) =
-        text.Append '"' |> ignore
-
-        for c in value do
-            match c with
-            | '"' -> text.Append "\\\"" |> ignore
-            | '\\' -> text.Append "\\\\" |> ignore
-            | '\b' -> text.Append "\\b" |> ignore
-            | '\f' -> text.Append "\\f" |> ignore
-            | '\n' -> text.Append "\\n" |> ignore
-            | '\r' -> text.Append "\\r" |> ignore
-            | '\t' -> text.Append "\\t" |> ignore
-            | c when c < ' ' || c >= '\127' -> appendHex text c
-            | c -> text.Append c |> ignore
-
-        text.Append '"' |> ignore
-
     let private appendMember (text: StringBuilder) (first: bool) (name: string) (value: string) =
         text.Append(if first then "" else ", ").Append('"').Append(name).Append("\": ").Append(value)
         |> ignore
@@ -59,7 +40,8 @@ module Filename =
         | File(_, options) ->
             addDriver ()
             add "filename" ""
-            appendJsonString text options.Filename
+            text.Append(Json.JsonPrinter.toString (Json.Json.String options.Filename))
+            |> ignore
             false
         | Null(_, options) ->
             options.ReadZeroes

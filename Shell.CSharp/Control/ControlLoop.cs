@@ -25,7 +25,7 @@ internal sealed class ControlLoop : IDisposable
     private readonly EffectRunner _runner;
     private State _state;
 
-    internal ControlLoop(Reactor reactor, string package, ulong seed, ChardevContext chardevs, Action<string> warn)
+    internal ControlLoop(Reactor reactor, string package, ulong seed, ChardevContext chardevs)
     {
         _state = StateModule.create(seed, package);
         _threads = new IOThreadPool(new MemoryBudget(MemoryBudget.DefaultBytes));
@@ -37,7 +37,7 @@ internal sealed class ControlLoop : IDisposable
             FSharpFunc<string, bool>.FromConverter(Step.isCommand),
             request => Settle(Step.execute(_state, request.Command, request.Arguments)));
         _runner = new EffectRunner(
-            _files, _threads, _exports, _nbdServer, _chardevs, monitors, reactor.Stop, warn);
+            _files, _threads, _exports, _nbdServer, _chardevs, monitors, reactor.Stop);
     }
 
     internal State State => _state;

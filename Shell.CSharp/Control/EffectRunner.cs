@@ -21,8 +21,7 @@ internal sealed class EffectRunner(
     NbdListener nbdServer,
     ChardevTable chardevs,
     MonitorTable monitors,
-    Action shutdown,
-    Action<string> warn)
+    Action shutdown)
 {
     /// <summary>Carries a call out. Where the process has run out of descriptors or threads, the command fails.</summary>
     internal Answer Answer(Call call)
@@ -129,9 +128,6 @@ internal sealed class EffectRunner(
             case Effect.CloseChardev close:
                 Trace.Write(TracePoints.ChardevClose, close.id);
                 chardevs.Close(close.id);
-                break;
-            case Effect.Warn warning:
-                warn(warning.Item);
                 break;
             default:
                 RunPlain(effect);

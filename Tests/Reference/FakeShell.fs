@@ -252,7 +252,6 @@ type FakeShell(lengths: (string * int64) list) =
         | StopIothread id -> Expect.isTrue (iothreads.Remove id) "the thread runs"
         | CloseChardev id -> Expect.isTrue (chardevs.Remove id) "the device is there"
         | Shutdown -> shutdowns <- shutdowns + 1
-        | Warn _ -> ()
 
     /// Runs a transition to its end, as the control loop does.
     member this.Settle(transition: Transition) : struct (State * Result<Json, QapiError>) =
