@@ -3,6 +3,7 @@ namespace StorageDaemon.Core.Daemon
 open StorageDaemon.Core
 open StorageDaemon.Core.Json
 open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Observe
 open StorageDaemon.Core.Qapi
 open StorageDaemon.Core.Qom
 
@@ -26,8 +27,6 @@ type AdoptedFile = {
 type ServedExport = {
     Key: ExportKey
     Path: DataPath
-    /// The nodes that a request passes, the top one first, each with the offset in the leaf at which it begins.
-    Passes: (NodeId * int64) list
     Writethrough: bool
     /// Ids of iothread objects; none for the daemon's own threads.
     Iothreads: string list
@@ -44,8 +43,10 @@ type Call =
     | MeasureFile of NodeId
     /// Bytes that each file takes on disk.
     | AllocatedSizes of NodeId list
-    /// Counters of nodes: the end of the highest write, and the discards of files.
-    | NodeCounters of NodeId list
+    /// What has been asked of nodes and exports so far.
+    | CountIo
+    /// Stop exports from sending requests down the graph, and wait until none is in flight.
+    | Quiesce of ExportKey list
     | OpenNbdServer of NbdServerOptions
     /// How many clients an export has.
     | CountClients of ExportKey
@@ -60,10 +61,13 @@ type Call =
     | DescribeChardevs
     | StartMonitor of MonitorOptions
 
+/// Counts of requests since a node or an export was made; one that is missing has seen none.
 [<NoComparison; NoEquality>]
-type CounterValues = {
-    WriteHighestOffset: uint64
-    Discards: BlockStatsSpecificFile
+type IoCounts = {
+    Nodes: Map<NodeId, IoCounters>
+    Exports: Map<ExportKey, IoCounters>
+    /// Discards that reached a host file.
+    Discards: Map<NodeId, BlockStatsSpecificFile>
 }
 
 /// The answer to a `Call`. A failure carries the text that the command reports, as the real daemon words it.
@@ -77,7 +81,7 @@ type Answer =
     /// The C library's text of a failed truncate.
     | NotMeasured of reason: string
     | Sizes of Map<NodeId, int64>
-    | Counters of Map<NodeId, CounterValues>
+    | Counted of IoCounts
     | Count of int
     | ChardevOpened of ChardevReturn
     | Chardevs of ChardevInfo list
@@ -91,10 +95,13 @@ type Effect =
     | DiscardOpened
     /// File steps that can only give something up; errors are ignored.
     | RelaxFiles of FileChange list
-    | CloseFiles of NodeId list
+    /// Close what belongs to nodes that are gone.
+    | CloseNodes of NodeId list
     | ServeExport of ServedExport
-    /// The nodes of a served export have become active: requests that begin from now on take this path.
+    /// The graph below a quiesced export is another one now.
     | UpdateExport of ServedExport
+    /// Let quiesced exports go on.
+    | ResumeExports of ExportKey list
     /// Begin to end an export's connections; `Daemon.exportStopped` follows when the last is gone.
     | StopExport of ExportKey
     | TuneIothread of id: string * Iothread

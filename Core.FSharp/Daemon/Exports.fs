@@ -85,6 +85,9 @@ module Exports =
         else
             Activate.node node.Id graph
 
+    let quiesced (state: State) (pending: PendingExport) : Transition =
+        Transition.wait state (ApplyFiles([], pending.Change.Files)) (ExportApplied pending)
+
     let add (state: State) (options: BlockExportOptions) : Transition =
         let (BlockExportBranch.Nbd nbd) = options.Type
         let name = defaultArg nbd.Name options.NodeName
@@ -113,11 +116,15 @@ module Exports =
                         Change = GraphChange.append activated attached.Change
                         Backend = attached.Id
                         Node = node.Id
+                        Others = Changes.exportsAbove state activated.Touched
                     }
             }
 
         Transition.bind state planned (fun pending ->
-            Transition.wait state (ApplyFiles([], pending.Change.Files)) (ExportApplied pending))
+            if pending.Others.IsEmpty then
+                quiesced state pending
+            else
+                Transition.wait state (Quiesce pending.Others) (ExportQuiesced pending))
 
     /// Every client may use several connections, unless the server admits only one.
     let private multiConn (state: State) =
@@ -157,53 +164,10 @@ module Exports =
         Key = int key
     }
 
-    /// The nodes on the way down, with where each begins in the leaf.
-    let private passes (graph: Graph) (path: DataPath) (top: NodeId) =
-        let rec walk (offset: int64) id seen =
-            let node = Graph.node id graph
-            let seen = (id, offset) :: seen
-
-            match node.Driver, node.Children with
-            | Raw options, child :: _ -> walk (offset - defaultArg options.OffsetBytes 0L) child.Node seen
-            | _, child :: _ -> walk offset child.Node seen
-            | _, [] -> List.rev seen
-
-        walk path.BaseOffset top []
-
-    let private served (graph: Graph) (node: NodeId) (export: Export) : ServedExport =
-        let path = Path.compile graph node
-
-        {
-            Key = export.Key
-            Path = path
-            Passes = passes graph path node
-            Writethrough = export.Writethrough
-            Iothreads = export.Iothreads
-        }
-
-    /// The older exports that `next` lets do more than before.
-    let private updates (state: State) (next: Graph) (node: NodeId) : Effect list =
-        let wasActivated id =
-            (Graph.node id next).Options.Active
-            && not (Graph.node id state.Graph).Options.Active
-
-        let update (export: Export) =
-            let node = next.Backends[export.Backend].Node
-
-            if wasActivated node then
-                Some(UpdateExport(served next node export))
-            else
-                None
-
-        if wasActivated node then
-            State.exports state |> List.choose update
-        else
-            []
-
     /// The image locks are taken, or not.
     let applied (state: State) (pending: PendingExport) (answer: Answer) : Transition =
         match answer with
-        | Answer.Refused error -> Transition.fail state error
+        | Answer.Refused error -> Transition.finished state (Changes.resume pending.Others) (Error error)
         | _ ->
             let graph = pending.Change.Graph
             let path = Path.compile graph pending.Node
@@ -229,8 +193,9 @@ module Exports =
                         NextExport = key + 1<exportKey>
                 }
                 [
-                    ServeExport(served graph pending.Node export)
-                    yield! updates state graph pending.Node
+                    ServeExport(Changes.served graph export)
+                    yield! Changes.update state graph pending.Others
+                    yield! Changes.resume pending.Others
                 ]
 
     /// The last connection of an export has gone: its node is free, its id may be used again.

@@ -3,6 +3,7 @@ namespace StorageDaemon.Core.Daemon
 open StorageDaemon.Core
 open StorageDaemon.Core.Json
 open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Observe
 open StorageDaemon.Core.Qapi
 
 /// query-named-block-nodes, query-block and query-blockstats.
@@ -85,26 +86,65 @@ module Listings =
     let block (state: State) : Transition =
         Command.encodeReturn Commands.queryBlock [] |> Transition.value state
 
-    let rec private blockStats (graph: Graph) (counters: Map<NodeId, CounterValues>) (node: Node) : BlockStats =
-        let own = Map.tryFind node.Id counters
+    let private histogram (operations: OperationCounters) : BlockLatencyHistogramInfo option =
+        Some {
+            Boundaries = LatencyHistogram.boundariesNs
+            Bins = operations.Latency |> List.map uint64
+        }
 
+    /// Zeroes are written, too.
+    let private allWrites (io: IoCounters) : OperationCounters = {
+        Operations = io.Write.Operations + io.WriteZeroes.Operations
+        Bytes = io.Write.Bytes + io.WriteZeroes.Bytes
+        Failed = io.Write.Failed + io.WriteZeroes.Failed
+        TotalNs = io.Write.TotalNs + io.WriteZeroes.TotalNs
+        Latency = List.map2 (+) io.Write.Latency io.WriteZeroes.Latency
+    }
+
+    let private deviceStats (io: IoCounters) : BlockDeviceStats =
+        let writes = allWrites io
+
+        {
+            BlockDeviceStats.zero with
+                RdBytes = io.Read.Bytes
+                WrBytes = writes.Bytes
+                UnmapBytes = io.Discard.Bytes
+                RdOperations = io.Read.Operations
+                WrOperations = writes.Operations
+                FlushOperations = io.Flush.Operations
+                UnmapOperations = io.Discard.Operations
+                RdTotalTimeNs = io.Read.TotalNs
+                WrTotalTimeNs = writes.TotalNs
+                FlushTotalTimeNs = io.Flush.TotalNs
+                UnmapTotalTimeNs = io.Discard.TotalNs
+                WrHighestOffset = io.WriteHighestOffset
+                IdleTimeNs = io.IdleNs
+                FailedRdOperations = io.Read.Failed
+                FailedWrOperations = writes.Failed
+                FailedFlushOperations = io.Flush.Failed
+                FailedUnmapOperations = io.Discard.Failed
+                RdLatencyHistogram = histogram io.Read
+                WrLatencyHistogram = histogram writes
+                FlushLatencyHistogram = histogram io.Flush
+        }
+
+    let rec private blockStats (graph: Graph) (counts: IoCounts) (node: Node) : BlockStats =
         let discards =
-            match own with
-            | Some values -> values.Discards
-            | None -> {
+            Map.tryFind node.Id counts.Discards
+            |> Option.defaultValue {
                 DiscardNbOk = 0UL
                 DiscardNbFailed = 0UL
                 DiscardBytesOk = 0UL
-              }
+            }
 
         {
             Device = None
             Qdev = None
             NodeName = Some node.Name
-            Stats = {
-                BlockDeviceStats.zero with
-                    WrHighestOffset = own |> Option.map (_.WriteHighestOffset >> int64) |> Option.defaultValue 0L
-            }
+            Stats =
+                match Map.tryFind node.Id counts.Nodes with
+                | Some io -> deviceStats io
+                | None -> BlockDeviceStats.zero
             DriverSpecific =
                 match node.Driver with
                 | File(RegularFile, _) -> Some(BlockStatsSpecific.File discards)
@@ -115,20 +155,20 @@ module Listings =
             Parent =
                 node.Children
                 |> List.tryHead
-                |> Option.map (fun child -> blockStats graph counters (Graph.node child.Node graph))
+                |> Option.map (fun child -> blockStats graph counts (Graph.node child.Node graph))
             Backing = None
         }
 
     let stats (state: State) (arguments: QueryBlockstats) : Transition =
         if arguments.QueryNodes = Some true then
-            Transition.wait state (NodeCounters(Graph.nodes state.Graph |> List.map _.Id)) CountersKnown
+            Transition.wait state CountIo CountersKnown
         else
             Command.encodeReturn Commands.queryBlockstats [] |> Transition.value state
 
-    let statsKnown (state: State) (counters: Map<NodeId, CounterValues>) : Transition =
+    let statsKnown (state: State) (counts: IoCounts) : Transition =
         // The oldest first, unlike the nodes' own listing.
         Graph.nodes state.Graph
         |> List.rev
-        |> List.map (blockStats state.Graph counters)
+        |> List.map (blockStats state.Graph counts)
         |> Command.encodeReturn Commands.queryBlockstats
         |> Transition.value state

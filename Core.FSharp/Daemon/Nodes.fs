@@ -51,11 +51,11 @@ module Nodes =
     /// The image locks of the new nodes are taken, or not.
     let applied (state: State) (added: AddedNodes) (answer: Answer) : Transition =
         match answer with
-        | Answer.Refused error -> Transition.finished state [ CloseFiles added.Files ] (Error error)
+        | Answer.Refused error -> Transition.finished state [ CloseNodes added.Files ] (Error error)
         | _ ->
             Transition.ok { state with Graph = added.Change.Graph } [
                 if not added.Change.Close.IsEmpty then
-                    CloseFiles added.Change.Close
+                    CloseNodes added.Change.Close
             ]
 
     /// Puts a change in place that only gives things up.
@@ -65,7 +65,7 @@ module Nodes =
                     if not change.Files.IsEmpty then
                         RelaxFiles change.Files
                     if not change.Close.IsEmpty then
-                        CloseFiles change.Close
+                        CloseNodes change.Close
                 ])
 
     let delete (state: State) (arguments: BlockdevDel) : Transition =

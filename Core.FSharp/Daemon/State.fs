@@ -109,6 +109,7 @@ type Continuation =
     | SizesKnown
     | CountersKnown
     | NbdServerOpened of NbdServerOptions
+    | ExportQuiesced of PendingExport
     | ExportApplied of PendingExport
     | ExportCounted of id: string * hard: bool
     | NbdExportsStopped of ExportKey list
@@ -134,6 +135,8 @@ and [<NoComparison; NoEquality>] PendingExport = {
     Change: GraphChange
     Backend: BackendId
     Node: NodeId
+    /// Other exports whose nodes are activated with it.
+    Others: ExportKey list
 }
 
 /// How far a command has come.

@@ -95,8 +95,9 @@ module Step =
         | ResizeGranted plan, _ -> Nodes.resizeGranted state plan answer
         | ResizeMeasured plan, _ -> Nodes.resizeMeasured state plan answer
         | SizesKnown, Sizes sizes -> Listings.namedBlockNodesKnown state sizes
-        | CountersKnown, Counters counters -> Listings.statsKnown state counters
+        | CountersKnown, Counted counts -> Listings.statsKnown state counts
         | NbdServerOpened options, _ -> NbdServer.opened state options answer
+        | ExportQuiesced pending, _ -> Exports.quiesced state pending
         | ExportApplied pending, _ -> Exports.applied state pending answer
         | ExportCounted(id, hard), Count clients -> Exports.counted state id hard clients
         | NbdExportsStopped keys, _ -> NbdServer.exportsStopped state keys

@@ -40,4 +40,7 @@ module Activate =
         | nodes ->
             nodes
             |> List.fold wakeBackends (Ok(List.fold setActive graph nodes))
-            |> Result.map (GraphChange.between false [ id ] graph)
+            |> Result.map (fun next -> {
+                GraphChange.between false [ id ] graph next with
+                    Touched = nodes |> List.map _.Id
+            })

@@ -31,12 +31,14 @@ type FileChange = {
 type GraphChange = {
     Graph: Graph
     Files: FileChange list
-    /// Files that no node uses any more, to close once the graph is in place.
+    /// Nodes that are gone: what belongs to them is closed once the graph is in place.
     Close: NodeId list
+    /// Nodes whose part in a request has changed: paths through them are to be compiled anew.
+    Touched: NodeId list
 }
 
 module GraphChange =
-    let ofGraph (graph: Graph) : GraphChange = { Graph = graph; Files = []; Close = [] }
+    let ofGraph (graph: Graph) : GraphChange = { Graph = graph; Files = []; Close = []; Touched = [] }
 
     let private openRequest (kind: FileKind) (options: FileOptions) (node: NodeOptions) (writable: bool) : OpenRequest = {
         Kind = kind
@@ -120,6 +122,7 @@ module GraphChange =
             Graph = next
             Files = leavesBelow roots old next |> List.choose change
             Close = []
+            Touched = []
         }
 
     /// One change after another, as one.
@@ -140,6 +143,7 @@ module GraphChange =
             Graph = second.Graph
             Files = List.filter onlyFirst first.Files @ List.map merge second.Files
             Close = first.Close @ second.Close
+            Touched = first.Touched @ second.Touched
         }
 
 module OpenFailure =

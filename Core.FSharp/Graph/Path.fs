@@ -8,11 +8,15 @@ type Leaf =
     /// The host file of that node.
     | FileLeaf of NodeId
     | NullLeaf of latencyNs: int64 * readZeroes: bool
+    /// A node whose machine decides what becomes of a request, over the paths of its children.
+    | LayerLeaf of NodeId * Driver * children: DataPath list
 
-/// A chain of nodes as an I/O thread needs it: everything that decides about one request, flat.
-[<NoComparison>]
-type DataPath = {
+/// A chain of nodes as an I/O thread needs it: everything that decides about one request, flat. Chains meet where a
+/// node does more than to pass requests on.
+and [<NoComparison>] DataPath = {
     Leaf: Leaf
+    /// The nodes of the chain, the top one first, each with the offset at the leaf at which it begins.
+    Passes: struct (NodeId * int64) list
     /// Bytes to add to a request's offset.
     BaseOffset: int64
     /// Length of the top node, in bytes. It may be up to a sector more than the file: what lies beyond the file's end
@@ -32,20 +36,21 @@ type DataPath = {
     AlignmentBytes: int
     /// The I/O thread; nothing for the main loop.
     Context: string option
+    /// The host file that tells holes from data, and where the top node begins in it. Nothing where all is data, or
+    /// where the leaf is a null device.
+    Extents: struct (NodeId * int64) voption
 }
 
 module Path =
-    /// The layers from `node` down to the leaf, the leaf first.
-    let rec private layers (graph: Graph) (above: Node list) (node: Node) : Node list =
-        match node.Children with
-        | child :: _ -> layers graph (node :: above) (Graph.node child.Node graph)
-        | [] -> node :: above
-
-    let private leafOf (node: Node) : Leaf =
-        match node.Driver with
-        | Null(_, options) -> NullLeaf(int64 options.LatencyNs, defaultArg options.ReadZeroes false)
+    /// Whether requests pass a node as they are, but for their offset and the options that every node has.
+    let private passesThrough (driver: Driver) =
+        match driver with
+        | Raw _ -> true
         | File _
-        | Raw _ -> FileLeaf node.Id
+        | Null _ -> false
+
+    /// The child that tells of holes for a node that does not know by itself.
+    let private extentsChild (_driver: Driver) (children: DataPath list) = List.tryHead children
 
     /// What one more layer on top makes of a path.
     let private extend (path: DataPath) (layer: Node) : DataPath =
@@ -54,12 +59,14 @@ module Path =
         let offset =
             match layer.Driver with
             | Raw options -> defaultArg options.OffsetBytes 0L
-            | File _
-            | Null _ -> 0L
+            | _ -> 0L
+
+        let baseOffset = path.BaseOffset + offset
 
         {
             path with
-                BaseOffset = path.BaseOffset + offset
+                Passes = struct (layer.Id, baseOffset) :: path.Passes
+                BaseOffset = baseOffset
                 SizeBytes = layer.SizeBytes
                 ReadOnly = path.ReadOnly || layer.Options.ReadOnly || not layer.Options.Active
                 Discard = discard
@@ -69,24 +76,51 @@ module Path =
                     | DetectZeroesUnmap when not discard -> DetectZeroesOn
                     | mode -> mode
                 Context = layer.Context
+                Extents =
+                    path.Extents
+                    |> ValueOption.map (fun struct (file, start) -> struct (file, start + offset))
         }
 
-    /// Flattens the chain below `id`.
-    let compile (graph: Graph) (id: NodeId) : DataPath =
-        let layers = layers graph [] (Graph.node id graph)
-        let leaf = List.head layers
+    /// A path of one node alone, to which `extend` adds the node itself.
+    let private bottom (leaf: Leaf) (node: Node) (extents: struct (NodeId * int64) voption) : DataPath = {
+        Leaf = leaf
+        Passes = []
+        BaseOffset = 0L
+        SizeBytes = node.SizeBytes
+        ReadOnly = false
+        Discard = true
+        DetectZeroes = DetectZeroesOff
+        NoFlush = node.Options.NoFlush
+        Direct = node.Options.Direct
+        AlignmentBytes = node.AlignmentBytes
+        Context = node.Context
+        Extents = extents
+    }
 
-        let bottom = {
-            Leaf = leafOf leaf
-            BaseOffset = 0L
-            SizeBytes = leaf.SizeBytes
-            ReadOnly = false
-            Discard = true
-            DetectZeroes = DetectZeroesOff
-            NoFlush = leaf.Options.NoFlush
-            Direct = leaf.Options.Direct
-            AlignmentBytes = leaf.AlignmentBytes
-            Context = leaf.Context
-        }
+    /// Flattens the chain below `id`. The recursion is as deep as layers are stacked, which `Add.MaxDepth` bounds.
+    let rec compile (graph: Graph) (id: NodeId) : DataPath =
+        let rec descend (above: Node list) (node: Node) =
+            match node.Children with
+            | child :: _ when passesThrough node.Driver -> descend (node :: above) (Graph.node child.Node graph)
+            | _ -> struct (node, above)
 
-        List.fold extend bottom layers
+        let struct (leaf, above) = descend [] (Graph.node id graph)
+        List.fold extend (compileLeaf graph leaf) above
+
+    and private compileLeaf (graph: Graph) (node: Node) : DataPath =
+        let path =
+            match node.Driver, node.Children with
+            | Null(_, options), _ ->
+                bottom (NullLeaf(int64 options.LatencyNs, defaultArg options.ReadZeroes false)) node ValueNone
+            | _, [] -> bottom (FileLeaf node.Id) node (ValueSome(struct (node.Id, 0L)))
+            | driver, children ->
+                let paths = children |> List.map (fun child -> compile graph child.Node)
+
+                let extents =
+                    match extentsChild driver paths with
+                    | Some child -> child.Extents
+                    | None -> ValueNone
+
+                bottom (LayerLeaf(node.Id, driver, paths)) node extents
+
+        extend path node

@@ -31,10 +31,7 @@ module Remove =
                         ByName = next.ByName.Remove node.Name
                 }
 
-                match node.Driver with
-                | File _ -> close <- id :: close
-                | Null _
-                | Raw _ -> ()
+                close <- id :: close
 
                 for child in node.Children do
                     let before = Node.perms (Graph.node child.Node next)

@@ -7,6 +7,7 @@ using StorageDaemon.Core.Nbd;
 using StorageDaemon.Core.Qmp;
 using StorageDaemon.Shell.Chardev;
 using StorageDaemon.Shell.Exports.Nbd;
+using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.IOThreads;
 
 namespace StorageDaemon.Shell.Control;
@@ -18,6 +19,7 @@ namespace StorageDaemon.Shell.Control;
 internal sealed class ControlLoop : IDisposable
 {
     private readonly FileTable _files = new();
+    private readonly NodeTable _nodes = new();
     private readonly IOThreadPool _threads;
     private readonly ExportTable _exports;
     private readonly NbdListener _nbdServer;
@@ -28,8 +30,9 @@ internal sealed class ControlLoop : IDisposable
     internal ControlLoop(Reactor reactor, string package, ulong seed, ChardevContext chardevs)
     {
         _state = StateModule.create(seed, package);
-        _threads = new IOThreadPool(new MemoryBudget(MemoryBudget.DefaultBytes));
-        _exports = new ExportTable(_files, _threads, reactor.Post, OnExportStopped);
+        _threads = new IOThreadPool(new MemoryBudget(MemoryBudget.DefaultBytes), null);
+        PathCompiler paths = new(_files, _nodes);
+        _exports = new ExportTable(paths, _nodes, _threads, reactor.Post, OnExportStopped);
         _nbdServer = new NbdListener(reactor, _exports, () => StateModule.nbdExports(_state));
         _chardevs = new ChardevTable(chardevs);
         MonitorTable monitors = new(
@@ -37,7 +40,7 @@ internal sealed class ControlLoop : IDisposable
             FSharpFunc<string, bool>.FromConverter(Step.isCommand),
             request => Settle(Step.execute(_state, request.Command, request.Arguments)));
         _runner = new EffectRunner(
-            _files, _threads, _exports, _nbdServer, _chardevs, monitors, reactor.Stop);
+            _files, _nodes, _threads, _exports, _nbdServer, _chardevs, monitors, reactor.Stop);
     }
 
     internal State State => _state;

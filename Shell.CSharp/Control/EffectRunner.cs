@@ -8,6 +8,7 @@ using StorageDaemon.Core.Json;
 using StorageDaemon.Core.Observe;
 using StorageDaemon.Shell.Chardev;
 using StorageDaemon.Shell.Exports.Nbd;
+using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.IOThreads;
 using Trace = StorageDaemon.Shell.Observe.Trace;
 
@@ -16,6 +17,7 @@ namespace StorageDaemon.Shell.Control;
 /// <summary>Does what the core asks: calls that it waits for, and effects that it does not. It decides nothing.</summary>
 internal sealed class EffectRunner(
     FileTable files,
+    NodeTable nodes,
     IOThreadPool threads,
     ExportTable exports,
     NbdListener nbdServer,
@@ -50,8 +52,9 @@ internal sealed class EffectRunner(
                 return files.Measure(measure.Item);
             case Call.AllocatedSizes sizes:
                 return files.AllocatedSizes(sizes.Item);
-            case Call.NodeCounters counters:
-                return files.Counters(counters.Item);
+            case Call.Quiesce quiesce:
+                exports.Quiesce(quiesce.Item);
+                return Core.Daemon.Answer.Finished;
             case Call.OpenNbdServer open:
                 threads.Prepare();
                 return nbdServer.Open(open.Item);
@@ -84,6 +87,11 @@ internal sealed class EffectRunner(
             return Core.Daemon.Answer.NewChardevs(chardevs.Describe());
         }
 
+        if (call.IsCountIo)
+        {
+            return Core.Daemon.Answer.NewCounted(CountIo());
+        }
+
         if (call.IsCloseNbdServer)
         {
             nbdServer.Close();
@@ -92,6 +100,14 @@ internal sealed class EffectRunner(
 
         throw new UnreachableException();
     }
+
+    private IoCounts CountIo() => new(
+        new FSharpMap<long, IoCounters>(
+            exports.NodeStats().Select(entry => Tuple.Create(entry.Key, entry.Value.Snapshot()))),
+        new FSharpMap<int, IoCounters>(
+            exports.ExportStats().Select(entry => Tuple.Create(entry.Key, entry.Stats.Snapshot()))),
+        new FSharpMap<long, Core.Qapi.BlockStatsSpecificFile>(
+            files.Discards().Select(entry => Tuple.Create(entry.Node, entry.Discards))));
 
     internal void Run(Effect effect)
     {
@@ -104,8 +120,9 @@ internal sealed class EffectRunner(
             case Effect.RelaxFiles relax:
                 files.Relax(relax.Item);
                 break;
-            case Effect.CloseFiles close:
+            case Effect.CloseNodes close:
                 files.Close(close.Item);
+                nodes.Forget(close.Item);
                 break;
             case Effect.ServeExport serve:
                 Trace.Write(TracePoints.ExportAdd, "key=" + serve.Item.Key);
@@ -113,6 +130,9 @@ internal sealed class EffectRunner(
                 break;
             case Effect.UpdateExport update:
                 exports.Update(update.Item);
+                break;
+            case Effect.ResumeExports resume:
+                exports.Resume(resume.Item);
                 break;
             case Effect.StopExport stop:
                 Trace.Write(TracePoints.ExportStop, "key=" + stop.Item);

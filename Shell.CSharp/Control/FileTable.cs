@@ -20,22 +20,9 @@ namespace StorageDaemon.Shell.Control;
 internal sealed class FileTable : IDisposable
 {
     private readonly Dictionary<long, OpenFile> _files = [];
-    private readonly Dictionary<long, NodeCounters> _counters = [];
     private readonly List<HostFile> _opened = [];
 
     internal OpenFile this[long node] => _files[node];
-
-    /// <summary>The counters of a node, made when first asked for.</summary>
-    internal NodeCounters CountersOf(long node)
-    {
-        if (!_counters.TryGetValue(node, out NodeCounters? counters))
-        {
-            counters = new NodeCounters();
-            _counters.Add(node, counters);
-        }
-
-        return counters;
-    }
 
     /// <summary>Opens files in order; they wait to be adopted or discarded.</summary>
     internal Answer Open(FSharpList<OpenRequest> requests)
@@ -226,8 +213,6 @@ internal sealed class FileTable : IDisposable
                 Trace.Write(TracePoints.NodeClose, "node=" + node);
                 file.Dispose();
             }
-
-            _ = _counters.Remove(node);
         }
     }
 
@@ -244,19 +229,12 @@ internal sealed class FileTable : IDisposable
         Answer.NewSizes(new FSharpMap<long, long>(
             nodes.Select(node => Tuple.Create(node, Math.Max(0, FileOpener.AllocatedSize(_files[node].Fd))))));
 
-    internal Answer Counters(FSharpList<long> nodes) =>
-        Answer.NewCounters(new FSharpMap<long, CounterValues>(
-            nodes.Where(node => _counters.ContainsKey(node) || _files.ContainsKey(node))
-                .Select(node => Tuple.Create(node, ValuesOf(node)))));
-
-    private CounterValues ValuesOf(long node)
-    {
-        _ = _files.TryGetValue(node, out OpenFile? file);
-        return new CounterValues(
-            (ulong)CountersOf(node).WriteHighestOffset,
+    /// <summary>Discards that reached each file.</summary>
+    internal IEnumerable<(long Node, Core.Qapi.BlockStatsSpecificFile Discards)> Discards() =>
+        _files.Select(entry => (
+            entry.Key,
             new Core.Qapi.BlockStatsSpecificFile(
-                file?.DiscardsOk ?? 0, file?.DiscardsFailed ?? 0, file?.DiscardedBytes ?? 0));
-    }
+                entry.Value.DiscardsOk, entry.Value.DiscardsFailed, entry.Value.DiscardedBytes)));
 
     public void Dispose()
     {

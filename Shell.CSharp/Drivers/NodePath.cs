@@ -1,34 +1,11 @@
-using System.Threading;
 using StorageDaemon.Core.Io;
+using StorageDaemon.Shell.Filters;
+using StorageDaemon.Shell.Observe;
 
 namespace StorageDaemon.Shell.Drivers;
 
-/// <summary>What a node remembers of the requests that passed it.</summary>
-internal sealed class NodeCounters
-{
-    private long _writeHighestOffset;
-
-    /// <summary>End of the highest write so far, in bytes (<c>wr_highest_offset</c>).</summary>
-    internal long WriteHighestOffset => Volatile.Read(ref _writeHighestOffset);
-
-    internal void NoteWrite(long end)
-    {
-        long seen = Volatile.Read(ref _writeHighestOffset);
-        while (end > seen)
-        {
-            long now = Interlocked.CompareExchange(ref _writeHighestOffset, end, seen);
-            if (now == seen)
-            {
-                return;
-            }
-
-            seen = now;
-        }
-    }
-}
-
 /// <summary>A node that a request passes, and where its first byte lies in the leaf.</summary>
-internal readonly record struct PassedNode(NodeCounters Counters, long LeafOffset);
+internal readonly record struct PassedNode(long Node, long LeafOffset);
 
 /// <summary>What happens to writes that are all zeroes (<c>detect-zeroes</c>).</summary>
 internal enum DetectZeroes
@@ -39,20 +16,28 @@ internal enum DetectZeroes
 }
 
 /// <summary>
-/// The graph below an export, compiled: from an offset of the export to a range of an open file or a null device.
-/// Immutable; a change of the graph makes a new one.
+/// A chain of nodes, compiled: from an offset of its top to a range of an open file, a null device, or a layer with
+/// paths of its own below. Immutable but for its counts; a change of the graph makes a new one.
 /// </summary>
 internal sealed class NodePath
 {
-    /// <summary>Null for the null drivers.</summary>
+    private readonly IoStats?[] _stats;
+
+    /// <param name="threads">More than the greatest <c>IOThread.Index</c> of those that serve the path.</param>
+    internal NodePath(int threads) => _stats = new IoStats?[threads];
+
+    /// <summary>The file at the end; null for the null drivers and for layers.</summary>
     internal required OpenFile? File { get; init; }
 
-    /// <summary>Where the export's first byte lies in the file.</summary>
+    /// <summary>The node at the end that does more than to pass requests on; null for files and null drivers.</summary>
+    internal PathLayer? Layer { get; init; }
+
+    /// <summary>Where the export's first byte lies in the leaf.</summary>
     internal required long BaseOffset { get; init; }
 
     internal required long SizeBytes { get; init; }
 
-    /// <summary>A layer is read-only or inactive: writes fail whatever the export promised.</summary>
+    /// <summary>A node is read-only or inactive: writes fail whatever the export promised.</summary>
     internal required bool ReadOnly { get; init; }
 
     /// <summary>What the nodes' options add to the file's own traits: unmapping, no flushes.</summary>
@@ -66,15 +51,59 @@ internal sealed class NodePath
     /// <summary>null-co and null-aio with <c>read-zeroes=on</c>: the device is known to read as zeroes.</summary>
     internal bool ReadsZeroes { get; init; }
 
-    /// <summary>The nodes on the way, the export's first.</summary>
+    /// <summary>The file that tells holes from data; null where nothing does.</summary>
+    internal OpenFile? ExtentsFile { get; init; }
+
+    /// <summary>Where the path's first byte lies in <see cref="ExtentsFile"/>.</summary>
+    internal long ExtentsOffset { get; init; }
+
+    /// <summary>The nodes on the way, the top one first.</summary>
     internal required PassedNode[] Nodes { get; init; }
 
-    internal void NoteWrite(long offset, long length)
+    /// <summary>Whether requests end at a null device.</summary>
+    internal bool IsNull => File == null && Layer == null;
+
+    /// <summary>The counts of one IOThread; only that thread changes them.</summary>
+    internal IoStats StatsOf(int threadIndex) => _stats[threadIndex] ?? (_stats[threadIndex] = new IoStats());
+
+    /// <summary>Requests that wait for throttle groups go at once, until the path is resumed or replaced.</summary>
+    internal void SuspendThrottling()
     {
-        long end = BaseOffset + offset + length;
-        foreach (PassedNode node in Nodes)
+        if (Layer is not { } layer)
         {
-            node.Counters.NoteWrite(end - node.LeafOffset);
+            return;
+        }
+
+        layer.Throttle?.Suspend();
+        foreach (NodePath child in layer.Children)
+        {
+            child.SuspendThrottling();
+        }
+    }
+
+    internal void ResumeThrottling()
+    {
+        if (Layer is not { } layer)
+        {
+            return;
+        }
+
+        layer.Throttle?.Unsuspend();
+        foreach (NodePath child in layer.Children)
+        {
+            child.ResumeThrottling();
+        }
+    }
+
+    /// <summary>Adds the counts of all threads to others.</summary>
+    internal void AddStatsTo(IoStats sum, long baseOffset)
+    {
+        foreach (IoStats? stats in _stats)
+        {
+            if (stats != null)
+            {
+                sum.Add(stats, baseOffset);
+            }
         }
     }
 }

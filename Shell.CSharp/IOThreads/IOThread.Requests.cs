@@ -14,12 +14,22 @@ internal sealed unsafe partial class IOThread
     /// Starts a request on a file. The owner is called when it has ended, possibly before this returns.
     /// </summary>
     /// <param name="file">The file at the end of the path.</param>
-    /// <param name="traits">What the path adds to the file's traits.</param>
-    /// <param name="prototype">Kind, flags, offset and length.</param>
+    /// <param name="path">The path, for its traits and counts.</param>
+    /// <param name="prototype">Kind, flags, and a range of the file.</param>
     /// <param name="buffer">Data to read into or write from; null for requests without data.</param>
     /// <param name="tag">Comes back with the end.</param>
     internal void Start(
-        OpenFile file, FileTraits traits, in FileRequest prototype, byte* buffer, IRequestOwner owner, int tag)
+        OpenFile file, NodePath path, in FileRequest prototype, byte* buffer, IRequestOwner owner, int tag) =>
+        Start(file, path, in prototype, buffer, owner, tag, countedFrom: 0);
+
+    private void Start(
+        OpenFile file,
+        NodePath path,
+        in FileRequest prototype,
+        byte* buffer,
+        IRequestOwner owner,
+        int tag,
+        long countedFrom)
     {
         int index = AllocateSlot();
         ref IoSlot slot = ref SlotAt(index);
@@ -28,7 +38,9 @@ internal sealed unsafe partial class IOThread
         slot.Buffer = buffer;
         slot.Owner = owner;
         slot.Tag = tag;
-        slot.Traits = file.Traits | traits;
+        slot.Path = path;
+        slot.CountedFrom = countedFrom;
+        slot.Traits = file.Traits | path.Traits;
         FileRequestModule.start(slot.Traits, ref slot.Request);
         if (slot.Request.Op == FileOp.Fdatasync && file.FlushError != 0)
         {
@@ -149,8 +161,16 @@ internal sealed unsafe partial class IOThread
             file.NoteDiscard(request.Length, request.Error == 0);
         }
 
+        Count(slot.Path!, in request, slot.CountedFrom);
+        if (request.ZeroTail > 0)
+        {
+            // What lies past the end of the file.
+            new Span<byte>(slot.Buffer + request.Length - request.ZeroTail, (int)request.ZeroTail).Clear();
+        }
+
         slot.Generation++;
         slot.File = null;
+        slot.Path = null;
         slot.Owner = null;
         slot.Next = _freeSlot;
         _freeSlot = index;

@@ -77,11 +77,13 @@ internal sealed unsafe partial class IOThread : IDisposable
     private PollingPolicy _polling = new() { MaxNs = PollingPolicy.DefaultMaxNs };
 
     /// <param name="name">The thread's name; the id of the iothread object.</param>
+    /// <param name="index">A small number that no other thread has while this one lives.</param>
     /// <param name="budget">The daemon's memory for requests in flight.</param>
     /// <param name="ringFactory">Makes the ring, or returns null to do without; a simulated device in tests.</param>
-    internal IOThread(string name, MemoryBudget budget, Func<string, int, IRing?>? ringFactory = null)
+    internal IOThread(string name, int index, MemoryBudget budget, Func<string, int, IRing?>? ringFactory = null)
     {
         Name = name;
+        Index = index;
         Buffers = new BufferPool(budget);
         Budget = budget;
         _ringFactory = ringFactory ?? CreateUring;
@@ -113,6 +115,12 @@ internal sealed unsafe partial class IOThread : IDisposable
         UringRing.TryCreate(RingEntries, (uint)maxBatch, out _);
 
     internal string Name { get; }
+
+    /// <summary>Which of the counts of a path are this thread's.</summary>
+    internal int Index { get; }
+
+    /// <summary>Told, on this thread, of what layers report about a node; set before the thread starts.</summary>
+    internal Action<long, IEnumerable<LayerNotice>>? LayerNotices { get; set; }
 
     internal BufferPool Buffers { get; }
 
@@ -271,6 +279,7 @@ internal sealed unsafe partial class IOThread : IDisposable
         while (!_stop)
         {
             bool busy = RunMailbox();
+            busy |= RunResumedFrames();
             busy |= RunReady();
             busy |= ReapAll();
             busy |= RunTimers();
@@ -285,6 +294,12 @@ internal sealed unsafe partial class IOThread : IDisposable
                 WaitForWork();
             }
         }
+
+        // Throttle groups look for another thread to wake them.
+        while (_timers.TryTakeDue(long.MaxValue, out IRequestOwner? owner, out int tag))
+        {
+            owner.OnRequestDone(tag, default);
+        }
     }
 
     /// <summary>Looks for work for a while without blocking, then blocks.</summary>
@@ -294,7 +309,7 @@ internal sealed unsafe partial class IOThread : IDisposable
         long until = start + _polling.CurrentNs;
         do
         {
-            if (Poll(0) > 0 || HasCompletions() || !_mailbox.IsEmpty)
+            if (Poll(0) > 0 || HasCompletions() || !_mailbox.IsEmpty || !_resumedFrames.IsEmpty)
             {
                 return;
             }
@@ -304,7 +319,8 @@ internal sealed unsafe partial class IOThread : IDisposable
         Volatile.Write(ref _sleeping, 1);
         Interlocked.MemoryBarrier();
         int timeout = _timers.TimeoutMs(IdleTrimMs);
-        if (_mailbox.IsEmpty && !_stop && !HasCompletions() && Volatile.Read(ref _memoryReturned) == 0)
+        if (_mailbox.IsEmpty && _resumedFrames.IsEmpty && !_stop && !HasCompletions()
+            && Volatile.Read(ref _memoryReturned) == 0)
         {
             if (Poll(timeout) == 0 && timeout == IdleTrimMs)
             {

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using StorageDaemon.Core.Io;
 using StorageDaemon.Core.Qom;
 
 namespace StorageDaemon.Shell.IOThreads;
@@ -18,9 +19,32 @@ internal sealed class IOThreadPool : IDisposable
 
     private readonly Dictionary<string, IOThread> _named = [];
     private readonly MemoryBudget _budget;
+    private readonly HashSet<int> _indices = [];
+    private readonly Action<long, IEnumerable<LayerNotice>>? _notices;
     private IOThread[] _own = [];
 
-    internal IOThreadPool(MemoryBudget budget) => _budget = budget;
+    /// <param name="notices">Told, on the threads, of what layers report about a node.</param>
+    internal IOThreadPool(MemoryBudget budget, Action<long, IEnumerable<LayerNotice>>? notices)
+    {
+        _budget = budget;
+        _notices = notices;
+    }
+
+    /// <summary>More than the index of each thread.</summary>
+    internal int IndexCount => _indices.Count == 0 ? 0 : _indices.Max() + 1;
+
+    private IOThread Create(string name)
+    {
+        int index = 0;
+        while (_indices.Contains(index))
+        {
+            index++;
+        }
+
+        IOThread thread = new(name, index, _budget) { LayerNotices = _notices };
+        _ = _indices.Add(index);
+        return thread;
+    }
 
     /// <summary>Threads to serve an export with: the named ones, or the daemon's own.</summary>
     internal IOThread[] ForExport(IEnumerable<string> ids)
@@ -37,7 +61,7 @@ internal sealed class IOThreadPool : IDisposable
         if (_own.Length == 0)
         {
             _own = [.. Enumerable.Range(0, Math.Clamp(Environment.ProcessorCount, 1, MaxOwnThreads))
-                .Select(i => new IOThread("iothread-" + i, _budget))];
+                .Select(i => Create("iothread-" + i))];
             foreach (IOThread thread in _own)
             {
                 thread.SetPolling(OwnPollMaxNs, grow: 2, shrink: 2);
@@ -53,7 +77,7 @@ internal sealed class IOThreadPool : IDisposable
     /// <summary>Starts the thread of a new object.</summary>
     internal void Start(string id, Iothread settings)
     {
-        IOThread thread = new(id, _budget);
+        IOThread thread = Create(id);
         _named.Add(id, thread);
         Tune(id, settings);
         thread.Start();
@@ -75,6 +99,7 @@ internal sealed class IOThreadPool : IDisposable
         {
             Announce();
             thread.Dispose();
+            _ = _indices.Remove(thread.Index);
         }
     }
 

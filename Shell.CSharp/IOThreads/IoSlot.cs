@@ -20,6 +20,10 @@ internal unsafe struct IoSlot
     /// <summary>The file's traits and the path's when the request began.</summary>
     internal FileTraits Traits;
     internal IRequestOwner? Owner;
+
+    /// <summary>The path whose counts the request's end belongs to, and when it began; zero where the owner counts.</summary>
+    internal NodePath? Path;
+    internal long CountedFrom;
     internal byte* Buffer;
     internal int Tag;
 

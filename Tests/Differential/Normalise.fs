@@ -33,6 +33,10 @@ let text (message: string) : string =
     let message = pty.Replace(message, "/dev/pts/N")
     addressOfNode.Replace(message, "0xN").TrimEnd()
 
+/// The real daemon counts nothing for a node but the end of the highest write.
+let private isCounted (parent: string) (name: string) : bool =
+    parent = "stats" && name <> "wr_highest_offset"
+
 let private isTime (name: string) : bool = name.EndsWith "_ns"
 
 /// Lists whose order is that of a hash table: they compare sorted.
@@ -47,7 +51,7 @@ let rec private write (output: StringBuilder) (name: string) (element: JsonEleme
     | JsonValueKind.Object ->
         let members =
             element.EnumerateObject()
-            |> Seq.filter (fun property -> property.Name <> "timestamp")
+            |> Seq.filter (fun property -> property.Name <> "timestamp" && not (isCounted name property.Name))
             |> Seq.sortBy (fun property -> property.Name)
 
         output.Append '{' |> ignore

@@ -34,6 +34,7 @@ type FakeShell(lengths: (string * int64) list) =
     let mutable shutdowns = 0
     let mutable openings = 0
     let mutable closings = 0
+    let quiesced = HashSet<ExportKey>()
 
     let refusal = QapiError.generic "The fake shell refuses"
 
@@ -106,19 +107,11 @@ type FakeShell(lengths: (string * int64) list) =
             }
     ]
 
-    let counters nodes =
-        nodes
-        |> List.map (fun node ->
-            node,
-            {
-                WriteHighestOffset = 0UL
-                Discards = {
-                    DiscardNbOk = 0UL
-                    DiscardNbFailed = 0UL
-                    DiscardBytesOk = 0UL
-                }
-            })
-        |> Map.ofList
+    let rec leavesAreOpen (path: DataPath) =
+        match path.Leaf with
+        | FileLeaf node -> isOpen node
+        | NullLeaf _ -> ()
+        | LayerLeaf(_, _, children) -> List.iter leavesAreOpen children
 
     let truncate node bytes =
         isOpen node
@@ -192,7 +185,18 @@ type FakeShell(lengths: (string * int64) list) =
         | AllocatedSizes nodes ->
             List.iter isOpen nodes
             nodes |> List.map (fun node -> node, 0L) |> Map.ofList |> Sizes
-        | NodeCounters nodes -> Counters(counters nodes)
+        | CountIo ->
+            Counted {
+                Nodes = Map.empty
+                Exports = Map.empty
+                Discards = Map.empty
+            }
+        | Quiesce keys ->
+            for key in keys do
+                Expect.isTrue (exports.ContainsKey key) "the export is served"
+                Expect.isTrue (quiesced.Add key) "an export is quiesced once"
+
+            Finished
         | OpenNbdServer _ -> orRefused (fun () -> finished openServer)
         | CountClients key -> Count exports[key].Clients
         | StopExports keys -> finished (fun () -> endExports keys)
@@ -215,9 +219,7 @@ type FakeShell(lengths: (string * int64) list) =
     member private _.Serve(served: ServedExport) =
         Expect.isTrue (everServed.Add served.Key) "a key is never given twice"
 
-        match served.Path.Leaf with
-        | FileLeaf node -> isOpen node
-        | NullLeaf _ -> ()
+        leavesAreOpen served.Path
 
         for id in served.Iothreads do
             Expect.isTrue (iothreads.Contains id) "the export's thread runs"
@@ -240,13 +242,19 @@ type FakeShell(lengths: (string * int64) list) =
             closings <- closings + opened.Count
             opened.Clear()
         | RelaxFiles changes -> List.iter change changes
-        | CloseFiles nodes ->
+        | CloseNodes nodes ->
             for node in nodes do
-                isOpen node
-                files <- files.Remove node
-                closings <- closings + 1
+                if files.ContainsKey node then
+                    files <- files.Remove node
+                    closings <- closings + 1
         | ServeExport served -> this.Serve served
-        | UpdateExport served -> Expect.isTrue (exports.ContainsKey served.Key) "the export is served"
+        | UpdateExport served ->
+            Expect.isTrue (exports.ContainsKey served.Key) "the export is served"
+            Expect.isTrue (quiesced.Contains served.Key) "no request is in flight"
+            leavesAreOpen served.Path
+        | ResumeExports keys ->
+            for key in keys do
+                Expect.isTrue (quiesced.Remove key) "the export rests"
         | StopExport key -> this.Stop key
         | TuneIothread(id, _) -> Expect.isTrue (iothreads.Contains id) "the thread runs"
         | StopIothread id -> Expect.isTrue (iothreads.Remove id) "the thread runs"

@@ -30,13 +30,16 @@ let private openFile (path: string) (engine: AioEngine) (traits: FileTraits) =
 type Rig
     (file: OpenFile, pathTraits: FileTraits, sizeBytes: int64, budgetBytes: int64, makeRing: Func<string, int, IRing>) =
     let budget = MemoryBudget budgetBytes
-    let thread = new IOThread("sim", budget, makeRing)
+    let thread = new IOThread("sim", 0, budget, makeRing)
     let mutable closed = 0
     let mutable attached = 0
 
     let path =
         NodePath(
+            1,
             File = file,
+            ExtentsFile = file,
+            ExtentsOffset = baseOffset,
             BaseOffset = baseOffset,
             SizeBytes = sizeBytes,
             Traits = pathTraits,

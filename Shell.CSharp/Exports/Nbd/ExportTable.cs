@@ -1,14 +1,11 @@
 using System;
 using System.Collections.Generic;
-using System.Linq;
 using System.Threading;
 using StorageDaemon.Core.Daemon;
-using StorageDaemon.Core.Graph;
-using StorageDaemon.Core.Io;
 using StorageDaemon.Core.Nbd;
 using StorageDaemon.Core.Observe;
-using StorageDaemon.Shell.Control;
 using StorageDaemon.Shell.Drivers;
+using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.IOThreads;
 using StorageDaemon.Shell.Observe;
 
@@ -26,61 +23,142 @@ internal sealed class ExportTable
 
         internal HashSet<NbdConnection> Connections { get; } = [];
 
+        /// <summary>Counts of the paths that were in force before.</summary>
+        internal IoStats Before { get; } = new();
+
         internal bool Stopping { get; set; }
     }
 
     private readonly Dictionary<int, Served> _exports = [];
     // A monitor, not a Lock: the control thread waits on it for connections to end.
     private readonly object _gate = new();
-    private readonly FileTable _files;
+    private readonly PathCompiler _paths;
+    private readonly NodeTable _nodes;
     private readonly IOThreadPool _threads;
     private readonly Action<Action> _post;
     private readonly Action<int> _stopped;
 
-    /// <param name="files">Open files of the nodes.</param>
+    /// <param name="paths">Makes paths of the graph's.</param>
+    /// <param name="nodes">Keeps what paths have counted.</param>
     /// <param name="threads">Threads to serve on.</param>
     /// <param name="post">Runs an action on the control thread.</param>
     /// <param name="stopped">Called on the control thread when an export that is to stop has lost its last connection.</param>
-    internal ExportTable(FileTable files, IOThreadPool threads, Action<Action> post, Action<int> stopped)
+    internal ExportTable(
+        PathCompiler paths, NodeTable nodes, IOThreadPool threads, Action<Action> post, Action<int> stopped)
     {
-        _files = files;
+        _paths = paths;
+        _nodes = nodes;
         _threads = threads;
         _post = post;
         _stopped = stopped;
     }
 
-    internal void Serve(ServedExport served) =>
-        _exports.Add(served.Key, new Served(new NbdExport(
-            Compile(served), served.Writethrough, _threads.ForExport(served.Iothreads))));
+    internal void Serve(ServedExport served)
+    {
+        IOThread[] threads = _threads.ForExport(served.Iothreads);
+        NodePath path = _paths.Compile(served.Path, _threads.IndexCount);
+        _exports.Add(served.Key, new Served(new NbdExport(path, served.Writethrough, threads)));
+    }
 
-    /// <summary>The graph below an export has changed: requests from now on take the new path.</summary>
+    /// <summary>Stops exports from sending requests and waits until none is in flight.</summary>
+    internal void Quiesce(IEnumerable<int> keys)
+    {
+        Drain drain = new();
+        foreach (int key in keys)
+        {
+            if (!_exports.TryGetValue(key, out Served? served))
+            {
+                continue;
+            }
+
+            served.Export.Path.SuspendThrottling();
+            foreach (NbdConnection connection in Connections(served))
+            {
+                drain.Expect();
+                connection.Thread.Post(() => connection.Pause(drain));
+            }
+        }
+
+        drain.Wait();
+    }
+
+    /// <summary>The graph below a quiesced export has changed: requests from now on take the new path.</summary>
     internal void Update(ServedExport served)
     {
         if (_exports.TryGetValue(served.Key, out Served? known))
         {
-            known.Export.Path = Compile(served);
+            NodePath old = known.Export.Path;
+            NodePath next = _paths.Compile(served.Path, _threads.IndexCount);
+            next.SuspendThrottling();
+            old.ResumeThrottling();
+            known.Export.Path = next;
+            Retire(known, old);
         }
     }
 
-    private NodePath Compile(ServedExport served)
+    /// <summary>Lets quiesced exports go on.</summary>
+    internal void Resume(IEnumerable<int> keys)
     {
-        DataPath path = served.Path;
-        Leaf.NullLeaf? nullLeaf = path.Leaf as Leaf.NullLeaf;
-        return new NodePath
+        foreach (int key in keys)
         {
-            File = path.Leaf is Leaf.FileLeaf leaf ? _files[leaf.Item] : null,
-            BaseOffset = path.BaseOffset,
-            SizeBytes = path.SizeBytes,
-            ReadOnly = path.ReadOnly,
-            Traits = (path.Discard ? FileTraits.Unmap : FileTraits.None)
-                | (path.NoFlush ? FileTraits.NoFlush : FileTraits.None),
-            DetectZeroes = path.DetectZeroes.IsDetectZeroesOff ? DetectZeroes.Off
-                : path.DetectZeroes.IsDetectZeroesOn ? DetectZeroes.On
-                : DetectZeroes.Unmap,
-            LatencyNs = nullLeaf?.latencyNs ?? 0,
-            ReadsZeroes = nullLeaf?.readZeroes ?? false,
-            Nodes = [.. served.Passes.Select(pass => new PassedNode(_files.CountersOf(pass.Item1), pass.Item2))],
-        };
+            if (!_exports.TryGetValue(key, out Served? served))
+            {
+                continue;
+            }
+
+            served.Export.Path.ResumeThrottling();
+            foreach (NbdConnection connection in Connections(served))
+            {
+                connection.Thread.Post(connection.Resume);
+            }
+        }
+    }
+
+    private NbdConnection[] Connections(Served served)
+    {
+        lock (_gate)
+        {
+            return [.. served.Connections];
+        }
+    }
+
+    /// <summary>Keeps the counts of a path that is in force no longer.</summary>
+    private void Retire(Served served, NodePath path)
+    {
+        path.AddStatsTo(served.Before, 0);
+        _nodes.Retire(path);
+    }
+
+    private void Forget(int key)
+    {
+        if (_exports.Remove(key, out Served? served))
+        {
+            _nodes.Retire(served.Export.Path);
+        }
+    }
+
+    /// <summary>What has been asked of each export.</summary>
+    internal IEnumerable<(int Key, IoStats Stats)> ExportStats()
+    {
+        foreach ((int key, Served served) in _exports)
+        {
+            IoStats sum = new();
+            sum.Add(served.Before, 0);
+            served.Export.Path.AddStatsTo(sum, 0);
+            yield return (key, sum);
+        }
+    }
+
+    /// <summary>What has been asked of each node, by exports that are gone, too.</summary>
+    internal Dictionary<long, IoStats> NodeStats()
+    {
+        Dictionary<long, IoStats> sums = _nodes.RetiredStats();
+        foreach (Served served in _exports.Values)
+        {
+            NodeTable.AddTo(sums, served.Export.Path);
+        }
+
+        return sums;
     }
 
     internal int CountClients(int key) =>
@@ -129,8 +207,9 @@ internal sealed class ExportTable
         {
             left();
             Trace.Write(TracePoints.NbdDisconnect, "key=" + key);
-            if (served.Stopping && Count(served) == 0 && _exports.Remove(key))
+            if (served.Stopping && Count(served) == 0 && _exports.ContainsKey(key))
             {
+                Forget(key);
                 _stopped(key);
             }
         });
@@ -155,7 +234,7 @@ internal sealed class ExportTable
             if (served.Connections.Count == 0)
             {
                 // The last client may have gone since it was counted; who knows the export as gone does not mind.
-                _ = _exports.Remove(key);
+                Forget(key);
                 _post(() => _stopped(key));
             }
         }
@@ -180,7 +259,7 @@ internal sealed class ExportTable
                 }
             }
 
-            _ = _exports.Remove(key);
+            Forget(key);
         }
     }
 }

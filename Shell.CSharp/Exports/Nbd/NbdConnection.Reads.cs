@@ -25,7 +25,7 @@ internal sealed unsafe partial class NbdConnection
 
     private void Read(ref Request request)
     {
-        NodePath path = _export.Path;
+        NodePath path = _path;
         long length = (long)request.Length;
         if (length == 0)
         {
@@ -33,23 +33,23 @@ internal sealed unsafe partial class NbdConnection
             return;
         }
 
-        if (path.File is not { } file)
+        if (path.IsNull && path.LatencyNs == 0)
         {
             ReadNull(ref request, path);
             return;
         }
 
-        long offset = path.BaseOffset + (long)request.Offset;
-        bool mayHaveHoles = WantsHoles(in request) && !_extent.Covers(file, offset, length);
-        if (mayHaveHoles && TryReadSparse(ref request, file, offset))
+        bool mayHaveHoles = MayHaveHoles(in request, path);
+        if (mayHaveHoles && TryReadSparse(ref request, path))
         {
             return;
         }
 
         // The look-up may just have found that it is all data.
-        mayHaveHoles = mayHaveHoles && !_extent.Covers(file, offset, length);
-        if (file.CanReadInline && !mayHaveHoles)
+        mayHaveHoles = mayHaveHoles && MayHaveHoles(in request, path);
+        if (path.File is { CanReadInline: true } file && !mayHaveHoles)
         {
+            long offset = path.BaseOffset + (long)request.Offset;
             if (length <= InlineReadMax && _outCount == 0 && TryReadInline(in request, file, offset, length))
             {
                 return;
@@ -67,23 +67,28 @@ internal sealed unsafe partial class NbdConnection
             return;
         }
 
-        if (mayHaveHoles && FindStretches(file, offset, length) is var stretches && stretches != null)
+        if (mayHaveHoles && FindStretches(in request, path) is var stretches && stretches != null)
         {
             _pending[index].Stretches = stretches;
             _pending[index].NextStretch = 0;
-            StartNextStretch(path, file, index);
+            StartNextStretch(index);
             return;
         }
 
-        FileRequest prototype = new() { Kind = RequestKind.Read, Offset = offset, Length = length };
-        StartIo(path, file, in prototype, _pending[index].Buffer.Data, index);
+        FileRequest read = new() { Kind = RequestKind.Read, Offset = (long)request.Offset, Length = length };
+        StartIo(in read, _pending[index].Buffer.Data, index);
     }
+
+    /// <summary>Whether the client may be told of holes, and the range is not known to have none.</summary>
+    private bool MayHaveHoles(in Request request, NodePath path) =>
+        path.ExtentsFile is { } file && WantsHoles(in request)
+            && !_extent.Covers(file, path.ExtentsOffset + (long)request.Offset, (long)request.Length);
 
     /// <summary>
     /// Reads the next stretch of data, or replies when none is left. Holes are not read: that would bring pages of
     /// zeroes into the cache, which count as data from then on.
     /// </summary>
-    private void StartNextStretch(NodePath path, OpenFile file, int index)
+    private void StartNextStretch(int index)
     {
         ref Pending pending = ref _pending[index];
         while (pending.NextStretch < pending.Stretches[0])
@@ -92,13 +97,13 @@ internal sealed unsafe partial class NbdConnection
             long end = pending.Stretches[++pending.NextStretch];
             if (end > 0)
             {
-                FileRequest prototype = new()
+                FileRequest read = new()
                 {
                     Kind = RequestKind.Read,
-                    Offset = path.BaseOffset + (long)pending.Request.Offset + start,
+                    Offset = (long)pending.Request.Offset + start,
                     Length = end - start,
                 };
-                StartIo(path, file, in prototype, pending.Buffer.Data + start, index);
+                StartIo(in read, pending.Buffer.Data + start, index);
                 return;
             }
         }
@@ -112,12 +117,9 @@ internal sealed unsafe partial class NbdConnection
 
     private void ReadNull(ref Request request, NodePath path)
     {
-        if (path.LatencyNs > 0)
+        if (path.ReadsZeroes && WantsHoles(in request))
         {
-            StartNull(ref request, path);
-        }
-        else if (path.ReadsZeroes && WantsHoles(in request))
-        {
+            CountAtOnce(RequestKind.Read, request.Length);
             ReplyHole(in request);
         }
         else
@@ -146,6 +148,7 @@ internal sealed unsafe partial class NbdConnection
 
         _ = Reply.writeRead(in _session, new Span<byte>(reply, header), in request);
         CommitReply(header + (int)length);
+        CountAtOnce(RequestKind.Read, request.Length);
         return true;
     }
 
@@ -167,8 +170,10 @@ internal sealed unsafe partial class NbdConnection
     /// Answers a read that touches holes: a hole chunk where all is hole, several chunks where the page cache can give
     /// the data. False if it is plain data after all, or must be read in the ordinary way.
     /// </summary>
-    private bool TryReadSparse(ref Request request, OpenFile file, long offset)
+    private bool TryReadSparse(ref Request request, NodePath path)
     {
+        OpenFile file = path.ExtentsFile!;
+        long offset = path.ExtentsOffset + (long)request.Offset;
         long length = (long)request.Length;
         long end = offset + length;
         bool isHole = _extent.Lookup(file, offset, end, out long extentEnd);
@@ -176,13 +181,14 @@ internal sealed unsafe partial class NbdConnection
         {
             if (isHole)
             {
+                CountAtOnce(RequestKind.Read, request.Length);
                 ReplyHole(in request);
             }
 
             return isHole;
         }
 
-        if (length > InlineReadMax || _outCount != 0 || !file.CanReadInline)
+        if (length > InlineReadMax || _outCount != 0 || file != path.File || !file.CanReadInline)
         {
             return false;
         }
@@ -222,6 +228,7 @@ internal sealed unsafe partial class NbdConnection
             if (last)
             {
                 CommitReply(used);
+                CountAtOnce(RequestKind.Read, request.Length);
                 return true;
             }
 
@@ -232,21 +239,11 @@ internal sealed unsafe partial class NbdConnection
         return false;
     }
 
-    private void FinishRead(int index, in FileRequest request)
+    private void FinishRead(int index)
     {
-        ref Pending pending = ref _pending[index];
-        NodePath path = _export.Path;
-        long end = (long)pending.Request.Length;
-        if (pending.Stretches != null)
+        if (_pending[index].Stretches != null)
         {
-            end = pending.Stretches[pending.NextStretch];
-        }
-
-        long tail = path.File == null ? end : request.ZeroTail;
-        new Span<byte>(pending.Buffer.Data + end - tail, (int)tail).Clear();
-        if (pending.Stretches != null)
-        {
-            StartNextStretch(path, path.File!, index);
+            StartNextStretch(index);
         }
         else
         {
@@ -255,8 +252,11 @@ internal sealed unsafe partial class NbdConnection
     }
 
     /// <summary>The stretches of a range (see <see cref="Pending.Stretches"/>), or null if it is worth no more than data.</summary>
-    private long* FindStretches(OpenFile file, long offset, long length)
+    private long* FindStretches(in Request request, NodePath path)
     {
+        OpenFile file = path.ExtentsFile!;
+        long offset = path.ExtentsOffset + (long)request.Offset;
+        long length = (long)request.Length;
         long* stretches = (long*)NativeMemory.Alloc((MaxSparseChunks + 1) * sizeof(long));
         long count = 0;
         for (long position = 0; position < length;)

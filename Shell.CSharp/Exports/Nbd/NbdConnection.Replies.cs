@@ -2,6 +2,7 @@ using System;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using StorageDaemon.Core;
+using StorageDaemon.Core.Io;
 using StorageDaemon.Core.Nbd;
 using StorageDaemon.Shell.Drivers;
 using StorageDaemon.Shell.IOThreads;
@@ -126,6 +127,7 @@ internal sealed unsafe partial class NbdConnection
 
         ref PoolBuffer buffer = ref _pending[index].Buffer;
         new Span<byte>(buffer.Data, (int)request.Length).Clear();
+        CountAtOnce(RequestKind.Read, request.Length);
         QueueRead(index);
     }
 
@@ -136,6 +138,7 @@ internal sealed unsafe partial class NbdConnection
             return;
         }
 
+        _pending[index].Kind = RequestKind.Read;
         byte* header = _headers + (index * MaxHeader);
         int headerLength = Reply.writeRead(in _session, new Span<byte>(header, MaxHeader), in request);
         Push(new OutItem
@@ -227,6 +230,11 @@ internal sealed unsafe partial class NbdConnection
         ref OutItem item = ref _out[_outHead];
         NativeMemory.Free(item.Owned);
         item.Owned = null;
+        if (item.OwnsFile)
+        {
+            _ = Libc.Close(item.FileFd);
+        }
+
         _copiedBytes -= item.CopiedBytes;
         if (item.Pending >= 0)
         {
@@ -357,6 +365,7 @@ internal sealed unsafe partial class NbdConnection
         item.FileLength -= count;
         if (item.FileLength == 0)
         {
+            CountEnd(ref _pending[item.Pending], failed: false);
             PopItem();
         }
     }
@@ -405,24 +414,27 @@ internal sealed unsafe partial class NbdConnection
 
     private ExtentList _extents;
 
-    /// <summary><c>base:allocation</c>: holes and data of the file.</summary>
+    /// <summary><c>base:allocation</c>: holes and data of the file that knows.</summary>
     private void DescribeAllocation(in Request request, Span<byte> descriptors)
     {
-        NodePath path = _export.Path;
+        NodePath path = _path;
         long position = (long)request.Offset;
         long end = position + (long)request.Length;
-        if (path.File is not { } file)
+        if (path.ExtentsFile is not { } file)
         {
-            _ = Extents.add(ref _extents, descriptors, request.Length, path.ReadsZeroes ? Wire.NBD_STATE_HOLE | Wire.NBD_STATE_ZERO : Wire.NBD_STATE_HOLE);
+            uint state = !path.IsNull ? 0
+                : path.ReadsZeroes ? Wire.NBD_STATE_HOLE | Wire.NBD_STATE_ZERO
+                : Wire.NBD_STATE_HOLE;
+            _ = Extents.add(ref _extents, descriptors, request.Length, state);
             return;
         }
 
         bool more = true;
         while (more)
         {
-            long limit = path.BaseOffset + end;
-            bool isHole = _extent.Lookup(file, path.BaseOffset + position, limit, out long extentEnd);
-            long next = Math.Min(extentEnd, limit) - path.BaseOffset;
+            long limit = path.ExtentsOffset + end;
+            bool isHole = _extent.Lookup(file, path.ExtentsOffset + position, limit, out long extentEnd);
+            long next = Math.Min(extentEnd, limit) - path.ExtentsOffset;
             more = Extents.add(
                 ref _extents,
                 descriptors,

@@ -25,6 +25,10 @@ internal unsafe struct Pending
 
     /// <summary>How many of the stretches have been read or passed over.</summary>
     internal int NextStretch;
+
+    /// <summary>When the request was taken up, and what it counts as.</summary>
+    internal long Start;
+    internal RequestKind Kind;
 }
 
 /// <summary>Carrying requests out.</summary>
@@ -138,7 +142,7 @@ internal sealed unsafe partial class NbdConnection
     private void Write(ref Request request, ReadOnlySpan<byte> bytes, out int payloadUsed)
     {
         payloadUsed = 0;
-        NodePath path = _export.Path;
+        NodePath path = _path;
         long length = (long)request.Length;
         if (length == 0)
         {
@@ -192,7 +196,8 @@ internal sealed unsafe partial class NbdConnection
             return false;
         }
 
-        path.NoteWrite((long)request.Offset, data.Length);
+        _stats.NoteWriteEnd(offset + data.Length);
+        CountAtOnce(RequestKind.Write, request.Length);
         ReplyDone(in request);
         return true;
     }
@@ -217,45 +222,22 @@ internal sealed unsafe partial class NbdConnection
             return;
         }
 
-        NodePath path = _export.Path;
-        if (path.ReadOnly)
-        {
-            QueueError(index, Errno.EPERM);
-            return;
-        }
-
-        if (path.File is not { } file)
-        {
-            path.NoteWrite((long)pending.Request.Offset, length);
-            CompleteNull(index, path);
-            return;
-        }
-
+        NodePath path = _path;
         ReadOnlySpan<byte> data = new(pending.Buffer.Data, (int)length);
-        if (length >= SendfileMin && TryWriteInline(in pending.Request, path, file, data))
+        if (length >= SendfileMin && path.File is { } file && TryWriteInline(in pending.Request, path, file, data))
         {
             Release(index);
             return;
         }
 
-        FileRequest prototype = new()
+        FileRequest write = new()
         {
             Kind = RequestKind.Write,
             Flags = IsFua(in pending.Request) ? RequestFlags.Fua : RequestFlags.None,
-            Offset = path.BaseOffset + (long)pending.Request.Offset,
+            Offset = (long)pending.Request.Offset,
             Length = length,
         };
-        if (path.DetectZeroes != DetectZeroes.Off && !data.ContainsAnyExcept((byte)0))
-        {
-            prototype.Kind = RequestKind.WriteZeroes;
-            if (path.DetectZeroes == DetectZeroes.Unmap)
-            {
-                prototype.Flags |= RequestFlags.MayUnmap;
-            }
-        }
-
-        path.NoteWrite((long)pending.Request.Offset, length);
-        StartIo(path, file, in prototype, pending.Buffer.Data, index);
+        StartIo(in write, pending.Buffer.Data, index);
     }
 
     private void FinishStatusPayload(int index)
@@ -277,31 +259,9 @@ internal sealed unsafe partial class NbdConnection
 
     private void StartPlain(ref Request request, RequestKind kind)
     {
-        NodePath path = _export.Path;
         if (kind != RequestKind.Flush && request.Length == 0)
         {
             ReplyDone(in request);
-            return;
-        }
-
-        if (path.ReadOnly && (kind is RequestKind.WriteZeroes or RequestKind.Discard))
-        {
-            ReplyError(in request, Errno.EPERM);
-            return;
-        }
-
-        if (path.File is not { } file)
-        {
-            if (kind == RequestKind.WriteZeroes && (request.Flags & Wire.NBD_CMD_FLAG_FAST_ZERO) != 0)
-            {
-                // The null drivers have no quicker way than writing.
-                ReplyError(in request, Errno.ENOTSUP);
-            }
-            else
-            {
-                StartNull(ref request, path);
-            }
-
             return;
         }
 
@@ -313,12 +273,11 @@ internal sealed unsafe partial class NbdConnection
         FileRequest prototype = new()
         {
             Kind = kind,
-            Offset = kind == RequestKind.Flush ? 0 : path.BaseOffset + (long)request.Offset,
+            Offset = kind == RequestKind.Flush ? 0 : (long)request.Offset,
             Length = kind == RequestKind.Flush ? 0 : (long)request.Length,
         };
         if (kind == RequestKind.WriteZeroes)
         {
-            path.NoteWrite((long)request.Offset, (long)request.Length);
             if ((request.Flags & Wire.NBD_CMD_FLAG_NO_HOLE) == 0)
             {
                 prototype.Flags |= RequestFlags.MayUnmap;
@@ -339,7 +298,7 @@ internal sealed unsafe partial class NbdConnection
             prototype.Flags |= RequestFlags.Fua;
         }
 
-        StartIo(path, file, in prototype, null, index);
+        StartIo(in prototype, null, index);
     }
 
     /// <summary>
@@ -348,10 +307,10 @@ internal sealed unsafe partial class NbdConnection
     /// </summary>
     private void Prefetch(ref Request request)
     {
-        NodePath path = _export.Path;
-        if (path.File is { } file && request.Length > 0)
+        NodePath path = _path;
+        if (path.ExtentsFile is { } file && request.Length > 0)
         {
-            long offset = path.BaseOffset + (long)request.Offset;
+            long offset = path.ExtentsOffset + (long)request.Offset;
             bool isHole = _extent.Lookup(file, offset, offset + (long)request.Length, out long end);
             if (isHole)
             {
@@ -365,33 +324,28 @@ internal sealed unsafe partial class NbdConnection
         StartPlain(ref request, RequestKind.Prefetch);
     }
 
-    private void StartNull(ref Request request, NodePath path)
-    {
-        long length = request.Command == Wire.NBD_CMD_READ ? (long)request.Length : 0;
-        if (TryTake(ref request, length, out int index))
-        {
-            CompleteNull(index, path);
-        }
-    }
-
-    private void CompleteNull(int index, NodePath path)
+    private void StartIo(in FileRequest request, byte* buffer, int index)
     {
         _ioInFlight++;
-        if (path.LatencyNs > 0)
-        {
-            _thread.After(path.LatencyNs, this, index);
-        }
-        else
-        {
-            OnRequestDone(index, default);
-        }
+        _pending[index].Kind = request.Kind;
+        _thread.StartOn(_path, in request, buffer, this, index);
     }
 
-    private void StartIo(NodePath path, OpenFile file, in FileRequest prototype, byte* buffer, int index)
+    /// <summary>A request has been answered on the spot.</summary>
+    private void CountAtOnce(RequestKind kind, ulong lengthBytes)
     {
-        _ioInFlight++;
-        _thread.Start(file, path.Traits, in prototype, buffer, this, index);
+        long now = Stopwatch.GetTimestamp();
+        _stats.Note(kind, (long)lengthBytes, _clock, now, failed: false);
+        _clock = now;
     }
+
+    private void CountEnd(ref Pending pending, bool failed) =>
+        _stats.Note(
+            pending.Kind,
+            pending.Kind == RequestKind.Flush ? 0 : (long)pending.Request.Length,
+            pending.Start,
+            Stopwatch.GetTimestamp(),
+            failed);
 
     /// <summary>
     /// Makes the request one in flight, with a buffer of that length. False if there is no memory: then it is parked
@@ -421,6 +375,7 @@ internal sealed unsafe partial class NbdConnection
         ref Pending pending = ref _pending[index];
         pending.Request = request;
         pending.Buffer = buffer;
+        pending.Start = _clock;
         pending.Used = true;
         _inFlight++;
         return true;
@@ -481,29 +436,36 @@ internal sealed unsafe partial class NbdConnection
         ref Pending pending = ref _pending[tag];
         _ioInFlight--;
         _thread.Schedule(this);
-        if (request.Kind is RequestKind.WriteZeroes or RequestKind.Discard)
+        if (pending.Kind is RequestKind.WriteZeroes or RequestKind.Discard)
         {
             // Other connections remember stretches of data, too.
-            _export.Path.File?.NoteHole();
+            _path.ExtentsFile?.NoteHole();
         }
 
         if (_closing)
         {
             Release(tag);
-            return;
         }
-
-        if (request.Error != 0)
+        else if (request.Error != 0)
         {
+            CountEnd(ref pending, failed: true);
             QueueError(tag, request.Error);
         }
         else if (pending.Request.Command == Wire.NBD_CMD_READ)
         {
-            FinishRead(tag, in request);
+            if (pending.Stretches == null)
+            {
+                CountEnd(ref pending, failed: false);
+            }
+
+            FinishRead(tag);
         }
         else
         {
+            CountEnd(ref pending, failed: false);
             QueueDone(tag);
         }
+
+        TellDrained();
     }
 }

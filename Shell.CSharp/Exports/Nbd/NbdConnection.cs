@@ -4,8 +4,10 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using StorageDaemon.Core;
 using StorageDaemon.Core.Nbd;
+using StorageDaemon.Shell.Drivers;
 using StorageDaemon.Shell.IOThreads;
 using StorageDaemon.Shell.Native;
+using StorageDaemon.Shell.Observe;
 
 namespace StorageDaemon.Shell.Exports.Nbd;
 
@@ -29,6 +31,13 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
     private readonly Session _session;
     private readonly int _fd;
     private int _key;
+
+    // Those of the export, taken over whenever no request is in flight.
+    private NodePath _path;
+    private IoStats _stats;
+
+    // When the request in hand was begun, in Stopwatch ticks.
+    private long _clock;
 
     // Requests that look a file's extents up may take long: then other connections have their turn first.
     private long _turnStart;
@@ -78,6 +87,8 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
         _fd = fd;
         _session = session;
         _closed = closed;
+        _path = export.Path;
+        _stats = _path.StatsOf(thread.Index);
         if (unread.Length > 0)
         {
             KeepBacklog(unread);
@@ -91,6 +102,7 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
     /// <summary>Begins to serve; on the IOThread.</summary>
     internal void Attach()
     {
+        TakePath();
         _key = _thread.Register(_fd, this);
         if (_key < 0)
         {
@@ -145,6 +157,7 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
 
         _turnOver = false;
         _turnStart = Stopwatch.GetTimestamp();
+        _clock = _turnStart;
         if (!_closing)
         {
             FlushQueue();
@@ -169,15 +182,16 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
     }
 
     /// <summary>Whether a further request may be taken up.</summary>
-    private bool CanTake => !_closing && !_leaving && !_hasParked && _inFlight < MaxInFlight
+    private bool CanTake => !_paused && !_closing && !_leaving && !_hasParked && _inFlight < MaxInFlight
         && _outCount < QueueLength && _copiedBytes < MaxCopiedBytes;
 
     /// <summary>Whether bytes may be received: also the payload of a request that has been taken up or refused.</summary>
-    private bool CanReceive => CanTake || (!_closing && !_leaving && (_receiving >= 0 || _skip > 0));
+    private bool CanReceive =>
+        CanTake || (!_paused && !_closing && !_leaving && (_receiving >= 0 || _skip > 0));
 
     private void TakeInput()
     {
-        if (_hasParked)
+        if (_hasParked && !_paused)
         {
             Request parked = _parked;
             _hasParked = false;
@@ -239,6 +253,7 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
             return;
         }
 
+        _clock = Stopwatch.GetTimestamp();
         if (count < payload + ReceiveLength)
         {
             // The socket is empty: the next edge tells of more, unless the last one has been seen already.

@@ -19,7 +19,7 @@ internal sealed class NbdExport
         _threads = threads;
     }
 
-    /// <summary>The compiled graph; replaced as a whole when the graph changes.</summary>
+    /// <summary>The compiled graph; replaced as a whole when the graph changes, while no request is in flight.</summary>
     internal NodePath Path
     {
         get => Volatile.Read(ref _path);
@@ -44,6 +44,9 @@ internal unsafe struct OutItem
     internal int FileFd;
     internal long FileOffset;
     internal long FileLength;
+
+    /// <summary>The descriptor is this item's own, to close when sent.</summary>
+    internal bool OwnsFile;
 
     /// <summary>The request in flight that ends when this is sent; -1 for none.</summary>
     internal int Pending;

@@ -1,0 +1,174 @@
+namespace StorageDaemon.Core.Io
+
+open System
+
+/// What a layer's machine has come to.
+type FrameOp =
+    /// The request is complete once its child requests are; `Frame.Error` says how.
+    | Done = 0uy
+    /// Child requests are under way; the end of each one is told.
+    | Wait = 1uy
+    /// Nothing to do before `Frame.WakeNs`.
+    | Sleep = 2uy
+    /// To be let in by the layer's throttle group: `Frame.AdmitBytes` of reading or writing.
+    | Admit = 3uy
+
+/// Where the data of a child request are.
+type FrameBuffer =
+    /// The request has no data.
+    | None = -2
+    /// In the buffer of the request itself.
+    | Own = -1
+
+/// One request at one layer: a value in a pre-allocated slot, moved on by the layer's machine. Offsets and lengths are
+/// in bytes of the layer's node.
+[<Struct; NoEquality; NoComparison>]
+type Frame =
+    val mutable Kind: RequestKind
+    val mutable Flags: RequestFlags
+    val mutable Op: FrameOp
+    val mutable Offset: int64
+    val mutable Length: int64
+    /// Linux error number, zero for success. Valid when `Op` is `Done`.
+    val mutable Error: int
+    /// For `Sleep`: monotonic time in nanoseconds.
+    val mutable WakeNs: int64
+    /// For `Admit`: bytes to account for.
+    val mutable AdmitBytes: int64
+    /// Buffers of the layer's own that the request needs, of `Length` bytes each; set in `Layer.Start` or with the
+    /// first child request that uses one.
+    val mutable ScratchCount: int
+    /// The machine's own.
+    val mutable Phase: int
+    val mutable Counter: int
+    val mutable First: int64
+    val mutable Second: int64
+
+/// What a layer asks of one of its children.
+[<Struct; NoEquality; NoComparison>]
+type ChildRequest = {
+    /// Which child, in the order of the node's children.
+    Child: int
+    /// Comes back with the end; 0 to `ChildRequests.MaxTag`.
+    Tag: int
+    Kind: RequestKind
+    Flags: RequestFlags
+    Offset: int64
+    Length: int64
+    /// `FrameBuffer.None`, `FrameBuffer.Own`, or the number of a scratch buffer.
+    Buffer: int
+    /// Bytes from the buffer's start.
+    BufferOffset: int64
+}
+
+/// Something about a node that its users may want to know; rare.
+type LayerNotice = interface end
+
+/// Where a machine puts its child requests and notices; one for each I/O thread, emptied by the shell after each step.
+[<Sealed; AllowNullLiteral>]
+type ChildRequests() =
+    let mutable items: ChildRequest[] = Array.zeroCreate 32
+    let mutable count = 0
+    let mutable notices: LayerNotice list = []
+
+    /// The greatest `ChildRequest.Tag`.
+    static member MaxTag = 1023
+
+    member _.Count = count
+    member _.At(index: int) : inref<ChildRequest> = &items[index]
+
+    /// Child requests of one step are independent of one another: they may run and end in any order.
+    member _.Add(request: ChildRequest) =
+        if count = items.Length then
+            let larger = Array.zeroCreate (count * 2)
+            Array.blit items 0 larger 0 count
+            items <- larger
+
+        items[count] <- request
+        count <- count + 1
+
+    member _.Notify(notice: LayerNotice) = notices <- notice :: notices
+
+    /// The notices of the step, the oldest first.
+    member _.Notices = List.rev notices
+    member _.HasNotices = not notices.IsEmpty
+
+    member _.Clear() =
+        count <- 0
+        notices <- []
+
+/// The memory of one request: addresses of its data.
+[<Sealed; AllowNullLiteral>]
+type FrameMemory() =
+    let mutable scratch: nativeint[] = Array.empty
+
+    /// The request's own buffer, `Frame.Length` bytes; zero where it has no data.
+    member val Own = 0n with get, set
+
+    /// The layer's own buffers, `Frame.Length` bytes each.
+    member _.Scratch
+        with get () = scratch
+        and set value = scratch <- value
+
+    member this.Span(buffer: int, offset: int64, length: int) : Span<byte> =
+        let start =
+            if buffer = int FrameBuffer.Own then
+                this.Own
+            else
+                scratch[buffer]
+        Span<byte>(
+            NativeInterop.NativePtr.toVoidPtr (NativeInterop.NativePtr.ofNativeInt<byte>(start + nativeint offset)),
+            length
+        )
+
+/// The machine of a node that does more with a request than to pass it on. Its methods are transitions of the frame
+/// (and of the layer's own state, which the caller guards): they set `Frame.Op` and put child requests into the sink.
+/// A frame ends when its `Op` is `Done` and no child request is under way.
+[<AbstractClass>]
+type Layer() =
+    /// Whether the machine has state of its own, so that its transitions must not overlap.
+    abstract IsStateful: bool
+
+    default _.IsStateful = false
+
+    /// A request arrives: kind, flags, offset and length are set, everything else is zero. The range lies in the node,
+    /// and writes are allowed.
+    abstract Start: nowNs: int64 * memory: FrameMemory * frame: byref<Frame> * sink: ChildRequests -> unit
+
+    /// A child request has ended with an error number, or zero.
+    abstract ChildDone:
+        nowNs: int64 * memory: FrameMemory * frame: byref<Frame> * tag: int * error: int * sink: ChildRequests -> unit
+
+    /// The time to sleep is over, or the throttle group lets the request in.
+    abstract Resume: nowNs: int64 * memory: FrameMemory * frame: byref<Frame> * sink: ChildRequests -> unit
+
+    default _.Resume(_, _, frame, _) =
+        frame.Error <- StorageDaemon.Core.Errno.EIO
+        frame.Op <- FrameOp.Done
+
+module Frame =
+    /// Passes the request on to a child as it is, with its data at `offset` of the child.
+    let passAt (child: int) (tag: int) (offset: int64) (frame: byref<Frame>) (sink: ChildRequests) =
+        frame.Op <- FrameOp.Wait
+
+        sink.Add {
+            Child = child
+            Tag = tag
+            Kind = frame.Kind
+            Flags = frame.Flags
+            Offset = offset
+            Length = frame.Length
+            Buffer =
+                match frame.Kind with
+                | RequestKind.Read
+                | RequestKind.Write -> int FrameBuffer.Own
+                | _ -> int FrameBuffer.None
+            BufferOffset = 0L
+        }
+
+    /// Passes the request on to a child as it is.
+    let pass (child: int) (frame: byref<Frame>) (sink: ChildRequests) = passAt child 0 frame.Offset &frame sink
+
+    let finish (error: int) (frame: byref<Frame>) =
+        frame.Error <- error
+        frame.Op <- FrameOp.Done

@@ -1,0 +1,81 @@
+using System.Globalization;
+using StorageDaemon.Shell.IOThreads;
+using StorageDaemon.Shell.Native;
+
+namespace StorageDaemon.Shell.Exports.Nbd;
+
+/// <summary>
+/// Changes of the graph: the connection stops taking requests up, tells when none is in flight any more, and goes on
+/// with another path. What the client sends meanwhile waits in the socket.
+/// </summary>
+internal sealed unsafe partial class NbdConnection : IDrainable
+{
+    private bool _paused;
+    private Drain? _drain;
+
+    public void Pause(Drain drain)
+    {
+        _paused = true;
+        _drain = drain;
+        TellDrained();
+    }
+
+    public void Resume()
+    {
+        _paused = false;
+        TakePath();
+        if (!_finished)
+        {
+            _thread.Schedule(this);
+        }
+    }
+
+    private void TakePath()
+    {
+        if (_path != _export.Path)
+        {
+            _path = _export.Path;
+            _extent = default;
+        }
+
+        _stats = _path.StatsOf(_thread.Index);
+    }
+
+    private void TellDrained()
+    {
+        if (_drain is { } drain && _ioInFlight == 0)
+        {
+            _drain = null;
+            LetGoOfFiles();
+            drain.Done();
+        }
+    }
+
+    /// <summary>
+    /// Replies that are still to be sent from a file keep it by a descriptor of their own, without the node's locks:
+    /// the client may take its time, and the file may be closed.
+    /// </summary>
+    private void LetGoOfFiles()
+    {
+        for (int i = 0; i < _outCount; i++)
+        {
+            ref OutItem item = ref _out[(_outHead + i) & (_out.Length - 1)];
+            if (item.FileLength == 0 || item.OwnsFile)
+            {
+                continue;
+            }
+
+            string path = "/proc/self/fd/" + item.FileFd.ToString(CultureInfo.InvariantCulture);
+            int fd = Libc.Open(path, Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
+            if (fd < 0)
+            {
+                // The reply's header is out, so its data cannot be replaced by an error.
+                Fail();
+                return;
+            }
+
+            item.FileFd = fd;
+            item.OwnsFile = true;
+        }
+    }
+}

@@ -1,0 +1,102 @@
+using System.Collections.Generic;
+using System.Diagnostics;
+using StorageDaemon.Core.Filter;
+using StorageDaemon.Core.Graph;
+using StorageDaemon.Core.Io;
+using StorageDaemon.Shell.Drivers;
+using StorageDaemon.Shell.Observe;
+
+namespace StorageDaemon.Shell.Filters;
+
+/// <summary>
+/// What lives as long as a node and is no file: the machine of a filter, its place in a throttle group, and the counts
+/// of paths that are gone. On the control thread only.
+/// </summary>
+internal sealed class NodeTable
+{
+    private sealed record Filter(Layer Machine, ThrottleMember? Throttle);
+
+    private readonly Dictionary<long, Filter> _filters = [];
+    private readonly Dictionary<long, IoStats> _retired = [];
+    private readonly Dictionary<string, ThrottleGroup> _groups = [];
+
+    internal void CreateGroup(string id, ThrottleLimits limits) => _groups.Add(id, new ThrottleGroup(limits));
+
+    internal void SetGroupLimits(string id, ThrottleLimits limits) => _groups[id].SetLimits(limits);
+
+    internal void RemoveGroup(string id) => _ = _groups.Remove(id);
+
+    /// <summary>A node's layer over the given paths; all paths through the node share its machine.</summary>
+    internal PathLayer Layer(long node, Driver driver, NodePath[] children)
+    {
+        if (!_filters.TryGetValue(node, out Filter? filter))
+        {
+            filter = Create(driver);
+            _filters.Add(node, filter);
+        }
+
+        return new PathLayer
+        {
+            Node = node,
+            Machine = filter.Machine,
+            Children = children,
+            Throttle = filter.Throttle,
+        };
+    }
+
+    private static Filter Create(Driver driver)
+    {
+        throw new UnreachableException();
+    }
+
+    /// <summary>Nodes are gone.</summary>
+    internal void Forget(IEnumerable<long> gone)
+    {
+        foreach (long node in gone)
+        {
+            if (_filters.Remove(node, out Filter? filter))
+            {
+                filter.Throttle?.Leave();
+            }
+
+            _ = _retired.Remove(node);
+        }
+    }
+
+    /// <summary>Keeps what a path has counted for the nodes on it.</summary>
+    internal void Retire(NodePath path) => AddTo(_retired, path);
+
+    /// <summary>The counts of paths that are gone, by node; the caller may add to them.</summary>
+    internal Dictionary<long, IoStats> RetiredStats()
+    {
+        Dictionary<long, IoStats> copies = [];
+        foreach ((long node, IoStats stats) in _retired)
+        {
+            IoStats copy = new();
+            copy.Add(stats, 0);
+            copies.Add(node, copy);
+        }
+
+        return copies;
+    }
+
+    /// <summary>Adds a path's counts, and those of the paths below it, to the nodes on them.</summary>
+    internal static void AddTo(Dictionary<long, IoStats> sums, NodePath path)
+    {
+        foreach (PassedNode passed in path.Nodes)
+        {
+            if (!sums.TryGetValue(passed.Node, out IoStats? sum))
+            {
+                sum = new IoStats();
+                sums.Add(passed.Node, sum);
+            }
+
+            path.AddStatsTo(sum, passed.LeafOffset);
+        }
+
+        foreach (NodePath child in path.Layer?.Children ?? [])
+        {
+            AddTo(sums, child);
+        }
+    }
+}
