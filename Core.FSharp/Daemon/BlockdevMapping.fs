@@ -1,6 +1,7 @@
 namespace StorageDaemon.Core.Daemon
 
 open StorageDaemon.Core
+open StorageDaemon.Core.Json
 open StorageDaemon.Core.Graph
 open StorageDaemon.Core.Image
 open StorageDaemon.Core.Qapi
@@ -36,8 +37,33 @@ module BlockdevMapping =
 
     let private rawOptions (o: BlockdevOptionsRaw) : RawOptions = { OffsetBytes = o.Offset; SizeBytes = o.Size }
 
-    /// The description, or the error for a driver that is listed but not built.
-    let rec spec (options: BlockdevOptions) : Result<BlockdevSpec, QapiError> =
+    /// What was given, by dotted names, without the children. `members` is the description encoded.
+    let private given (children: (string * ChildSpec) list) (members: (string * Json) list) : Map<string, string> =
+        let isChild name =
+            children |> List.exists (fun (child, _) -> child = name)
+
+        // Options of a driver are one level deep; children, which nest, are left out.
+        let rec flatten prefix (members: (string * Json) list) =
+            members
+            |> List.collect (fun (name, value) ->
+                match value with
+                | Object members -> flatten (prefix + name + ".") members
+                | value -> [ prefix + name, JsonPrinter.toString value ])
+
+        members
+        |> List.filter (fun (name, _) -> not (isChild name))
+        |> flatten ""
+        |> Map.ofList
+
+    let private membersOf (name: string) (members: (string * Json) list) =
+        match members |> List.tryFind (fun (key, _) -> key = name) with
+        | Some(_, Object members) -> members
+        | _ -> []
+
+    let rec private specOf
+        (members: (string * Json) list)
+        (options: BlockdevOptions)
+        : Result<BlockdevSpec, QapiError> =
         let make driver children = {
             BlockdevSpec.ofDriver options.NodeName driver children with
                 ReadOnly = options.ReadOnly
@@ -57,7 +83,15 @@ module BlockdevMapping =
                 Direct = options.Cache |> Option.bind _.Direct
                 NoFlush = options.Cache |> Option.bind _.NoFlush
                 Active = options.Active
+                Given = given children members
         }
+
+        let child name (reference: BlockdevRef) : Result<string * ChildSpec, QapiError> =
+            match reference with
+            | BlockdevRef.Reference node -> Ok(name, Reference node)
+            | BlockdevRef.Definition options ->
+                specOf (membersOf name members) options
+                |> Result.map (fun spec -> name, Inline spec)
 
         match options.Driver with
         | BlockdevDriver.File o -> Ok(make (File(RegularFile, fileOptions o)) [])
@@ -66,14 +100,13 @@ module BlockdevMapping =
         | BlockdevDriver.NullCo o -> Ok(make (Null(NullCo, nullOptions o)) [])
         | BlockdevDriver.NullAio o -> Ok(make (Null(NullAio, nullOptions o)) [])
         | BlockdevDriver.Raw o ->
-            child o.File
-            |> Result.map (fun file -> make (Raw(rawOptions o)) [ "file", file ])
+            child "file" o.File
+            |> Result.map (fun file -> make (Raw(rawOptions o)) [ file ])
         | BlockdevDriver.Unavailable branch -> QapiError.fail ("Unknown driver '" + branch.Tag + "'")
 
-    and private child (reference: BlockdevRef) : Result<ChildSpec, QapiError> =
-        match reference with
-        | BlockdevRef.Reference name -> Ok(Reference name)
-        | BlockdevRef.Definition options -> spec options |> Result.map Inline
+    /// The description, or the error for a driver that is listed but not built.
+    let spec (options: BlockdevOptions) : Result<BlockdevSpec, QapiError> =
+        specOf (StructCodec.encode BlockCodecs.blockdevOptions options) options
 
     let detectZeroes (mode: DetectZeroesMode) =
         match mode with

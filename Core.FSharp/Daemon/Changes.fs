@@ -1,6 +1,7 @@
 namespace StorageDaemon.Core.Daemon
 
 open System.Collections.Generic
+open StorageDaemon.Core
 open StorageDaemon.Core.Graph
 
 /// How a change of the graph takes effect on what is served: exports above it come to rest, files and locks follow,
@@ -48,3 +49,67 @@ module Changes =
         if not keys.IsEmpty then
             ResumeExports keys
     ]
+
+    /// The file that a new node owns, for the shell.
+    let adopted (graph: Graph) (id: NodeId) : AdoptedFile =
+        let node = Graph.node id graph
+
+        match node.Driver with
+        | File(kind, file) -> {
+            Node = id
+            Aio = file.Aio
+            AioMaxBatch = file.AioMaxBatch
+            Direct = node.Options.Direct
+            IsDevice = kind <> RegularFile
+          }
+        | _ -> {
+            Node = id
+            Aio = AioThreads
+            AioMaxBatch = 0L
+            Direct = false
+            IsDevice = false
+          }
+
+    let quiesced (state: State) (pending: PendingGraph) : Transition =
+        Transition.wait state (ApplyFiles(pending.Adopt, pending.Change.Files)) (GraphApplied pending)
+
+    /// Begins to put a change in place. The command ends with it.
+    let run (state: State) (adopt: AdoptedFile list) (change: GraphChange) : Transition =
+        let pending = {
+            Change = change
+            Adopt = adopt
+            Exports = exportsAbove state change.Touched
+        }
+
+        if pending.Exports.IsEmpty then
+            quiesced state pending
+        else
+            Transition.wait state (Quiesce pending.Exports) (GraphQuiesced pending)
+
+    let private withAlignment (graph: Graph) (node: NodeId, alignmentBytes: int) : Graph =
+        Graph.setAlignment node alignmentBytes graph |> Children.refreshAbove node
+
+    /// Files and locks are as the change wants them, or nothing has changed.
+    let applied (state: State) (pending: PendingGraph) (answer: Answer) : Transition =
+        match answer with
+        | Answer.Refused error ->
+            Transition.finished
+                state
+                [
+                    if not pending.Adopt.IsEmpty then
+                        CloseNodes(pending.Adopt |> List.map _.Node)
+                    yield! resume pending.Exports
+                ]
+                (Error error)
+        | _ ->
+            let graph =
+                match answer with
+                | Applied alignments -> alignments |> List.fold withAlignment pending.Change.Graph
+                | _ -> pending.Change.Graph
+
+            Transition.ok { state with Graph = graph } [
+                yield! update state graph pending.Exports
+                if not pending.Change.Close.IsEmpty then
+                    CloseNodes pending.Change.Close
+                yield! resume pending.Exports
+            ]

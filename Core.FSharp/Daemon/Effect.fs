@@ -75,6 +75,8 @@ type IoCounts = {
 type Answer =
     | Finished
     | Refused of QapiError
+    /// Files are as the change wants them; the alignment of those that were opened anew, in bytes.
+    | Applied of (NodeId * int) list
     | OpenOutcomes of OpenOutcome list
     /// A new length in bytes.
     | Measured of int64
@@ -100,6 +102,8 @@ type Effect =
     | ServeExport of ServedExport
     /// The graph below a quiesced export is another one now.
     | UpdateExport of ServedExport
+    /// The limits of writes below an export are others now; the paths stay.
+    | LimitWrites of ServedExport
     /// Let quiesced exports go on.
     | ResumeExports of ExportKey list
     /// Begin to end an export's connections; `Daemon.exportStopped` follows when the last is gone.

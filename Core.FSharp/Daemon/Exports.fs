@@ -59,11 +59,12 @@ module Exports =
         else
             Ok()
 
-    let private attach (graph: Graph) (node: Node) writable fixedContext =
+    let private attach (graph: Graph) (node: Node) writable (options: BlockExportOptions) =
         let spec = {
             Perms = Perm.forNbdExport writable
             Label = Backend.UnnamedLabel
-            FixedContext = fixedContext
+            FixedContext = options.FixedIothread = Some true
+            AllowInactive = options.AllowInactive = Some true
         }
 
         Backends.attachExport node.Id spec graph
@@ -104,7 +105,7 @@ module Exports =
                     do! checkIothreads state options
                     let! graph = place state node options
                     let! activated = activate graph node options
-                    let! attached = attach activated.Graph node writable (options.FixedIothread = Some true)
+                    let! attached = attach activated.Graph node writable options
                     do! checkNbd state name nbd.Description
 
                     return {

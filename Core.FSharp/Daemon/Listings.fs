@@ -70,7 +70,7 @@ module Listings =
                 Direct = node.Options.Direct
                 NoFlush = node.Options.NoFlush
             }
-            WriteThreshold = 0L
+            WriteThreshold = int64 node.WriteThreshold
         }
 
     let namedBlockNodes (state: State) (_: QueryNamedBlockNodes) : Transition =

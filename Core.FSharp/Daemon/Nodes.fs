@@ -16,26 +16,6 @@ module Nodes =
 
         Transition.bind state planned (fun plan -> Transition.wait state (OpenFiles plan.Opens) (AddOpened plan))
 
-    let private adopted (graph: Graph) (id: NodeId) : AdoptedFile =
-        let node = Graph.node id graph
-
-        match node.Driver with
-        | File(kind, file) -> {
-            Node = id
-            Aio = file.Aio
-            AioMaxBatch = file.AioMaxBatch
-            Direct = node.Options.Direct
-            IsDevice = kind <> RegularFile
-          }
-        | Null _
-        | Raw _ -> {
-            Node = id
-            Aio = AioThreads
-            AioMaxBatch = 0L
-            Direct = false
-            IsDevice = false
-          }
-
     /// All files of a planned addition have been tried.
     let opened (state: State) (plan: AddPlan) (answer: Answer) : Transition =
         match answer with
@@ -43,7 +23,7 @@ module Nodes =
             match Add.commit plan outcomes state.Graph with
             | Error error -> Transition.finished state [ DiscardOpened ] (Error error)
             | Ok added ->
-                let adopt = added.Files |> List.map (adopted added.Change.Graph)
+                let adopt = added.Files |> List.map (Changes.adopted added.Change.Graph)
                 Transition.wait state (ApplyFiles(adopt, added.Change.Files)) (AddApplied added)
         | Answer.Refused error -> Transition.finished state [ DiscardOpened ] (Error error)
         | _ -> Transition.finished state [ DiscardOpened ] (Error unexpected)

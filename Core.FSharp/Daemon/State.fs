@@ -109,6 +109,9 @@ type Continuation =
     | SizesKnown
     | CountersKnown
     | NbdServerOpened of NbdServerOptions
+    | GraphQuiesced of PendingGraph
+    | GraphApplied of PendingGraph
+    | TransactionOpened of PendingTransaction * PendingOverlay
     | ExportQuiesced of PendingExport
     | ExportApplied of PendingExport
     | ExportCounted of id: string * hard: bool
@@ -123,6 +126,25 @@ type Continuation =
     | ChardevsDescribed
     | QomChardevsDescribed of QomGet
     | MonitorStarted of MonitorOptions
+
+/// A change of the graph on its way.
+and [<NoComparison; NoEquality>] PendingGraph = {
+    Change: GraphChange
+    /// The files that were opened for it, in order.
+    Adopt: AdoptedFile list
+    /// Exports whose paths change; they rest meanwhile.
+    Exports: ExportKey list
+}
+
+/// A transaction whose first actions are prepared.
+and [<NoComparison; NoEquality>] PendingTransaction = {
+    Rest: TransactionAction list
+    Change: GraphChange
+    Adopt: AdoptedFile list
+}
+
+/// An overlay whose files are being opened.
+and [<NoComparison; NoEquality>] PendingOverlay = { Plan: AddPlan; Below: NodeId }
 
 /// An export whose permissions are granted in the next graph.
 and [<NoComparison; NoEquality>] PendingExport = {

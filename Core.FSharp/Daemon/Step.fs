@@ -2,6 +2,7 @@ namespace StorageDaemon.Core.Daemon
 
 open StorageDaemon.Core
 open StorageDaemon.Core.Json
+open StorageDaemon.Core.Graph
 open StorageDaemon.Core.Qapi
 
 /// The control plane's transitions: a command or an answer comes in, the next state and what to do go out.
@@ -45,6 +46,16 @@ module Step =
             on Commands.blockdevAdd Nodes.add
             on Commands.blockdevDel Nodes.delete
             on Commands.blockResize Nodes.resize
+            on Commands.blockdevReopen GraphCommands.reopen
+            on Commands.blockdevSetActive GraphCommands.setActive
+            on Commands.blockdevSnapshot Transactions.snapshot
+            on Commands.blockdevSnapshotSync Transactions.snapshotSync
+            on Commands.transaction Transactions.run
+            on Commands.xBlockdevChange GraphCommands.changeChildren
+            on Commands.xBlockdevSetIothread GraphCommands.setIothread
+            on Commands.blockSetWriteThreshold GraphCommands.setWriteThreshold
+            on Commands.changeBackingFile GraphCommands.changeBackingFile
+            query Commands.xDebugQueryBlockGraph GraphCommands.debugGraph
             on Commands.queryNamedBlockNodes Listings.namedBlockNodes
             query Commands.queryBlock Listings.block
             on Commands.queryBlockstats Listings.stats
@@ -97,6 +108,9 @@ module Step =
         | SizesKnown, Sizes sizes -> Listings.namedBlockNodesKnown state sizes
         | CountersKnown, Counted counts -> Listings.statsKnown state counts
         | NbdServerOpened options, _ -> NbdServer.opened state options answer
+        | GraphQuiesced pending, _ -> Changes.quiesced state pending
+        | GraphApplied pending, _ -> Changes.applied state pending answer
+        | TransactionOpened(pending, overlay), _ -> Transactions.opened state pending overlay answer
         | ExportQuiesced pending, _ -> Exports.quiesced state pending
         | ExportApplied pending, _ -> Exports.applied state pending answer
         | ExportCounted(id, hard), Count clients -> Exports.counted state id hard clients
@@ -118,6 +132,10 @@ module Step =
             let struct (next, effects) = Exports.stopped state key
             Transition.ok next effects
         | _ -> Transition.ok state []
+
+    /// Writes have ended beyond an export's limit: for each node on the way, where.
+    let wrote (state: State) (ends: (NodeId * int64) seq) : Transition =
+        GraphCommands.wrote state (List.ofSeq ends)
 
     /// The exports to end when the process ends without a command.
     let exportsToStop (state: State) : ExportKey list = allExports state

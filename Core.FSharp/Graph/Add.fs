@@ -39,6 +39,7 @@ type PlannedNode = {
     Options: NodeOptions
     Children: (string * PlannedTarget) list
     MonitorOwned: bool
+    Given: Map<string, string>
 }
 
 /// How a description becomes nodes: children before parents. The files are to be opened in order; their outcomes go
@@ -120,6 +121,7 @@ module Add =
                 Options = options
                 Children = children
                 MonitorOwned = inherited.IsNone
+                Given = spec.Given
             }
 
             return struct (below.Count, planned node below)
@@ -265,51 +267,6 @@ module Add =
 
         List.fold step (Ok []) node.Children |> Result.map List.rev
 
-    let private checkActive (parent: Node) (name: string) (child: Node) =
-        if parent.Options.Active && not child.Options.Active then
-            "Inactive '"
-            + child.Name
-            + "' can't be a "
-            + name
-            + " child of active '"
-            + parent.Name
-            + "'"
-            |> QapiError.fail
-        else
-            Ok()
-
-    /// Lets `parent` use a child: one I/O thread for both, permissions over all that is below.
-    let private attachChild (parent: NodeId) (name: string) (child: NodeId) (graph: Graph) : Result<Graph, QapiError> =
-        result {
-            do! checkActive (Graph.node parent graph) name (Graph.node child graph)
-            let! graph = Contexts.join parent child graph
-            let parentNode = Graph.node parent graph
-            let childNode = Graph.node child graph
-
-            let link = {
-                Name = name
-                Role = Driver.childRole parentNode.Driver name
-                Node = child
-                Edge = graph.NextEdge
-            }
-
-            let edge = {
-                Id = link.Edge
-                User = NodeUser parent
-                ChildName = name
-                Perms = Permissions.wanted parentNode link childNode
-            }
-
-            return!
-                { graph with NextEdge = graph.NextEdge + 1L<edgeId> }
-                |> Graph.putNode {
-                    parentNode with
-                        Children = parentNode.Children @ [ link ]
-                }
-                |> Graph.addEdge child edge false
-                |> Permissions.refresh (Node.perms childNode) child
-        }
-
     let private insert (node: PlannedNode) (name: string) struct (size, alignment, filename) (graph: Graph) =
         let id = graph.NextNode
 
@@ -328,6 +285,9 @@ module Add =
             AlignmentBytes = alignment
             ExactFilename = filename
             MonitorOwned = node.MonitorOwned
+            Given = node.Given
+            InheritsFrom = None
+            WriteThreshold = 0UL
         }
 
         struct (id,
@@ -337,6 +297,12 @@ module Add =
                         ByName = graph.ByName.Add(name, id)
                         NextNode = graph.NextNode + 1L<nodeId>
                 })
+
+    /// A child that was described in its parent remembers that.
+    let private adoptInline (planned: PlannedNode) (parent: NodeId) (graph: Graph) (childName: string, child: NodeId) =
+        match planned.Children |> List.tryFind (fun (name, _) -> name = childName) with
+        | Some(_, PlannedNode _) -> Graph.putNode { Graph.node child graph with InheritsFrom = Some parent } graph
+        | _ -> graph
 
     let private commitNode (state: Committing) (index: int) (node: PlannedNode) : Result<Committing, QapiError> =
         result {
@@ -352,9 +318,10 @@ module Add =
             let struct (id, graph) = insert node name measured graph
 
             let attach graph (childName, child) =
-                graph |> Result.bind (attachChild id childName child)
+                graph |> Result.bind (Children.attach id childName child)
 
             let! graph = children |> List.fold attach (Ok graph)
+            let graph = children |> List.fold (adoptInline node id) graph
 
             return {
                 Graph = graph

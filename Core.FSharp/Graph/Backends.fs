@@ -9,6 +9,7 @@ type BackendSpec = {
     /// How error texts call it: `Backend.UnnamedLabel` for exports.
     Label: string
     FixedContext: bool
+    AllowInactive: bool
 }
 
 [<NoComparison; NoEquality>]
@@ -34,6 +35,7 @@ module Backends =
             Wanted = wanted
             Label = spec.Label
             FixedContext = spec.FixedContext
+            AllowInactive = spec.AllowInactive
         }
 
         let edge = {

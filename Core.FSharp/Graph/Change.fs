@@ -51,10 +51,12 @@ module GraphChange =
     let firstOpen (kind: FileKind) (options: FileOptions) (node: NodeOptions) : OpenRequest =
         openRequest kind options node (Node.opensWritable node Perm.unused)
 
-    /// What the change of users from `before` to `after` asks of the file of a node.
-    let private fileChange (hinted: bool) (before: PermPair) (node: Node) : FileChange option =
+    /// What the change of a node from `old` asks of its file. A new node has just been opened.
+    let private fileChange (hinted: bool) (old: Node option) (node: Node) : FileChange option =
         match node.Driver with
         | File(kind, options) ->
+            let before = old |> Option.map Node.perms |> Option.defaultValue Perm.unused
+            let oldOptions = old |> Option.map _.Options |> Option.defaultValue node.Options
             let after = Node.perms node
 
             let locks =
@@ -66,7 +68,10 @@ module GraphChange =
             let writable = Node.opensWritable node.Options after
 
             let reopen =
-                if writable = Node.opensWritable node.Options before then
+                if
+                    writable = Node.opensWritable oldOptions before
+                    && node.Options.Direct = oldOptions.Direct
+                then
                     None
                 else
                     Some(openRequest kind options node.Options writable)
@@ -111,12 +116,7 @@ module GraphChange =
     /// The change from `old` to `next`, in which users of `roots` or of nodes below have changed.
     let between (hinted: bool) (roots: NodeId list) (old: Graph) (next: Graph) : GraphChange =
         let change (node: Node) =
-            let before =
-                match Graph.tryNode node.Id old with
-                | Some oldNode -> Node.perms oldNode
-                | None -> Perm.unused
-
-            fileChange hinted before node
+            fileChange hinted (Graph.tryNode node.Id old) node
 
         {
             Graph = next

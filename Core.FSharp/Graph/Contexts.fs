@@ -49,24 +49,13 @@ module Contexts =
         | Ok moved -> Ok moved
         | Error _ -> move parent (Graph.node child graph).Context graph
 
-    /// The command x-blockdev-set-iothread; whether the thread exists is the caller's to check, after `node` was
-    /// found.
-    let setIothread
-        (nodeName: string)
-        (context: string option)
-        (force: bool)
-        (graph: Graph)
-        : Result<Graph, QapiError> =
-        result {
-            let! node = Graph.findNode nodeName graph
-
-            if node.BackendCount > 0 && not force then
-                return!
-                    "Node "
-                    + nodeName
-                    + " is associated with a BlockBackend and could be in use"
-                    + " (use force=true to override this check)"
-                    |> QapiError.fail
-            else
-                return! move node.Id context graph
-        }
+    /// Whether x-blockdev-set-iothread may move a node: not from under its users, unless forced.
+    let checkMovable (node: Node) (force: bool) : Result<unit, QapiError> =
+        if node.BackendCount > 0 && not force then
+            "Node "
+            + node.Name
+            + " is associated with a BlockBackend and could be in use"
+            + " (use force=true to override this check)"
+            |> QapiError.fail
+        else
+            Ok()

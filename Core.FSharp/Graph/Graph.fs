@@ -114,6 +114,18 @@ module Graph =
 
     let internal putNode (node: Node) (graph: Graph) : Graph = { graph with Nodes = graph.Nodes.Add(node.Id, node) }
 
+    let setWriteThreshold (id: NodeId) (thresholdBytes: uint64) (graph: Graph) : Graph =
+        putNode { graph.Nodes[id] with WriteThreshold = thresholdBytes } graph
+
+    /// The unit of requests of a node's file, in bytes, has turned out anew.
+    let setAlignment (id: NodeId) (alignmentBytes: int) (graph: Graph) : Graph =
+        putNode
+            {
+                graph.Nodes[id] with
+                    AlignmentBytes = max 1 alignmentBytes
+            }
+            graph
+
     /// Adds a use of `target`; permissions are counted, not checked.
     let internal addEdge (target: NodeId) (edge: ParentEdge) (fixedContext: bool) (graph: Graph) : Graph =
         let node = graph.Nodes[target]

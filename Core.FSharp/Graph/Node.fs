@@ -90,6 +90,31 @@ module FileOptions =
     }
 
 module Driver =
+    /// The child that is read where a node has nothing of its own.
+    [<Literal>]
+    let BackingName = "backing"
+
+    /// Whether a node can have a backing child.
+    let supportsBacking (driver: Driver) =
+        match driver with
+        | File _
+        | Null _
+        | Raw _ -> false
+
+    /// The options of a driver that a reopen may change or leave out.
+    let mutableOptions (driver: Driver) =
+        match driver with
+        | File _ -> [ "x-check-cache-dropped" ]
+        | Raw _ -> [ "offset"; "size" ]
+        | Null _ -> []
+
+    /// The options that a reopen may change but not leave out.
+    let stickyOptions (driver: Driver) =
+        match driver with
+        | File _ -> [ "drop-cache" ]
+        | Raw _
+        | Null _ -> []
+
     /// The driver's name in the QAPI schema.
     let name (driver: Driver) =
         match driver with
@@ -101,16 +126,18 @@ module Driver =
         | Raw _ -> "raw"
 
     /// What the child of that name is to a node of this driver.
-    let childRole (driver: Driver) (_childName: string) : ChildRole =
+    let childRole (driver: Driver) (childName: string) : ChildRole =
         match driver with
+        | _ when childName = BackingName -> ChildRole.Cow
         | Raw options when Raw.isPassThrough options -> ChildRole.Filtered ||| ChildRole.Primary
         | Raw _ -> ChildRole.Data ||| ChildRole.Primary
         | File _
         | Null _ -> ChildRole.None
 
     /// What a node of this driver wants of its child, from what its own users want.
-    let childPerms (driver: Driver) (_role: ChildRole) (users: PermPair) : PermPair =
+    let childPerms (driver: Driver) (role: ChildRole) (users: PermPair) : PermPair =
         match driver with
+        | _ when role.HasFlag ChildRole.Cow -> Perm.forBacking users
         | Raw options -> Perm.forRaw (Raw.needsFixedChild options) users
         | File _
         | Null _ -> Perm.forFilter users
@@ -183,6 +210,13 @@ type Node = {
     ExactFilename: string option
     /// Whether the monitor holds a reference (blockdev-add of this very node).
     MonitorOwned: bool
+    /// The options that the user gave, by their dotted names, without the children: what a reopen must not change is
+    /// compared with them.
+    Given: Map<string, string>
+    /// The parent that the node was described in.
+    InheritsFrom: NodeId option
+    /// Bytes; a write beyond is told once. Zero for none.
+    WriteThreshold: uint64
 }
 
 /// A user of a node that is not a node: an export, or a command for its duration.
@@ -198,6 +232,8 @@ type Backend = {
     Label: string
     /// Stays in its I/O thread (fixed-iothread).
     FixedContext: bool
+    /// Puts up with an inactive node, also when it writes.
+    AllowInactive: bool
 }
 
 module Backend =

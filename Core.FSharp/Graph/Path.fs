@@ -36,6 +36,8 @@ and [<NoComparison>] DataPath = {
     AlignmentBytes: int
     /// The I/O thread; nothing for the main loop.
     Context: string option
+    /// Writes that end beyond this offset at the leaf are told: some node's threshold.
+    WriteLimit: int64
     /// The host file that tells holes from data, and where the top node begins in it. Nothing where all is data, or
     /// where the leaf is a null device.
     Extents: struct (NodeId * int64) voption
@@ -76,6 +78,12 @@ module Path =
                     | DetectZeroesUnmap when not discard -> DetectZeroesOn
                     | mode -> mode
                 Context = layer.Context
+                WriteLimit =
+                    if layer.WriteThreshold = 0UL then
+                        path.WriteLimit
+                    else
+                        let limit = uint64 baseOffset + layer.WriteThreshold
+                        min path.WriteLimit (int64 (min limit (uint64 System.Int64.MaxValue)))
                 Extents =
                     path.Extents
                     |> ValueOption.map (fun struct (file, start) -> struct (file, start + offset))
@@ -94,6 +102,7 @@ module Path =
         Direct = node.Options.Direct
         AlignmentBytes = node.AlignmentBytes
         Context = node.Context
+        WriteLimit = System.Int64.MaxValue
         Extents = extents
     }
 

@@ -107,6 +107,19 @@ module Perm =
             Shared = users.Shared &&& (Perm.ConsistentRead ||| Perm.WriteUnchanged)
         }
 
+    /// What a node wants of its backing child: reads, and that nobody changes what they return, unless its own users
+    /// put up with that.
+    let forBacking (users: PermPair) = {
+        Used = users.Used &&& Perm.ConsistentRead
+        Shared =
+            Perm.ConsistentRead
+            ||| Perm.WriteUnchanged
+            ||| (if has Perm.Write users.Shared then
+                     Perm.Write ||| Perm.Resize
+                 else
+                     Perm.None)
+    }
+
     /// What an NBD export needs: its clients rely on the size that they were told.
     let forNbdExport (writable: bool) = {
         Used =

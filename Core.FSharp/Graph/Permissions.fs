@@ -51,7 +51,8 @@ module Permissions =
         + "."
         |> QapiError.generic
 
-    let private check (graph: Graph) (node: Node) : Result<unit, QapiError> =
+    /// `turned` are nodes that become read-only with this change; the text tells them from those that are.
+    let private check (turned: NodeId -> bool) (graph: Graph) (node: Node) : Result<unit, QapiError> =
         let total = Node.perms node
 
         let writes = Perm.intersects (Perm.Write ||| Perm.WriteUnchanged) total.Used
@@ -59,7 +60,10 @@ module Permissions =
         if Users.conflicts node.Users <> Perm.None then
             Error(conflictError graph node)
         elif writes && node.Options.ReadOnly then
-            QapiError.fail "Block node is read-only"
+            if turned node.Id then
+                QapiError.fail ("Read-only block node '" + node.Name + "' cannot support read-write users")
+            else
+                QapiError.fail "Block node is read-only"
         elif not node.Options.Active && Perm.intersects Perm.writing total.Used then
             QapiError.fail (
                 "Permission '"
@@ -122,6 +126,19 @@ module Permissions =
                     Graph.setEdgePerms child.Node child.Edge perms graph)
             graph
 
+    let private nobody (_: NodeId) = false
+
+    /// Checks the changed nodes below `root`, and what this changes further down.
+    let private checkBelow turned (root: NodeId) (changed: HashSet<NodeId>) (graph: Graph) : Result<Graph, QapiError> =
+        let step (graph: Result<Graph, QapiError>) id =
+            match graph with
+            | Ok g when changed.Contains id ->
+                let node = Graph.node id g
+                check turned g node |> Result.map (fun () -> updateChildren node changed g)
+            | unchanged -> unchanged
+
+        topological root graph |> List.fold step (Ok graph)
+
     /// Checks `root`, whose users have changed, and everything below that this reaches. `before` is what the users
     /// wanted until now: when their sum is the same, nothing below can change, and only the conflict is left to
     /// check.
@@ -129,18 +146,16 @@ module Permissions =
         let rootNode = Graph.node root graph
 
         if Perm.same before (Node.perms rootNode) then
-            check graph rootNode |> Result.map (fun () -> graph)
+            check nobody graph rootNode |> Result.map (fun () -> graph)
         else
-            let changed = HashSet<NodeId>([ root ])
+            checkBelow nobody root (HashSet<NodeId>([ root ])) graph
 
-            let step (graph: Result<Graph, QapiError>) id =
-                match graph with
-                | Ok g when changed.Contains id ->
-                    let node = Graph.node id g
-                    check g node |> Result.map (fun () -> updateChildren node changed g)
-                | unchanged -> unchanged
-
-            topological root graph |> List.fold step (Ok graph)
+    /// Checks nodes whose options have changed, and everything below that this reaches.
+    let recheck (turned: NodeId -> bool) (nodes: NodeId list) (graph: Graph) : Result<Graph, QapiError> =
+        nodes
+        |> List.fold
+            (fun graph id -> graph |> Result.bind (fun g -> checkBelow turned id (HashSet<NodeId>([ id ])) g))
+            (Ok graph)
 
     /// The same when users have gone or want less. That cannot fail, so nothing is checked.
     let relax (before: PermPair) (root: NodeId) (graph: Graph) : Graph =

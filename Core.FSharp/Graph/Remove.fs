@@ -10,7 +10,7 @@ module Remove =
 
     /// Takes away `start` if nothing keeps it, and everything below that only it kept. Children with other users
     /// stay.
-    let private release (start: NodeId) (old: Graph) (graph: Graph) : GraphChange =
+    let internal releaseFrom (start: NodeId) (old: Graph) (graph: Graph) : GraphChange =
         let waiting = Stack<NodeId>([ start ])
         let mutable next = graph
         // The users of these have changed, or of nodes below them.
@@ -67,10 +67,13 @@ module Remove =
                 return
                     graph
                     |> Graph.putNode { node with MonitorOwned = false }
-                    |> release node.Id graph
+                    |> releaseFrom node.Id graph
         }
 
     /// Detaches an export or another user. Locks shrink, files may go back to read-only; errors of that are ignored.
     let backend (id: BackendId) (graph: Graph) : GraphChange =
         let struct (target, next) = Backends.remove id graph
-        release target graph next
+        releaseFrom target graph next
+
+    /// Takes away a node that has lost a user, if nothing keeps it.
+    let release (id: NodeId) (graph: Graph) : GraphChange = releaseFrom id graph graph

@@ -63,6 +63,7 @@ module Resize =
                 Perms = { Used = Perm.Resize; Shared = Perm.All }
                 Label = Backend.UnnamedLabel
                 FixedContext = false
+                AllowInactive = false
             }
 
             Backends.attach node.Id user graph

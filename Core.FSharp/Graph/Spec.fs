@@ -19,6 +19,8 @@ type BlockdevSpec = {
     Direct: bool option
     NoFlush: bool option
     Active: bool option
+    /// What was given, by dotted names, without the children.
+    Given: Map<string, string>
 }
 
 /// A child: a node that exists, or one that is described in place and lives as long as it is used.
@@ -40,6 +42,7 @@ module BlockdevSpec =
         Direct = None
         NoFlush = None
         Active = None
+        Given = Map.empty
     }
 
     /// The defaults of a node that no parent opens.
@@ -82,6 +85,12 @@ module BlockdevSpec =
             Active = defaultArg spec.Active from.Active
         }
 
+    let checkDetectZeroes (options: NodeOptions) : Result<unit, QapiError> =
+        if options.DetectZeroes = DetectZeroesUnmap && options.Discard <> DiscardUnmap then
+            QapiError.fail "setting detect-zeroes to unmap is not allowed without setting discard operation to unmap"
+        else
+            Ok()
+
     /// The checks between the children and the node's name.
     let checkCommon (driver: Driver) (options: NodeOptions) : Result<unit, QapiError> =
         match driver with
@@ -89,9 +98,7 @@ module BlockdevSpec =
             QapiError.fail "force-share=on can only be used with read-only images"
         | File(_, file) when file.Filename = "" ->
             QapiError.fail ("The '" + Driver.name driver + "' block driver requires a file name")
-        | _ when options.DetectZeroes = DetectZeroesUnmap && options.Discard <> DiscardUnmap ->
-            QapiError.fail "setting detect-zeroes to unmap is not allowed without setting discard operation to unmap"
-        | _ -> Ok()
+        | _ -> checkDetectZeroes options
 
     /// The driver's checks before it opens anything.
     let checkDriver (driver: Driver) : Result<unit, QapiError> =

@@ -158,6 +158,17 @@ module Codec =
 
         scalar Builtin.Number ofJson (fun place -> VisitError.wrongType place "number") ofText "a number" Double
 
+    /// Null.
+    let nothing: Codec<unit> = {
+        Schema = SchemaType.Builtin Builtin.Null
+        Decode =
+            fun place json ->
+                match json with
+                | Null -> Ok()
+                | _ -> VisitError.wrongType place "null"
+        Encode = fun () -> Null
+    }
+
     /// Any value, as it is.
     let any: Codec<Json> = {
         Schema = SchemaType.Builtin Builtin.Any

@@ -9,6 +9,9 @@ module Commands =
     let private deprecated command =
         withFeatures [ Feature.Deprecated ] command
 
+    let private unstable command =
+        withFeatures [ Feature.Unstable ] command
+
     let qmpCapabilities = action "qmp_capabilities" MiscCodecs.qmpCapabilities
     let queryVersion = query "query-version" (StructCodec.codec MiscCodecs.versionInfo)
     let queryCommands = query "query-commands" (listOf MiscCodecs.commandInfo)
@@ -18,6 +21,30 @@ module Commands =
     let blockdevAdd = action "blockdev-add" BlockCodecs.blockdevOptions
     let blockdevDel = action "blockdev-del" BlockCodecs.blockdevDel
     let blockResize = action "block_resize" BlockCodecs.blockResize
+
+    let blockdevReopen = action "blockdev-reopen" BlockGraphCodecs.blockdevReopen
+    let blockdevSetActive = action "blockdev-set-active" BlockGraphCodecs.blockdevSetActive
+
+    let blockdevSnapshot =
+        action "blockdev-snapshot" BlockGraphCodecs.blockdevSnapshot
+        |> withFeatures [ "allow-write-only-overlay" ]
+
+    let blockdevSnapshotSync = action "blockdev-snapshot-sync" BlockGraphCodecs.blockdevSnapshotSync
+    let transaction = action "transaction" BlockGraphCodecs.transaction
+
+    let xBlockdevChange = action "x-blockdev-change" BlockGraphCodecs.xBlockdevChange |> unstable
+
+    let xBlockdevSetIothread =
+        action "x-blockdev-set-iothread" BlockGraphCodecs.xBlockdevSetIothread
+        |> unstable
+
+    let xDebugQueryBlockGraph =
+        query "x-debug-query-block-graph" (StructCodec.codec BlockGraphCodecs.debugBlockGraph)
+        |> unstable
+
+    let blockSetWriteThreshold = action "block-set-write-threshold" BlockGraphCodecs.blockSetWriteThreshold
+
+    let changeBackingFile = action "change-backing-file" BlockGraphCodecs.changeBackingFile
 
     let queryNamedBlockNodes =
         define "query-named-block-nodes" BlockCodecs.queryNamedBlockNodes (listOf BlockInfoCodecs.blockDeviceInfo)
@@ -64,6 +91,16 @@ module Commands =
         schema blockdevAdd
         schema blockdevDel
         schema blockResize
+        schema blockdevReopen
+        schema blockdevSetActive
+        schema blockdevSnapshot
+        schema blockdevSnapshotSync
+        schema transaction
+        schema xBlockdevChange
+        schema xBlockdevSetIothread
+        schema xDebugQueryBlockGraph
+        schema blockSetWriteThreshold
+        schema changeBackingFile
         schema queryNamedBlockNodes
         schema queryBlock
         schema queryBlockstats

@@ -1,4 +1,5 @@
 using System;
+using System.Linq;
 using Microsoft.FSharp.Core;
 using StorageDaemon.Core;
 using StorageDaemon.Core.Daemon;
@@ -6,6 +7,7 @@ using StorageDaemon.Core.Json;
 using StorageDaemon.Core.Nbd;
 using StorageDaemon.Core.Qmp;
 using StorageDaemon.Shell.Chardev;
+using StorageDaemon.Shell.Drivers;
 using StorageDaemon.Shell.Exports.Nbd;
 using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.IOThreads;
@@ -31,7 +33,7 @@ internal sealed class ControlLoop : IDisposable
     {
         _state = StateModule.create(seed, package);
         _threads = new IOThreadPool(new MemoryBudget(MemoryBudget.DefaultBytes), null);
-        PathCompiler paths = new(_files, _nodes);
+        PathCompiler paths = new(_files, _nodes, (path, end) => reactor.Post(() => OnBeyondLimit(path, end)));
         _exports = new ExportTable(paths, _nodes, _threads, reactor.Post, OnExportStopped);
         _nbdServer = new NbdListener(reactor, _exports, () => StateModule.nbdExports(_state));
         _chardevs = new ChardevTable(chardevs);
@@ -66,6 +68,9 @@ internal sealed class ControlLoop : IDisposable
             }
         }
     }
+
+    private void OnBeyondLimit(NodePath path, long end) =>
+        _ = Settle(Step.wrote(_state, path.Nodes.Select(node => Tuple.Create(node.Node, end - node.LeafOffset))));
 
     private void OnExportStopped(int key) => _ = Settle(Step.exportStopped(_state, key));
 

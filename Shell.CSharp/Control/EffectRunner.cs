@@ -131,6 +131,9 @@ internal sealed class EffectRunner(
             case Effect.UpdateExport update:
                 exports.Update(update.Item);
                 break;
+            case Effect.LimitWrites limit:
+                exports.LimitWrites(limit.Item);
+                break;
             case Effect.ResumeExports resume:
                 exports.Resume(resume.Item);
                 break;

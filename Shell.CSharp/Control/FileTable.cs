@@ -25,11 +25,8 @@ internal sealed class FileTable : IDisposable
     internal OpenFile this[long node] => _files[node];
 
     /// <summary>Opens files in order; they wait to be adopted or discarded.</summary>
-    internal Answer Open(FSharpList<OpenRequest> requests)
-    {
-        DiscardOpened();
-        return Answer.NewOpenOutcomes(ListModule.OfSeq(requests.Select(OpenOne).ToArray()));
-    }
+    internal Answer Open(FSharpList<OpenRequest> requests) =>
+        Answer.NewOpenOutcomes(ListModule.OfSeq(requests.Select(OpenOne).ToArray()));
 
     private OpenOutcome OpenOne(OpenRequest request)
     {
@@ -93,12 +90,16 @@ internal sealed class FileTable : IDisposable
             }
         }
 
+        List<Tuple<long, int>> alignments = [];
         for (int i = 0; i < all.Length; i++)
         {
-            Complete(all[i], reopened[i]);
+            if (Complete(all[i], reopened[i]))
+            {
+                alignments.Add(Tuple.Create(all[i].Node, _files[all[i].Node].Alignment));
+            }
         }
 
-        return Answer.Finished;
+        return Answer.NewApplied(ListModule.OfSeq(alignments));
     }
 
     private static OpenFile Adopt(in HostFile host, AdoptedFile file)
@@ -172,13 +173,14 @@ internal sealed class FileTable : IDisposable
         }
     }
 
-    private void Complete(FileChange change, int reopened)
+    /// <summary>Puts a prepared change in place; whether the file has another alignment now.</summary>
+    private bool Complete(FileChange change, int reopened)
     {
         OpenFile file = _files[change.Node];
         if (reopened < 0)
         {
             Release(file.Fd, change.Locks.Release);
-            return;
+            return false;
         }
 
         foreach (long held in change.Locks.Held)
@@ -186,10 +188,22 @@ internal sealed class FileTable : IDisposable
             _ = ImageLocks.Take(reopened, held);
         }
 
+        bool direct = change.Reopen.Value.Direct;
+        if (direct != ((file.Traits & FileTraits.Direct) != 0)
+            && FileOpener.Inspect(reopened, direct, out HostFile host) == 0)
+        {
+            // Nothing is in flight: whoever uses the file rests, and takes the new one.
+            FileTraits traits = (file.Traits & FileTraits.BlockDevice) | (direct ? FileTraits.Direct : FileTraits.None);
+            _files[change.Node] = new OpenFile(host.Fd, file.Engine, traits, host.Alignment);
+            file.Dispose();
+            return true;
+        }
+
         // The number stays: requests in flight have the old description, new ones get the new.
         _ = Libc.Dup3(reopened, file.Fd, Libc.O_CLOEXEC);
         _ = Libc.Close(reopened);
         file.FollowReopen();
+        return false;
     }
 
     /// <summary>Steps that only give something up: errors are ignored.</summary>
@@ -199,7 +213,7 @@ internal sealed class FileTable : IDisposable
         {
             if (_files.ContainsKey(change.Node) && Prepare(change, out int reopened) == null)
             {
-                Complete(change, reopened);
+                _ = Complete(change, reopened);
             }
         }
     }

@@ -1,3 +1,5 @@
+using System;
+using System.Threading;
 using StorageDaemon.Core.Io;
 using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.Observe;
@@ -22,6 +24,7 @@ internal enum DetectZeroes
 internal sealed class NodePath
 {
     private readonly IoStats?[] _stats;
+    private long _writeLimit = long.MaxValue;
 
     /// <param name="threads">More than the greatest <c>IOThread.Index</c> of those that serve the path.</param>
     internal NodePath(int threads) => _stats = new IoStats?[threads];
@@ -56,6 +59,28 @@ internal sealed class NodePath
 
     /// <summary>Where the path's first byte lies in <see cref="ExtentsFile"/>.</summary>
     internal long ExtentsOffset { get; init; }
+
+    /// <summary>Writes that end beyond this offset at the leaf are told to <see cref="BeyondLimit"/>.</summary>
+    internal long WriteLimit
+    {
+        get => Volatile.Read(ref _writeLimit);
+        set => Volatile.Write(ref _writeLimit, value);
+    }
+
+    /// <summary>Told, on an IOThread, of the first write beyond the limit, with its end at the leaf.</summary>
+    internal Action<NodePath, long>? BeyondLimit { get; init; }
+
+    /// <summary>A write is about to be begun.</summary>
+    internal void NoteWrite(IoStats stats, long end)
+    {
+        stats.NoteWriteEnd(end);
+        if (end > WriteLimit)
+        {
+            // Once: there are no limits until new ones are set.
+            WriteLimit = long.MaxValue;
+            BeyondLimit?.Invoke(this, end);
+        }
+    }
 
     /// <summary>The nodes on the way, the top one first.</summary>
     internal required PassedNode[] Nodes { get; init; }

@@ -1,3 +1,4 @@
+using System;
 using System.Linq;
 using StorageDaemon.Core.Graph;
 using StorageDaemon.Core.Io;
@@ -7,7 +8,8 @@ using StorageDaemon.Shell.Drivers;
 namespace StorageDaemon.Shell.Filters;
 
 /// <summary>Makes of the core's data path, which has numbers of nodes, one with their files and machines.</summary>
-internal sealed class PathCompiler(FileTable files, NodeTable nodes)
+/// <param name="beyondLimit">Told, on an IOThread, of writes beyond a path's limit.</param>
+internal sealed class PathCompiler(FileTable files, NodeTable nodes, Action<NodePath, long> beyondLimit)
 {
     /// <param name="threads">More than the greatest index of the threads that will serve the path.</param>
     internal NodePath Compile(DataPath path, int threads)
@@ -32,7 +34,22 @@ internal sealed class PathCompiler(FileTable files, NodeTable nodes)
             ReadsZeroes = nullLeaf?.readZeroes ?? false,
             ExtentsFile = path.Extents.IsValueSome ? files[path.Extents.Value.Item1] : null,
             ExtentsOffset = path.Extents.IsValueSome ? path.Extents.Value.Item2 : 0,
+            WriteLimit = path.WriteLimit,
+            BeyondLimit = beyondLimit,
             Nodes = [.. path.Passes.Select(pass => new PassedNode(pass.Item1, pass.Item2))],
         };
+    }
+
+    /// <summary>Takes new limits of writes over into a path of the same nodes.</summary>
+    internal static void Limit(NodePath path, DataPath limits)
+    {
+        path.WriteLimit = limits.WriteLimit;
+        if (path.Layer is { } layer && limits.Leaf is Leaf.LayerLeaf below)
+        {
+            foreach ((NodePath child, DataPath childLimits) in layer.Children.Zip(below.children))
+            {
+                Limit(child, childLimits);
+            }
+        }
     }
 }

@@ -75,14 +75,21 @@ internal sealed unsafe partial class IOThread
             DetectZeroWrite(path, ref at, buffer);
         }
 
-        if (at.Kind is RequestKind.Write or RequestKind.WriteZeroes)
-        {
-            path.StatsOf(Index).NoteWriteEnd(path.BaseOffset + at.Offset + at.Length);
-        }
-
         if (at.Kind != RequestKind.Flush)
         {
+            if (at.Offset + at.Length > path.SizeBytes)
+            {
+                // The graph has changed, and there is less now than the client was told.
+                End(path, ref at, Errno.EIO, owner, tag, countedFrom);
+                return;
+            }
+
             at.Offset += path.BaseOffset;
+        }
+
+        if (modifies)
+        {
+            path.NoteWrite(path.StatsOf(Index), at.Offset + at.Length);
         }
 
         if (path.File is { } file)

@@ -15,7 +15,7 @@ type QmpScript = {
     Lines: string
 }
 
-let private script (name: string) (arguments: string) (lines: string) : QmpScript = {
+let script (name: string) (arguments: string) (lines: string) : QmpScript = {
     Name = name
     Arguments = arguments
     Negotiate = true

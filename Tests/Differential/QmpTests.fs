@@ -17,6 +17,8 @@ let private prepare (subject: Subject) : unit =
     TempDir.sparse (subject.Directory.File "img/r.raw") 4194304L
     TempDir.sparse (subject.Directory.File "img/odd.raw") 1000001L
     TempDir.sparse (subject.Directory.File "img/empty.raw") 0L
+    TempDir.sparse (subject.Directory.File "img/odd2.raw") 4194304L
+    TempDir.sparse (subject.Directory.File "img/c.raw") 4194304L
 
 let private note (subject: Subject) (line: string) : unit =
     subject.Note("<- " + Normalise.message line)
@@ -195,7 +197,7 @@ let tests =
     <| testList "differential QMP" [
         testList
             "scripts"
-            (QmpScripts.all
+            (QmpScripts.all @ GraphScripts.all
              |> List.map (fun script -> differential script.Name (converse script)))
         pretty
         isSubset "query-commands" "name"

@@ -288,6 +288,7 @@ let private contextTests =
                         Perms = Perm.forNbdExport false
                         Label = Backend.UnnamedLabel
                         FixedContext = true
+                        AllowInactive = false
                     }
                     moved
 
@@ -298,7 +299,7 @@ let private contextTests =
 
                 Expect.isOk (move (Some "t0") attached.Change.Graph) "where it is already"
 
-                Contexts.setIothread "f" (Some "t0") false attached.Change.Graph
+                Contexts.checkMovable (Graph.node (node "f" w).Id attached.Change.Graph) false
                 |> Result.mapError _.Desc
                 |> fails
                     "Node f is associated with a BlockBackend and could be in use (use force=true to override this check)"

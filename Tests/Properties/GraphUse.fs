@@ -89,6 +89,7 @@ let private permissionTests =
                         Perms = nbd true
                         Label = Backend.UnnamedLabel
                         FixedContext = false
+                        AllowInactive = false
                     }
                     w.Graph
 

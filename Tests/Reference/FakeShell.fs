@@ -172,9 +172,7 @@ type FakeShell(lengths: (string * int64) list) =
 
     member _.Answer(call: Call) : Answer =
         match call with
-        | OpenFiles requests ->
-            Expect.equal opened.Count 0 "the files of one command at a time"
-            OpenOutcomes(List.map openOne requests)
+        | OpenFiles requests -> OpenOutcomes(List.map openOne requests)
         | ApplyFiles(adopted, changes) ->
             adopt adopted
             orRefused (fun () -> finished (fun () -> List.iter change changes))
@@ -252,6 +250,7 @@ type FakeShell(lengths: (string * int64) list) =
             Expect.isTrue (exports.ContainsKey served.Key) "the export is served"
             Expect.isTrue (quiesced.Contains served.Key) "no request is in flight"
             leavesAreOpen served.Path
+        | LimitWrites served -> Expect.isTrue (exports.ContainsKey served.Key) "the export is served"
         | ResumeExports keys ->
             for key in keys do
                 Expect.isTrue (quiesced.Remove key) "the export rests"

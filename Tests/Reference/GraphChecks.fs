@@ -104,6 +104,7 @@ let export (name: string) (perms: PermPair) (world: World) =
         Perms = perms
         Label = Backend.UnnamedLabel
         FixedContext = false
+        AllowInactive = false
     }
 
     result {

@@ -96,6 +96,15 @@ internal sealed class ExportTable
         }
     }
 
+    /// <summary>The limits of writes below an export have changed; the path stays.</summary>
+    internal void LimitWrites(ServedExport served)
+    {
+        if (_exports.TryGetValue(served.Key, out Served? known))
+        {
+            PathCompiler.Limit(known.Export.Path, served.Path);
+        }
+    }
+
     /// <summary>Lets quiesced exports go on.</summary>
     internal void Resume(IEnumerable<int> keys)
     {

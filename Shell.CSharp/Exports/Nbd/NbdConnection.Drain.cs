@@ -39,6 +39,7 @@ internal sealed unsafe partial class NbdConnection : IDrainable
         }
 
         _stats = _path.StatsOf(_thread.Index);
+        _inline = (ulong)_path.SizeBytes >= _session.SizeBytes;
     }
 
     private void TellDrained()

@@ -47,7 +47,7 @@ internal sealed unsafe partial class NbdConnection
 
         // The look-up may just have found that it is all data.
         mayHaveHoles = mayHaveHoles && MayHaveHoles(in request, path);
-        if (path.File is { CanReadInline: true } file && !mayHaveHoles)
+        if (_inline && path.File is { CanReadInline: true } file && !mayHaveHoles)
         {
             long offset = path.BaseOffset + (long)request.Offset;
             if (length <= InlineReadMax && _outCount == 0 && TryReadInline(in request, file, offset, length))
@@ -81,7 +81,7 @@ internal sealed unsafe partial class NbdConnection
 
     /// <summary>Whether the client may be told of holes, and the range is not known to have none.</summary>
     private bool MayHaveHoles(in Request request, NodePath path) =>
-        path.ExtentsFile is { } file && WantsHoles(in request)
+        _inline && path.ExtentsFile is { } file && WantsHoles(in request)
             && !_extent.Covers(file, path.ExtentsOffset + (long)request.Offset, (long)request.Length);
 
     /// <summary>

@@ -174,7 +174,7 @@ internal sealed unsafe partial class NbdConnection
     /// </summary>
     private bool TryWriteInline(in Request request, NodePath path, OpenFile file, ReadOnlySpan<byte> data)
     {
-        if (!file.CanReadInline || path.ReadOnly || IsFua(in request) || path.DetectZeroes != DetectZeroes.Off
+        if (!_inline || !file.CanReadInline || path.ReadOnly || IsFua(in request) || path.DetectZeroes != DetectZeroes.Off
             || !_thread.InlineWrites.Allowed)
         {
             return false;
@@ -196,7 +196,7 @@ internal sealed unsafe partial class NbdConnection
             return false;
         }
 
-        _stats.NoteWriteEnd(offset + data.Length);
+        path.NoteWrite(_stats, offset + data.Length);
         CountAtOnce(RequestKind.Write, request.Length);
         ReplyDone(in request);
         return true;

@@ -36,6 +36,9 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
     private NodePath _path;
     private IoStats _stats;
 
+    // Whether the path is as long as the client was told, so that requests need no further look.
+    private bool _inline;
+
     // When the request in hand was begun, in Stopwatch ticks.
     private long _clock;
 

@@ -1,0 +1,187 @@
+namespace StorageDaemon.Core.Daemon
+
+open StorageDaemon.Core
+open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Qapi
+
+/// Commands that change nodes which exist, or show how they hang together.
+module GraphCommands =
+    let private sequence (results: Result<'T, QapiError> list) : Result<'T list, QapiError> =
+        List.foldBack (fun item rest -> Result.bind (fun x -> Result.map (fun xs -> x :: xs) rest) item) results (Ok [])
+
+    let reopen (state: State) (arguments: BlockdevReopen) : Transition =
+        let planned =
+            arguments.Options
+            |> List.map BlockdevMapping.spec
+            |> sequence
+            |> Result.bind (fun specs -> Reopen.plan specs state.Graph)
+
+        Transition.bind state planned (Changes.run state [])
+
+    let setActive (state: State) (arguments: BlockdevSetActive) : Transition =
+        let planned =
+            match arguments.NodeName, arguments.Active with
+            | None, true -> Activate.all state.Graph
+            | None, false -> Activate.deactivateAll state.Graph
+            | Some name, active ->
+                Graph.findNode name state.Graph
+                |> Result.bind (fun node ->
+                    if active then
+                        Activate.node node.Id state.Graph
+                    else
+                        Activate.deactivate node.Id state.Graph)
+
+        Transition.bind state planned (Changes.run state [])
+
+    let setIothread (state: State) (arguments: BlockdevSetIothread) : Transition =
+        let force = arguments.Force = Some true
+
+        let planned =
+            result {
+                let! node = Graph.findNode arguments.NodeName state.Graph
+                do! Contexts.checkMovable node force
+
+                match arguments.Iothread with
+                | Some id when not (state.Iothreads.ContainsKey id) ->
+                    return! QapiError.fail ("Cannot find iothread " + id)
+                | context -> return! Contexts.move node.Id context state.Graph
+            }
+
+        Transition.bind state planned (fun graph -> Transition.ok { state with Graph = graph } [])
+
+    /// x-blockdev-change: children that come and go while their parent stays.
+    let changeChildren (state: State) (arguments: BlockdevChange) : Transition =
+        let planned: Result<GraphChange, QapiError> =
+            result {
+                let! parent = Graph.findReference arguments.Parent state.Graph
+
+                match arguments.Child, arguments.Node with
+                | None, None -> return! QapiError.fail "Either child or node must be specified"
+                | Some _, Some _ -> return! QapiError.fail "The parameters child and node are in conflict"
+                | Some child, None ->
+                    match Children.tryFind child parent with
+                    | None -> return! QapiError.fail ("Node '" + parent.Name + "' does not have child '" + child + "'")
+                    | Some _ ->
+                        return! QapiError.fail ("The node " + parent.Name + " does not support removing a child")
+                | None, Some name ->
+                    match Graph.tryByName name state.Graph with
+                    | None -> return! QapiError.fail ("Node '" + name + "' not found")
+                    | Some _ -> return! QapiError.fail ("The node " + parent.Name + " does not support adding a child")
+            }
+
+        Transition.bind state planned (Changes.run state [])
+
+    let private isRoot (node: Node) =
+        node.Parents |> Map.forall (fun _ edge -> edge.User.IsBackendUser)
+
+    /// change-backing-file: the name of the backing image that an image carries.
+    let changeBackingFile (state: State) (arguments: ChangeBackingFile) : Transition =
+        let checked': Result<unit, QapiError> =
+            result {
+                let! device = Graph.findReference arguments.Device state.Graph
+
+                if not (isRoot device) then
+                    return! QapiError.fail "Need a root block node"
+                else
+                    let! image = Graph.find None (Some arguments.ImageNodeName) state.Graph
+
+                    match Children.tryFind Driver.BackingName image with
+                    | None ->
+                        return! QapiError.fail "not allowing backing file change on an image without a backing file"
+                    | Some _ ->
+                        return!
+                            QapiError.fail (
+                                "Driver '"
+                                + Driver.name image.Driver
+                                + "' does not support changing its backing file"
+                            )
+            }
+
+        Transition.bind state checked' (fun () -> Transition.ok state [])
+
+    let private limitWrites (state: State) (nodes: NodeId list) : Effect list =
+        Changes.exportsAbove state nodes
+        |> List.map (fun key -> LimitWrites(Changes.served state.Graph state.Exports[key]))
+
+    let private setThreshold (threshold: uint64) (node: Node) (graph: Graph) : Graph =
+        Graph.setWriteThreshold node.Id threshold graph
+
+    let setWriteThreshold (state: State) (arguments: BlockSetWriteThreshold) : Transition =
+        match Graph.tryByName arguments.NodeName state.Graph with
+        | None -> Transition.fail state (QapiError.generic ("Device '" + arguments.NodeName + "' not found"))
+        | Some node ->
+            let next = {
+                state with
+                    Graph = setThreshold arguments.WriteThreshold node state.Graph
+            }
+
+            Transition.ok next (limitWrites next [ node.Id ])
+
+    /// Writes have ended at these offsets of nodes: each threshold that is passed is told once, and off.
+    let wrote (state: State) (ends: (NodeId * int64) list) : Transition =
+        let passed =
+            ends
+            |> List.choose (fun (id, writeEnd) ->
+                match Graph.tryNode id state.Graph with
+                | Some node when node.WriteThreshold > 0UL && uint64 (max 0L writeEnd) > node.WriteThreshold ->
+                    Some(node, uint64 writeEnd - node.WriteThreshold)
+                | _ -> None)
+
+        let next = {
+            state with
+                Graph =
+                    passed
+                    |> List.fold (fun graph (node, _) -> setThreshold 0UL node graph) state.Graph
+        }
+
+        let event (node: Node, exceeded) =
+            let data: BlockWriteThreshold = {
+                NodeName = node.Name
+                AmountExceeded = exceeded
+                WriteThreshold = node.WriteThreshold
+            }
+
+            Emit(Events.blockWriteThreshold.Name, StructCodec.encode Events.blockWriteThreshold.Data data)
+
+        // Also where nothing was passed: whoever told is waiting for limits.
+        Transition.ok next (List.map event passed @ limitWrites next (List.map fst ends))
+
+    let private permissions (set: Perm) : BlockPermission list =
+        [
+            Perm.Resize, BlockPermission.Resize
+            Perm.WriteUnchanged, BlockPermission.WriteUnchanged
+            Perm.Write, BlockPermission.Write
+            Perm.ConsistentRead, BlockPermission.ConsistentRead
+        ]
+        |> List.choose (fun (perm, name) -> if Perm.has perm set then Some name else None)
+
+    let debugGraph (state: State) : Transition =
+        let shown = DebugGraph.ofGraph state.Graph
+
+        let node (number: int64, vertex: DebugVertex) : DebugBlockGraphNode =
+            match vertex with
+            | BackendVertex _ -> {
+                Id = uint64 number
+                Type = DebugBlockGraphNodeType.BlockBackend
+                Name = ""
+              }
+            | NodeVertex id -> {
+                Id = uint64 number
+                Type = DebugBlockGraphNodeType.BlockDriver
+                Name = (Graph.node id state.Graph).Name
+              }
+
+        let edge (edge: DebugEdge) : DebugBlockGraphEdge = {
+            Parent = uint64 edge.Parent
+            Child = uint64 edge.Child
+            Name = edge.Name
+            Perm = permissions edge.Perms.Used
+            SharedPerm = permissions edge.Perms.Shared
+        }
+
+        {
+            Nodes = List.map node shown.Vertices
+            Edges = List.map edge shown.Edges
+        }
+        |> Command.encodeReturn Commands.xDebugQueryBlockGraph
+        |> Transition.value state

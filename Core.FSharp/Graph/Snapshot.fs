@@ -1,0 +1,147 @@
+namespace StorageDaemon.Core.Graph
+
+open System.Collections.Generic
+open StorageDaemon.Core
+
+/// blockdev-snapshot: an overlay takes a node's place, and the node becomes its backing child. All users of the node,
+/// exports among them, follow.
+module Snapshot =
+    /// The nodes of `start` and below.
+    let private below (start: NodeId) (graph: Graph) : HashSet<NodeId> =
+        let seen = HashSet<NodeId>()
+        let waiting = Stack<NodeId>([ start ])
+
+        while waiting.Count > 0 do
+            let id = waiting.Pop()
+
+            if seen.Add id then
+                (Graph.node id graph).Children
+                |> List.iter (fun child -> waiting.Push child.Node)
+
+        seen
+
+    /// Lets a user of one node use another in its place, with the permissions that it has.
+    let private move (from: Node) (target: NodeId) (graph: Graph) (edge: ParentEdge) : Graph =
+        let fixedContext =
+            match edge.User with
+            | BackendUser id -> graph.Backends[id].FixedContext
+            | NodeUser _ -> false
+
+        let moved =
+            graph
+            |> Graph.removeEdge from.Id edge.Id fixedContext
+            |> Graph.addEdge target edge fixedContext
+
+        match edge.User with
+        | BackendUser id -> {
+            moved with
+                Backends = moved.Backends.Add(id, { moved.Backends[id] with Node = target })
+          }
+        | NodeUser id ->
+            let parent = Graph.node id moved
+
+            Graph.putNode
+                {
+                    parent with
+                        Children =
+                            parent.Children
+                            |> List.map (fun child ->
+                                if child.Edge = edge.Id then
+                                    { child with Node = target }
+                                else
+                                    child)
+                }
+                moved
+
+    /// Lets all users of a node use another one, but for those that the other one itself stands on.
+    let replaceNode (from: NodeId) (target: NodeId) (graph: Graph) : Result<Graph, QapiError> =
+        let node = Graph.node from graph
+        let standing = below target graph
+
+        let movable (edge: ParentEdge) =
+            match edge.User with
+            | NodeUser parent -> not (standing.Contains parent)
+            | BackendUser _ -> true
+
+        let moved =
+            node.Parents
+            |> Map.toList
+            |> List.map snd
+            |> List.filter movable
+            |> List.fold (move node target) graph
+
+        result {
+            let! joined = Contexts.join target from moved
+            // What the node's users no longer want of it, first; then what they want of the other one.
+            let relaxed = Permissions.relax (Node.perms node) from joined
+            return! Permissions.recheck (fun _ -> false) [ target ] relaxed
+        }
+
+    let private checkOverlay (supportsBacking: Driver -> bool) (overlay: Node) =
+        if
+            overlay.BackendCount > 0
+            || not overlay.Parents.IsEmpty
+               && Perm.intersects Perm.All (Node.perms overlay).Used
+        then
+            QapiError.fail "The overlay is already in use"
+        elif (Children.tryFind Driver.BackingName overlay).IsSome then
+            QapiError.fail "The overlay already has a backing image"
+        elif not (supportsBacking overlay.Driver) then
+            QapiError.fail "The overlay does not support backing images"
+        else
+            Ok()
+
+    /// A node that is another one's backing child already cannot have an overlay of its own.
+    let checkNode (node: Node) (graph: Graph) : Result<unit, QapiError> =
+        let overlayOf (edge: ParentEdge) =
+            match edge.User with
+            | NodeUser parent when edge.ChildName = Driver.BackingName -> Some (Graph.node parent graph).Name
+            | _ -> None
+
+        match node.Parents |> Map.toList |> List.tryPick (snd >> overlayOf) with
+        | Some overlay ->
+            QapiError.fail (
+                "Node '"
+                + node.Name
+                + "' is busy: node is used as backing hd of '"
+                + overlay
+                + "'"
+            )
+        | None -> Ok()
+
+    /// Puts the overlay on top of the node.
+    let append
+        (supportsBacking: Driver -> bool)
+        (nodeId: NodeId)
+        (overlayId: NodeId)
+        (graph: Graph)
+        : Result<GraphChange, QapiError> =
+        result {
+            do! checkOverlay supportsBacking (Graph.node overlayId graph)
+
+            if Children.reaches nodeId overlayId graph then
+                return!
+                    "Making '"
+                    + (Graph.node nodeId graph).Name
+                    + "' a backing child of '"
+                    + (Graph.node overlayId graph).Name
+                    + "' would create a cycle"
+                    |> QapiError.fail
+            else
+                let! attached = Children.attach overlayId Driver.BackingName nodeId graph
+                let! next = replaceNode nodeId overlayId attached
+
+                return {
+                    GraphChange.between true [ overlayId; nodeId ] graph next with
+                        Touched = [ overlayId; nodeId ]
+                }
+        }
+
+    /// The command: both nodes by name.
+    let plan supportsBacking (node: string) (overlay: string) (graph: Graph) : Result<GraphChange, QapiError> =
+        result {
+            let! target = Graph.findReference node graph
+            do! checkNode target graph
+            let! top = Graph.findReference overlay graph
+            return! append supportsBacking target.Id top.Id graph
+        }

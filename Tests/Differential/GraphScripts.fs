@@ -1,0 +1,210 @@
+/// QMP conversations about graphs that change while they are used; in the language of `QmpScripts`.
+module StorageDaemon.Tests.Differential.GraphScripts
+
+open StorageDaemon.Tests.Differential.QmpScripts
+
+let all: QmpScript list = [
+    script
+        "graph: reopen"
+        ""
+        """
+{"execute": "blockdev-add", "arguments": {"driver": "file", "node-name": "f", "filename": "img/r.raw"}}
+{"execute": "blockdev-add", "arguments": {"driver": "file", "node-name": "g", "filename": "img/odd2.raw"}}
+{"execute": "blockdev-add", "arguments": {"driver": "raw", "node-name": "r", "file": "f"}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "r", "file": "f"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "file": "f"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "zz", "file": "f"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "r"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "r", "filename": "img/r.raw"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "r", "file": "g"}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "x-debug-query-block-graph"}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "r", "file": "f", "read-only": true}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "r", "file": "f", "offset": 512}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "r", "file": "f", "size": 512}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "r", "file": "f", "size": 513}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "r", "file": "f"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "r", "file": "r"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "r", "file": {"driver": "file", "filename": "img/r.raw"}}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "r", "file": {"driver": "file", "filename": "img/r.raw", "node-name": "f"}}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/odd2.raw"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "cache": {"direct": true}}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "aio": "io_uring"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "aio": "native"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "locking": "off"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "locking": "auto"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "x-check-cache-dropped": true}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "drop-cache": false}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "aio-max-batch": 3}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "discard": "unmap"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "detect-zeroes": "unmap"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "detect-zeroes": "on"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "read-only": true, "auto-read-only": true}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "force-share": true}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw"}, {"driver": "file", "node-name": "f", "filename": "img/r.raw"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "r", "file": "f", "read-only": true}, {"driver": "file", "node-name": "nope", "filename": "img/r.raw"}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "n"}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "null-co", "node-name": "n"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "null-co", "node-name": "n", "size": 512}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "null-co", "node-name": "n", "latency-ns": 512}]}}
+{"execute": "blockdev-add", "arguments": {"driver": "raw", "node-name": "in", "file": {"driver": "file", "filename": "img/c.raw"}}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "in", "file": {"driver": "file", "filename": "img/c.raw", "read-only": true}}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "in", "file": "g"}]}}
+{"execute": "x-debug-query-block-graph"}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+"""
+    script
+        "graph: reopen and commands with an export"
+        ""
+        """
+{"execute": "blockdev-add", "arguments": {"driver": "file", "node-name": "f", "filename": "img/r.raw"}}
+{"execute": "blockdev-add", "arguments": {"driver": "file", "node-name": "g", "filename": "img/odd2.raw", "locking": "off", "discard": "unmap", "cache": {"direct": true}}}
+{"execute": "blockdev-add", "arguments": {"driver": "raw", "node-name": "r", "file": "f"}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "n", "size": 1024}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "g", "filename": "img/odd2.raw"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "g", "filename": "img/odd2.raw", "locking": "off"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "null-co", "node-name": "n"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "discard": "unmap"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "detect-zeroes": "on"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "detect-zeroes": "unmap", "discard": "unmap"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "read-only": true, "auto-read-only": true}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "read-only": true, "force-share": true}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "force-share": true}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw"}, {"driver": "file", "node-name": "f", "filename": "img/r.raw", "read-only": true}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "r", "file": "f"}, {"driver": "file", "node-name": "f", "filename": "img/r.raw", "read-only": true}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "read-only": true}, {"driver": "raw", "node-name": "r", "file": "f", "read-only": true}]}}
+{"execute": "nbd-server-start", "arguments": {"addr": {"type": "unix", "data": {"path": "n.sock"}}}}
+{"execute": "block-export-add", "arguments": {"type": "nbd", "id": "e", "node-name": "r", "writable": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw"}, {"driver": "raw", "node-name": "r", "file": "f"}]}}
+{"execute": "block-export-add", "arguments": {"type": "nbd", "id": "e", "node-name": "r", "writable": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "r", "file": "f", "read-only": true}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "read-only": true}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "auto-read-only": true, "read-only": true}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "f", "filename": "img/r.raw", "auto-read-only": true, "read-only": false}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "r", "file": "f", "offset": 4096}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "r", "file": "f", "size": 4096}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "r", "file": "g"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "r", "file": "n"}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-set-active", "arguments": {"node-name": "r", "active": false}}
+{"execute": "blockdev-set-active", "arguments": {"node-name": "n", "active": false}}
+{"execute": "blockdev-set-active", "arguments": {"node-name": "f", "active": false}}
+{"execute": "blockdev-set-active", "arguments": {"node-name": "zz", "active": false}}
+{"execute": "blockdev-set-active", "arguments": {"active": false}}
+{"execute": "x-debug-query-block-graph"}
+{"execute": "blockdev-set-active", "arguments": {"active": true}}
+{"execute": "blockdev-del", "arguments": {"node-name": "f"}}
+{"execute": "block-set-write-threshold", "arguments": {"node-name": "r", "write-threshold": -1}}
+{"execute": "block-set-write-threshold", "arguments": {"node-name": "r", "write-threshold": 18446744073709551615}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "x-blockdev-set-iothread", "arguments": {"node-name": "r", "iothread": "zz"}}
+{"execute": "x-blockdev-set-iothread", "arguments": {"node-name": "g", "iothread": "zz"}}
+{"execute": "x-blockdev-set-iothread", "arguments": {"node-name": "g", "iothread": null}}
+{"execute": "x-blockdev-set-iothread", "arguments": {"node-name": "r", "iothread": null, "force": true}}
+{"execute": "change-backing-file", "arguments": {"device": "r", "image-node-name": "r", "backing-file": "x"}}
+{"execute": "change-backing-file", "arguments": {"device": "r", "image-node-name": "zz", "backing-file": "x"}}
+{"execute": "change-backing-file", "arguments": {"device": "zz", "image-node-name": "f", "backing-file": "x"}}
+{"execute": "change-backing-file", "arguments": {"device": "r", "image-node-name": "f", "backing-file": "x"}}
+{"execute": "change-backing-file", "arguments": {"device": "r", "image-node-name": "g", "backing-file": "x"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "r"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "zz"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "r", "node": "f"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "r", "node": "zz"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "r", "child": "file"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "r", "child": "zz"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "r", "child": "file", "node": "g"}}
+{"execute": "blockdev-snapshot", "arguments": {"node": "r", "overlay": "g"}}
+{"execute": "blockdev-snapshot", "arguments": {"node": "r", "overlay": "zz"}}
+{"execute": "blockdev-snapshot", "arguments": {"node": "zz", "overlay": "r"}}
+{"execute": "blockdev-snapshot", "arguments": {"node": "r", "overlay": "r"}}
+{"execute": "blockdev-snapshot", "arguments": {"node": "f", "overlay": "n"}}
+{"execute": "blockdev-snapshot", "arguments": {"node": "n", "overlay": "f"}}
+{"execute": "blockdev-snapshot-sync", "arguments": {"node-name": "r", "snapshot-file": "img/missing.raw"}}
+{"execute": "blockdev-snapshot-sync", "arguments": {"node-name": "r", "snapshot-file": "img/missing.raw", "snapshot-node-name": "x", "format": "raw"}}
+{"execute": "blockdev-snapshot-sync", "arguments": {"node-name": "r", "snapshot-file": "img/missing.raw", "snapshot-node-name": "x", "format": "raw", "mode": "existing"}}
+{"execute": "blockdev-snapshot-sync", "arguments": {"node-name": "r", "snapshot-file": "img/odd2.raw", "snapshot-node-name": "x", "format": "raw", "mode": "existing"}}
+{"execute": "blockdev-snapshot-sync", "arguments": {"node-name": "r", "snapshot-file": "img/missing.raw", "snapshot-node-name": "x", "format": "nope"}}
+{"execute": "transaction", "arguments": {"actions": [{"type": "abort", "data": {}}]}}
+{"execute": "transaction", "arguments": {"actions": [], "properties": {"completion-mode": "grouped"}}}
+{"execute": "transaction", "arguments": {"actions": [{"type": "abort", "data": {}}], "properties": {"completion-mode": "grouped"}}}
+{"execute": "transaction", "arguments": {"actions": [{"type": "blockdev-snapshot", "data": {"node": "f", "overlay": "zz"}}, {"type": "abort", "data": {}}]}}
+{"execute": "transaction", "arguments": {"actions": [{"type": "abort", "data": {}}, {"type": "blockdev-snapshot", "data": {"node": "f", "overlay": "zz"}}]}}
+{"execute": "transaction", "arguments": {"actions": [{"type": "abort"}]}}
+{"execute": "transaction", "arguments": {"actions": [{"type": "blockdev-snapshot-sync", "data": {"node-name": "f", "snapshot-file": "zz"}}]}}
+"""
+    script
+        "graph: snapshots, activation, resize"
+        ""
+        """
+{"execute": "blockdev-add", "arguments": {"driver": "file", "node-name": "f", "filename": "img/r.raw"}}
+{"execute": "blockdev-add", "arguments": {"driver": "raw", "node-name": "r", "file": "f"}}
+{"execute": "blockdev-snapshot-sync", "arguments": {"node-name": "r", "snapshot-file": "img/missing.raw", "snapshot-node-name": "x", "format": "raw"}}
+{"execute": "blockdev-snapshot-sync", "arguments": {"node-name": "r", "snapshot-file": "img/missing.raw", "snapshot-node-name": "x", "format": "raw", "mode": "existing"}}
+{"execute": "blockdev-snapshot-sync", "arguments": {"node-name": "r", "snapshot-file": "img/odd2.raw", "snapshot-node-name": "x", "format": "raw", "mode": "existing"}}
+{"execute": "blockdev-snapshot-sync", "arguments": {"node-name": "r", "snapshot-file": "img/odd2.raw", "snapshot-node-name": "r", "format": "raw", "mode": "existing"}}
+{"execute": "blockdev-snapshot-sync", "arguments": {"node-name": "r", "snapshot-file": "img/odd2.raw", "snapshot-node-name": "1x", "format": "raw", "mode": "existing"}}
+{"execute": "blockdev-snapshot-sync", "arguments": {"node-name": "r", "snapshot-file": "img/odd2.raw", "snapshot-node-name": "x", "format": "nope", "mode": "existing"}}
+{"execute": "blockdev-snapshot-sync", "arguments": {"node-name": "r", "snapshot-file": "img/odd2.raw", "snapshot-node-name": "x", "format": "nope"}}
+{"execute": "blockdev-snapshot-sync", "arguments": {"node-name": "r", "snapshot-file": "img/odd2.raw", "snapshot-node-name": "x", "format": "file"}}
+{"execute": "blockdev-snapshot-sync", "arguments": {"node-name": "r", "snapshot-file": "", "snapshot-node-name": "x", "format": "raw"}}
+{"execute": "blockdev-snapshot-sync", "arguments": {"node-name": "r", "snapshot-file": "", "snapshot-node-name": "x", "format": "raw", "mode": "existing"}}
+{"execute": "blockdev-snapshot-sync", "arguments": {"node-name": "f", "snapshot-file": "img/missing.raw", "snapshot-node-name": "x", "format": "raw"}}
+{"execute": "blockdev-snapshot", "arguments": {"node": "r", "overlay": "f"}}
+{"execute": "blockdev-snapshot", "arguments": {"node": "f", "overlay": "r"}}
+{"execute": "blockdev-add", "arguments": {"driver": "raw", "node-name": "r2", "file": {"driver": "file", "filename": "img/c.raw", "node-name": "cc"}}}
+{"execute": "blockdev-snapshot", "arguments": {"node": "r", "overlay": "r2"}}
+{"execute": "blockdev-snapshot", "arguments": {"node": "cc", "overlay": "r2"}}
+{"execute": "blockdev-snapshot", "arguments": {"node": "r2", "overlay": "cc"}}
+{"execute": "transaction", "arguments": {"actions": [{"type": "blockdev-snapshot", "data": {"node": "r", "overlay": "r2"}}, {"type": "abort", "data": {}}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "change-backing-file", "arguments": {"device": "f", "image-node-name": "f", "backing-file": "x"}}
+{"execute": "change-backing-file", "arguments": {"device": "cc", "image-node-name": "f", "backing-file": "x"}}
+{"execute": "blockdev-add", "arguments": {"driver": "file", "node-name": "ia", "filename": "img/odd2.raw", "active": false}}
+{"execute": "blockdev-add", "arguments": {"driver": "raw", "node-name": "ir", "file": "ia", "active": false}}
+{"execute": "blockdev-add", "arguments": {"driver": "raw", "node-name": "ir2", "file": "ia"}}
+{"execute": "blockdev-set-active", "arguments": {"node-name": "ia", "active": true}}
+{"execute": "blockdev-set-active", "arguments": {"node-name": "ir", "active": true}}
+{"execute": "blockdev-set-active", "arguments": {"node-name": "ia", "active": false}}
+{"execute": "blockdev-set-active", "arguments": {"node-name": "ir", "active": false}}
+{"execute": "x-debug-query-block-graph"}
+{"execute": "blockdev-set-active", "arguments": {"node-name": "ir", "active": false}}
+{"execute": "nbd-server-start", "arguments": {"addr": {"type": "unix", "data": {"path": "n.sock"}}}}
+{"execute": "block-export-add", "arguments": {"type": "nbd", "id": "ro", "node-name": "ir", "allow-inactive": true}}
+{"execute": "block-export-add", "arguments": {"type": "nbd", "id": "rw", "node-name": "r", "writable": true, "allow-inactive": true}}
+{"execute": "blockdev-set-active", "arguments": {"node-name": "r", "active": false}}
+{"execute": "blockdev-set-active", "arguments": {"active": false}}
+{"execute": "blockdev-set-active", "arguments": {"active": true}}
+{"execute": "block-export-add", "arguments": {"type": "nbd", "id": "rw2", "node-name": "r2", "writable": true}}
+{"execute": "blockdev-set-active", "arguments": {"node-name": "r2", "active": false}}
+{"execute": "block-export-add", "arguments": {"type": "nbd", "id": "ro2", "node-name": "cc"}}
+{"execute": "blockdev-set-active", "arguments": {"node-name": "cc", "active": false}}
+{"execute": "block_resize", "arguments": {"node-name": "ia", "size": 8192}}
+{"execute": "blockdev-set-active", "arguments": {"node-name": "ia", "active": false}}
+{"execute": "blockdev-set-active", "arguments": {"node-name": "ir", "active": false}}
+{"execute": "block_resize", "arguments": {"node-name": "ia", "size": 4096}}
+{"execute": "blockdev-snapshot", "arguments": {"node": "ir", "overlay": "ia"}}
+"""
+    script
+        "graph: write threshold"
+        "--blockdev file,node-name=f,filename=img/r.raw --blockdev raw,node-name=r,file=f,offset=4096 --nbd-server addr.type=unix,addr.path=n.sock --export nbd,id=e0,node-name=r,writable=on"
+        """
+{"execute": "block-set-write-threshold", "arguments": {"node-name": "r", "write-threshold": 65536}}
+nbd A r
+write A 4096
+{"execute": "query-named-block-nodes"}
+write A 65536
+write A 65537
+await BLOCK_WRITE_THRESHOLD
+write A 65537
+{"execute": "query-named-block-nodes"}
+{"execute": "block-set-write-threshold", "arguments": {"node-name": "f", "write-threshold": 4096}}
+write A 512
+await BLOCK_WRITE_THRESHOLD
+{"execute": "block-set-write-threshold", "arguments": {"node-name": "f", "write-threshold": 4096}}
+{"execute": "block-set-write-threshold", "arguments": {"node-name": "f", "write-threshold": 0}}
+write A 512
+{"execute": "block-set-write-threshold", "arguments": {"node-name": "f", "write-threshold": "1"}}
+{"execute": "query-blockstats", "arguments": {"query-nodes": true}}
+"""
+]
