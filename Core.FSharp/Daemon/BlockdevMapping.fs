@@ -102,6 +102,21 @@ module BlockdevMapping =
         | BlockdevDriver.Raw o ->
             child "file" o.File
             |> Result.map (fun file -> make (Raw(rawOptions o)) [ file ])
+        | BlockdevDriver.Throttle o ->
+            child "file" o.File
+            |> Result.map (fun file -> make (Throttle o.ThrottleGroup) [ file ])
+        | BlockdevDriver.CopyOnRead o ->
+            child "file" o.File
+            |> Result.map (fun file -> make (CopyOnRead o.Bottom) [ file ])
+        | BlockdevDriver.Compress o -> child "file" o.File |> Result.map (fun file -> make Compress [ file ])
+        | BlockdevDriver.Preallocate o ->
+            let options = {
+                AlignBytes = defaultArg o.PreallocAlign 1048576L
+                SizeBytes = defaultArg o.PreallocSize 134217728L
+            }
+
+            child "file" o.File
+            |> Result.map (fun file -> make (Preallocate options) [ file ])
         | BlockdevDriver.Unavailable branch -> QapiError.fail ("Unknown driver '" + branch.Tag + "'")
 
     /// The description, or the error for a driver that is listed but not built.

@@ -54,7 +54,8 @@ type Call =
     | StopExports of ExportKey list
     /// Close the NBD server's listener, and clients that have not chosen an export.
     | CloseNbdServer
-    | StartIothread of id: string * Iothread
+    /// Bring an object to life.
+    | StartObject of id: string * UserObject
     | OpenChardev of id: string * ChardevBackend
     | ReplaceChardev of id: string * ChardevBackend
     /// Labels and states of chardevs, which change as clients come and go.
@@ -108,8 +109,9 @@ type Effect =
     | ResumeExports of ExportKey list
     /// Begin to end an export's connections; `Daemon.exportStopped` follows when the last is gone.
     | StopExport of ExportKey
-    | TuneIothread of id: string * Iothread
-    | StopIothread of id: string
+    /// An object has other settings now.
+    | TuneObject of id: string * UserObject
+    | StopObject of id: string * UserObject
     | CloseChardev of id: string
     /// End the process in good order.
     | Shutdown

@@ -40,10 +40,7 @@ module Exports =
         match options.Iothread with
         | Some(ExportIothread.Many []) -> QapiError.fail "The list of iothreads is empty"
         | _ ->
-            match
-                iothreadIds options
-                |> List.tryFind (fun id -> not (state.Iothreads.ContainsKey id))
-            with
+            match iothreadIds options |> List.tryFind (fun id -> not (State.hasIothread id state)) with
             | Some id -> QapiError.fail ("iothread \"" + id + "\" not found")
             | None -> Ok()
 

@@ -42,8 +42,7 @@ module GraphCommands =
                 do! Contexts.checkMovable node force
 
                 match arguments.Iothread with
-                | Some id when not (state.Iothreads.ContainsKey id) ->
-                    return! QapiError.fail ("Cannot find iothread " + id)
+                | Some id when not (State.hasIothread id state) -> return! QapiError.fail ("Cannot find iothread " + id)
                 | context -> return! Contexts.move node.Id context state.Graph
             }
 

@@ -9,13 +9,7 @@ open StorageDaemon.Core.Qapi
 /// query-named-block-nodes, query-block and query-blockstats.
 module Listings =
     let private fileNodes (state: State) =
-        Graph.nodes state.Graph
-        |> List.filter (fun node ->
-            match node.Driver with
-            | File _ -> true
-            | Null _
-            | Raw _ -> false)
-        |> List.map _.Id
+        Graph.nodes state.Graph |> List.filter _.Driver.IsFile |> List.map _.Id
 
     /// The node at the bottom, where the data are.
     let rec private leaf (graph: Graph) (node: Node) : Node =
@@ -23,30 +17,52 @@ module Listings =
         | child :: _ -> leaf graph (Graph.node child.Node graph)
         | [] -> node
 
-    let private imageInfo (graph: Graph) (sizes: Map<NodeId, int64>) filename (node: Node) : ImageInfo =
+    /// The image below as users see it: what a filter shows, or the backing image.
+    let private below (graph: Graph) (node: Node) : Node option =
+        node.Children
+        |> List.tryFind (fun child ->
+            child.Role.HasFlag ChildRole.Cow
+            || child.Role.HasFlag ChildRole.Filtered && Driver.isFilter node.Driver)
+        |> Option.map (fun child -> Graph.node child.Node graph)
+
+    /// How many images are below one another.
+    let rec private depthBelow (graph: Graph) (sofar: int64) (node: Node) : int64 =
+        match below graph node with
+        | Some next -> depthBelow graph (sofar + 1L) next
+        | None -> sofar
+
+    /// `flat` leaves out the images below. The recursion is as deep as the graph, which is bounded.
+    let rec private imageInfo
+        (flat: bool)
+        (graph: Graph)
+        (sizes: Map<NodeId, int64>)
+        filename
+        (node: Node)
+        : ImageInfo =
         let leaf = leaf graph node
 
         {
             Filename = filename
             Format = Driver.name node.Driver
-            DirtyFlag =
-                match leaf.Driver with
-                | Null _ -> None
-                | File _
-                | Raw _ -> Some false
+            DirtyFlag = if leaf.Driver.IsNull then None else Some false
             ActualSize = sizes |> Map.tryFind leaf.Id |> Option.defaultValue 0L |> Some
             VirtualSize = node.SizeBytes
             ClusterSize = None
             Encrypted = None
             Compressed = None
+            BackingImage =
+                if flat then
+                    None
+                else
+                    below graph node
+                    |> Option.map (fun next -> imageInfo flat graph sizes (Filename.ofNode graph next) next)
             FormatSpecific =
                 match node.Driver with
                 | File _ -> Some(ImageInfoSpecific.File None)
-                | Null _
-                | Raw _ -> None
+                | _ -> None
         }
 
-    let private deviceInfo (graph: Graph) sizes (node: Node) : BlockDeviceInfo =
+    let private deviceInfo (flat: bool) (graph: Graph) sizes (node: Node) : BlockDeviceInfo =
         let filename = Filename.ofNode graph node
 
         {
@@ -54,7 +70,7 @@ module Listings =
             NodeName = Some node.Name
             ReadOnly = node.Options.ReadOnly
             Driver = Driver.name node.Driver
-            BackingFileDepth = 0L
+            BackingFileDepth = if flat then 0L else depthBelow graph 0L node
             Active = node.Options.Active
             Encrypted = false
             DetectZeroes = BlockdevMapping.detectZeroes node.Options.DetectZeroes
@@ -64,7 +80,7 @@ module Listings =
             Iops = 0L
             IopsRd = 0L
             IopsWr = 0L
-            Image = imageInfo graph sizes filename node
+            Image = imageInfo flat graph sizes filename node
             Cache = {
                 Writeback = true
                 Direct = node.Options.Direct
@@ -73,12 +89,12 @@ module Listings =
             WriteThreshold = int64 node.WriteThreshold
         }
 
-    let namedBlockNodes (state: State) (_: QueryNamedBlockNodes) : Transition =
-        Transition.wait state (AllocatedSizes(fileNodes state)) SizesKnown
+    let namedBlockNodes (state: State) (arguments: QueryNamedBlockNodes) : Transition =
+        Transition.wait state (AllocatedSizes(fileNodes state)) (SizesKnown(arguments.Flat = Some true))
 
-    let namedBlockNodesKnown (state: State) (sizes: Map<NodeId, int64>) : Transition =
+    let namedBlockNodesKnown (state: State) (flat: bool) (sizes: Map<NodeId, int64>) : Transition =
         Graph.nodes state.Graph
-        |> List.map (deviceInfo state.Graph sizes)
+        |> List.map (deviceInfo flat state.Graph sizes)
         |> Command.encodeReturn Commands.queryNamedBlockNodes
         |> Transition.value state
 
@@ -149,9 +165,7 @@ module Listings =
                 match node.Driver with
                 | File(RegularFile, _) -> Some(BlockStatsSpecific.File discards)
                 | File(HostDevice, _) -> Some(BlockStatsSpecific.HostDevice discards)
-                | File(HostCdrom, _)
-                | Null _
-                | Raw _ -> None
+                | _ -> None
             Parent =
                 node.Children
                 |> List.tryHead

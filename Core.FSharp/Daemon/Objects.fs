@@ -3,6 +3,7 @@ namespace StorageDaemon.Core.Daemon
 open System
 open StorageDaemon.Core
 open StorageDaemon.Core.Json
+open StorageDaemon.Core.Graph
 open StorageDaemon.Core.Qapi
 open StorageDaemon.Core.Qom
 
@@ -27,44 +28,86 @@ module Objects =
 
     /// An object stands in its container as a property of its id, beside the property "type".
     let private checkFree (state: State) id =
-        if id = "type" || state.Iothreads.ContainsKey id then
+        if id = "type" || state.Objects.ContainsKey id then
             QapiError.fail ("attempt to add duplicate property '" + id + "' to object (type 'container')")
         else
             Ok()
+
+    /// The object with its properties set, before it has a place in the tree.
+    let private build (branch: ObjectBranch) : Result<UserObject, QapiError> =
+        match branch with
+        | ObjectBranch.Unavailable branch -> QapiError.fail ("invalid object type: " + branch.Tag)
+        | ObjectBranch.Iothread properties -> Iothread.create (given properties) |> Result.map UserObject.Iothread
+        | ObjectBranch.ThrottleGroup properties ->
+            ThrottleGroup.create properties.Legacy properties.Limits
+            |> Result.map UserObject.ThrottleGroup
+
+    /// What is checked once the object has its place.
+    let private complete (object: UserObject) : Result<UserObject, QapiError> =
+        match object with
+        | UserObject.Iothread iothread -> Iothread.checkPool iothread |> Result.map UserObject.Iothread
+        | UserObject.ThrottleGroup settings -> ThrottleGroup.check settings |> Result.map UserObject.ThrottleGroup
 
     let add (state: State) (options: ObjectOptions) : Transition =
         let created =
             result {
                 match options.QomType with
-                | ObjectBranch.Unavailable branch -> return! QapiError.fail ("invalid object type: " + branch.Tag)
-                | ObjectBranch.Iothread properties ->
+                | ObjectBranch.Unavailable _ -> return! build options.QomType
+                | branch ->
                     do! checkId options.Id
-                    let! iothread = Iothread.create (given properties)
+                    let! object = build branch
                     do! checkFree state options.Id
-                    return! Iothread.checkPool iothread
+                    return! complete object
             }
 
-        Transition.bind state created (fun iothread ->
-            Transition.wait state (StartIothread(options.Id, iothread)) (IothreadStarted(options.Id, iothread)))
+        Transition.bind state created (fun object ->
+            Transition.wait state (StartObject(options.Id, object)) (ObjectStarted(options.Id, object)))
 
-    let started (state: State) id iothread (answer: Answer) : Transition =
+    /// The names that nodes may refer to stand in the graph.
+    let private announce (id: string) (object: UserObject) (isThere: bool) (graph: Graph) : Graph =
+        match object with
+        | UserObject.ThrottleGroup _ when isThere -> { graph with ThrottleGroups = graph.ThrottleGroups.Add id }
+        | UserObject.ThrottleGroup _ -> {
+            graph with
+                ThrottleGroups = graph.ThrottleGroups.Remove id
+          }
+        | UserObject.Iothread _ -> graph
+
+    let started (state: State) id (object: UserObject) (answer: Answer) : Transition =
         match answer with
         | Answer.Refused error -> Transition.fail state error
-        | _ -> Transition.ok { state with Iothreads = state.Iothreads.Add(id, iothread) } []
+        | _ ->
+            Transition.ok
+                {
+                    state with
+                        Objects = state.Objects.Add(id, object)
+                        Graph = announce id object true state.Graph
+                }
+                []
 
-    /// An object in use stays; the real daemon lets it go and may then abort.
-    let private isUsed (state: State) id =
-        state.Exports |> Map.exists (fun _ export -> List.contains id export.Iothreads)
+    /// An object in use stays; the real daemon lets some go and may then abort.
+    let private isUsed (state: State) id (object: UserObject) =
+        match object with
+        | UserObject.Iothread _ -> state.Exports |> Map.exists (fun _ export -> List.contains id export.Iothreads)
+        | UserObject.ThrottleGroup _ ->
+            state.Graph.Nodes
+            |> Map.exists (fun _ node -> Driver.throttleGroup node.Driver = Some id)
 
     let delete (state: State) (arguments: ObjectDel) : Transition =
         let id = arguments.Id
 
-        if not (state.Iothreads.ContainsKey id) then
-            Transition.fail state (QapiError.generic ("object '" + id + "' not found"))
-        elif isUsed state id then
+        match state.Objects.TryFind id with
+        | None -> Transition.fail state (QapiError.generic ("object '" + id + "' not found"))
+        | Some object when isUsed state id object ->
             Transition.fail state (QapiError.generic ("object '" + id + "' is in use, can not be deleted"))
-        else
-            Transition.ok { state with Iothreads = state.Iothreads.Remove id } [ StopIothread id ]
+        | Some object ->
+            Transition.ok
+                {
+                    state with
+                        Objects = state.Objects.Remove id
+                        Graph = announce id object false state.Graph
+                }
+                [ StopObject(id, object) ]
 
     let private tree (state: State) (chardevs: ChardevInfo list) : QomTree =
         let connected =
@@ -74,7 +117,7 @@ module Objects =
             |> Set.ofList
 
         {
-            Objects = state.Iothreads
+            Objects = state.Objects
             Chardevs =
                 state.Chardevs
                 |> Map.map (fun id chardev -> ChardevObject(id, chardev.TypeName, connected.Contains id))
@@ -102,7 +145,7 @@ module Objects =
         match state.Chardevs.TryFind id with
         | Some { Backend = ChardevBackend.Socket socket } ->
             Object(StructCodec.encode SocketCodecs.socketAddress socket.Addr)
-        | _ -> Null
+        | _ -> Json.Null
 
     let described (state: State) (arguments: QomGet) (chardevs: ChardevInfo list) : Transition =
         QomTree.get (tree state chardevs) (chardevAddress state) arguments.Path arguments.Property
@@ -112,10 +155,8 @@ module Objects =
         Transition.bind
             state
             (QomTree.set (tree state []) arguments.Path arguments.Property arguments.Value)
-            (fun (id, iothread) ->
-                Transition.ok { state with Iothreads = state.Iothreads.Add(id, iothread) } [
-                    TuneIothread(id, iothread)
-                ])
+            (fun (id, object) ->
+                Transition.ok { state with Objects = state.Objects.Add(id, object) } [ TuneObject(id, object) ])
 
     let listTypes (state: State) (arguments: QomListTypes) : Transition =
         TypeTable.list arguments.Implements (arguments.Abstract = Some true)

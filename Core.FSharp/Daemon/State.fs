@@ -44,7 +44,7 @@ type State = {
     ExportNames: Map<string, ExportKey>
     NextExport: ExportKey
     NbdServer: NbdServerOptions option
-    Iothreads: Map<string, Iothread>
+    Objects: Map<string, UserObject>
     Chardevs: Map<string, Chardev>
     /// The version text of this program, for `query-version`.
     Package: string
@@ -78,7 +78,7 @@ module State =
         ExportNames = Map.empty
         NextExport = 1<exportKey>
         NbdServer = None
-        Iothreads = Map.empty
+        Objects = Map.empty
         Chardevs = Map.empty
         Package = package
         Quitting = false
@@ -96,6 +96,12 @@ module State =
         Map.tryFind name state.ExportNames
         |> Option.map (fun key -> state.Exports[key].Info)
 
+    /// Whether there is an iothread object of that id.
+    let hasIothread (id: string) (state: State) : bool =
+        match state.Objects.TryFind id with
+        | Some(UserObject.Iothread _) -> true
+        | _ -> false
+
     let tryExport (id: string) (state: State) : Export option =
         Map.tryFind id state.ExportKeys |> Option.map (fun key -> state.Exports[key])
 
@@ -106,7 +112,7 @@ type Continuation =
     | AddApplied of AddedNodes
     | ResizeGranted of ResizePlan
     | ResizeMeasured of ResizePlan
-    | SizesKnown
+    | SizesKnown of flat: bool
     | CountersKnown
     | NbdServerOpened of NbdServerOptions
     | GraphQuiesced of PendingGraph
@@ -120,7 +126,7 @@ type Continuation =
     | QuitExportsStopped of ExportKey list
     /// The listener is open, but the server cannot be: it is closed again.
     | NbdServerGivenUp of QapiError
-    | IothreadStarted of id: string * Iothread
+    | ObjectStarted of id: string * UserObject
     /// `named`: errors name the device.
     | ChardevIsOpen of id: string * ChardevBackend * named: bool
     | ChardevsDescribed

@@ -105,7 +105,7 @@ module Step =
         | AddApplied added, _ -> Nodes.applied state added answer
         | ResizeGranted plan, _ -> Nodes.resizeGranted state plan answer
         | ResizeMeasured plan, _ -> Nodes.resizeMeasured state plan answer
-        | SizesKnown, Sizes sizes -> Listings.namedBlockNodesKnown state sizes
+        | SizesKnown flat, Sizes sizes -> Listings.namedBlockNodesKnown state flat sizes
         | CountersKnown, Counted counts -> Listings.statsKnown state counts
         | NbdServerOpened options, _ -> NbdServer.opened state options answer
         | GraphQuiesced pending, _ -> Changes.quiesced state pending
@@ -118,7 +118,7 @@ module Step =
         | QuitExportsStopped keys, _ -> quitExportsStopped state keys
         | NbdServerClosed, _ -> NbdServer.closed state
         | NbdServerGivenUp error, _ -> Transition.fail state error
-        | IothreadStarted(id, iothread), _ -> Objects.started state id iothread answer
+        | ObjectStarted(id, object), _ -> Objects.started state id object answer
         | ChardevIsOpen(id, backend, named), _ -> Chardevs.opened state id backend named answer
         | ChardevsDescribed, Chardevs infos -> Chardevs.described state infos
         | QomChardevsDescribed question, Chardevs infos -> Objects.described state question infos

@@ -87,8 +87,7 @@ module Add =
         OpensReversed =
             match node.Driver with
             | File(kind, file) -> GraphChange.firstOpen kind file node.Options :: sofar.OpensReversed
-            | Null _
-            | Raw _ -> sofar.OpensReversed
+            | _ -> sofar.OpensReversed
         Count = sofar.Count + 1
         Names =
             match node.Name with
@@ -214,8 +213,42 @@ module Add =
     [<Literal>]
     let private DefaultNullBytes = 1073741824L
 
+    /// A filter is as its child, but for its name.
+    let private filtered (child: Node) : struct (int64 * int * string option) =
+        struct (child.SizeBytes, child.AlignmentBytes, None)
+
+    /// The node of copy-on-read's `bottom` must be in the chain below, and no filter.
+    let private checkBottom (graph: Graph) (child: Node) (bottom: string option) : Result<unit, QapiError> =
+        let rec isBelow (node: Node) (name: string) =
+            node.Name = name
+            || match
+                node.Children
+                |> List.tryFind (fun c -> c.Role.HasFlag ChildRole.Filtered || c.Role.HasFlag ChildRole.Cow)
+               with
+               | Some next -> isBelow (Graph.node next.Node graph) name
+               | None -> false
+
+        match bottom with
+        | None -> Ok()
+        | Some name ->
+            match Graph.tryByName name graph with
+            | None -> QapiError.fail ("Bottom node '" + name + "' not found")
+            | Some node when Driver.isFilter node.Driver -> QapiError.fail ("Bottom node '" + name + "' is a filter")
+            | Some _ when not (isBelow child name) ->
+                QapiError.fail ("Bottom node '" + name + "' is not in the chain below '" + child.Name + "'")
+            | Some _ -> Ok()
+
+    let private checkPreallocate (options: PreallocateOptions) : Result<unit, QapiError> =
+        if options.AlignBytes % Raw.SectorBytes <> 0L then
+            "prealloc-align parameter of preallocate filter is not aligned to "
+            + string Raw.SectorBytes
+            |> QapiError.fail
+        else
+            Ok()
+
     /// Length, alignment and plain file name of a node.
     let private measure
+        (graph: Graph)
         (node: PlannedNode)
         (outcome: OpenOutcome option)
         (child: Node option)
@@ -238,8 +271,17 @@ module Add =
                 let! geometry = Raw.settle options child.SizeBytes
                 return struct (geometry.LengthBytes, child.AlignmentBytes, Filename.ofRaw options child)
             }
-        | File _, None, _
-        | Raw _, _, None -> QapiError.fail "The node lacks its file"
+        | Throttle group, _, Some child when graph.ThrottleGroups.Contains group -> Ok(filtered child)
+        | Throttle group, _, Some _ -> QapiError.fail ("Throttle group '" + group + "' does not exist")
+        | CopyOnRead bottom, _, Some child -> checkBottom graph child bottom |> Result.map (fun () -> filtered child)
+        | Compress, _, Some child when Driver.canCompress child.Driver -> Ok(filtered child)
+        | Compress, _, Some child ->
+            QapiError.fail (
+                "Compression is not supported for underlying format: "
+                + Driver.name child.Driver
+            )
+        | Preallocate options, _, Some child -> checkPreallocate options |> Result.map (fun () -> filtered child)
+        | _ -> QapiError.fail "The node lacks its file"
 
     let private takeName (node: PlannedNode) (graph: Graph) : Result<struct (string * Graph), QapiError> =
         match node.Name with
@@ -314,7 +356,7 @@ module Add =
             let! struct (name, graph) = takeName node state.Graph
             let! children = childIds state.Ids graph node
             let child = children |> List.tryHead |> Option.map (fun (_, id) -> Graph.node id graph)
-            let! measured = measure node outcome child
+            let! measured = measure graph node outcome child
             let struct (id, graph) = insert node name measured graph
 
             let attach graph (childName, child) =

@@ -85,8 +85,7 @@ module GraphChange =
                     Reopen = reopen
                     Locks = locks
                 }
-        | Null _
-        | Raw _ -> None
+        | _ -> None
 
     /// The leaves below `roots`: as far as a change of permissions can reach.
     let private leavesBelow (roots: NodeId list) (old: Graph) (next: Graph) : Node list =

@@ -126,14 +126,13 @@ module Children =
             | Ok geometry -> geometry.LengthBytes
             // The child is shorter than the image's place in it.
             | Error _ -> 0L
-        | File _
-        | Null _ -> node.SizeBytes
+        | driver when Driver.isFilter driver -> child.SizeBytes
+        | _ -> node.SizeBytes
 
     let private filenameOver (node: Node) (child: Node) : string option =
         match node.Driver with
         | Raw options -> Filename.ofRaw options child
-        | File _
-        | Null _ -> node.ExactFilename
+        | _ -> node.ExactFilename
 
     /// Lengths, alignments and names of `start` and everything above it, after something below has changed them.
     let refreshAbove (start: NodeId) (graph: Graph) : Graph =

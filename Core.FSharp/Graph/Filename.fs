@@ -56,6 +56,17 @@ module Filename =
             options.SizeBytes |> Option.iter (fun value -> add "size" (string value))
             add "file" ""
             true
+        | Throttle group ->
+            add "throttle-group" (Json.JsonPrinter.toString (Json.Json.String group))
+            addDriver ()
+            add "file" ""
+            true
+        | CopyOnRead _
+        | Compress
+        | Preallocate _ ->
+            addDriver ()
+            add "file" ""
+            true
 
     /// The name of a node's image. The work is bounded by the name's greatest length, however deep the graph is.
     let ofNode (graph: Graph) (node: Node) : string =

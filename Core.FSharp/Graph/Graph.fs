@@ -17,6 +17,8 @@ type Graph = {
     NextEdge: EdgeId
     NextBackend: BackendId
     Names: NameSource
+    /// Throttle groups that nodes may name.
+    ThrottleGroups: Set<string>
 }
 
 module NodeName =
@@ -71,6 +73,7 @@ module Graph =
         NextEdge = 1L<edgeId>
         NextBackend = 1L<backendId>
         Names = { Counter = 0L; State = seed }
+        ThrottleGroups = Set.empty
     }
 
     /// The node of a number that came from this graph.

@@ -70,12 +70,28 @@ type NullOptions = {
     ReadZeroes: bool option
 }
 
+/// Options of preallocate, in bytes.
+[<Struct>]
+type PreallocateOptions = {
+    /// The file grows to multiples of this.
+    AlignBytes: int64
+    /// The file grows by at least this.
+    SizeBytes: int64
+}
+
 /// A block driver with its own options; children are given apart.
 [<NoComparison>]
 type Driver =
     | File of FileKind * FileOptions
     | Null of NullKind * NullOptions
     | Raw of RawOptions
+    /// Requests wait for the throttle group of that id.
+    | Throttle of group: string
+    /// What is read is kept; not below the node of that name.
+    | CopyOnRead of bottom: string option
+    /// What is written is compressed.
+    | Compress
+    | Preallocate of PreallocateOptions
 
 module FileOptions =
     /// All options but the name at their defaults.
@@ -99,21 +115,56 @@ module Driver =
         match driver with
         | File _
         | Null _
+        | Raw _
+        | Throttle _
+        | CopyOnRead _
+        | Compress
+        | Preallocate _ -> false
+
+    /// Whether a node shows its child's data as they are.
+    let isFilter (driver: Driver) =
+        match driver with
+        | Throttle _
+        | CopyOnRead _
+        | Compress
+        | Preallocate _ -> true
+        | File _
+        | Null _
         | Raw _ -> false
+
+    /// Whether a node takes writes that are to be compressed.
+    let canCompress (driver: Driver) =
+        match driver with
+        | Throttle _
+        | CopyOnRead _ -> true
+        | _ -> false
+
+    let supportsReopen (driver: Driver) =
+        match driver with
+        | CopyOnRead _
+        | Compress -> false
+        | _ -> true
+
+    /// The throttle group of a node.
+    let throttleGroup (driver: Driver) =
+        match driver with
+        | Throttle group -> Some group
+        | _ -> None
 
     /// The options of a driver that a reopen may change or leave out.
     let mutableOptions (driver: Driver) =
         match driver with
         | File _ -> [ "x-check-cache-dropped" ]
         | Raw _ -> [ "offset"; "size" ]
-        | Null _ -> []
+        | Throttle _ -> [ "throttle-group" ]
+        | _ -> []
 
     /// The options that a reopen may change but not leave out.
     let stickyOptions (driver: Driver) =
         match driver with
         | File _ -> [ "drop-cache" ]
-        | Raw _
-        | Null _ -> []
+        | Preallocate _ -> [ "prealloc-align"; "prealloc-size" ]
+        | _ -> []
 
     /// The driver's name in the QAPI schema.
     let name (driver: Driver) =
@@ -124,23 +175,28 @@ module Driver =
         | Null(NullCo, _) -> "null-co"
         | Null(NullAio, _) -> "null-aio"
         | Raw _ -> "raw"
+        | Throttle _ -> "throttle"
+        | CopyOnRead _ -> "copy-on-read"
+        | Compress -> "compress"
+        | Preallocate _ -> "preallocate"
 
     /// What the child of that name is to a node of this driver.
     let childRole (driver: Driver) (childName: string) : ChildRole =
         match driver with
         | _ when childName = BackingName -> ChildRole.Cow
-        | Raw options when Raw.isPassThrough options -> ChildRole.Filtered ||| ChildRole.Primary
-        | Raw _ -> ChildRole.Data ||| ChildRole.Primary
+        | Raw options when not (Raw.isPassThrough options) -> ChildRole.Data ||| ChildRole.Primary
         | File _
         | Null _ -> ChildRole.None
+        | _ -> ChildRole.Filtered ||| ChildRole.Primary
 
     /// What a node of this driver wants of its child, from what its own users want.
-    let childPerms (driver: Driver) (role: ChildRole) (users: PermPair) : PermPair =
+    let childPerms (driver: Driver) (isActive: bool) (role: ChildRole) (users: PermPair) : PermPair =
         match driver with
         | _ when role.HasFlag ChildRole.Cow -> Perm.forBacking users
         | Raw options -> Perm.forRaw (Raw.needsFixedChild options) users
-        | File _
-        | Null _ -> Perm.forFilter users
+        | CopyOnRead _ when isActive -> { users with Used = users.Used ||| Perm.WriteUnchanged }
+        | Preallocate _ when isActive -> Perm.forPreallocate users
+        | _ -> Perm.forFilter users
 
 /// The behaviour that every node has, settled: given, inherited from the parent that the node was opened for, or
 /// default.
@@ -249,8 +305,7 @@ module Node =
     let takesLocks (node: Node) =
         match node.Driver with
         | File(_, options) -> options.Locking <> LockingOff
-        | Null _
-        | Raw _ -> false
+        | _ -> false
 
     /// Whether the host file of this node is open for writing under these permissions.
     let opensWritable (options: NodeOptions) (perms: PermPair) =

@@ -47,9 +47,13 @@ module Path =
     /// Whether requests pass a node as they are, but for their offset and the options that every node has.
     let private passesThrough (driver: Driver) =
         match driver with
-        | Raw _ -> true
+        | Raw _
+        | CopyOnRead _
+        | Compress
+        | Preallocate _ -> true
         | File _
-        | Null _ -> false
+        | Null _
+        | Throttle _ -> false
 
     /// The child that tells of holes for a node that does not know by itself.
     let private extentsChild (_driver: Driver) (children: DataPath list) = List.tryHead children

@@ -86,6 +86,15 @@ module Perm =
     /// A filter wants of its child what its own users want of it.
     let forFilter (users: PermPair) = users
 
+    /// Who keeps account of a growing file's end cannot have others move it.
+    let forPreallocate (users: PermPair) =
+        let growing = Perm.Write ||| Perm.Resize
+
+        if has growing users.Used then
+            { users with Shared = without growing users.Shared }
+        else
+            users
+
     /// A raw image wants what its users want; a slice cannot work when others change the child's length.
     let forRaw (isSlice: bool) (users: PermPair) =
         if isSlice then

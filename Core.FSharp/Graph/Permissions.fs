@@ -105,7 +105,7 @@ module Permissions =
 
     /// The permissions that `parent` wants of one of its children.
     let wanted (parent: Node) (child: Child) (childNode: Node) : PermPair =
-        let perms = Driver.childPerms parent.Driver child.Role (Node.perms parent)
+        let perms = Driver.childPerms parent.Driver parent.Options.Active child.Role (Node.perms parent)
 
         if childNode.Options.ForceShare then
             { perms with Shared = Perm.All }

@@ -58,6 +58,17 @@ module Reopen =
         | Some name -> cannotChange name
         | None -> Ok()
 
+    let private checkReopens (node: Node) =
+        if Driver.supportsReopen node.Driver then
+            Ok()
+        else
+            "Block format '"
+            + Driver.name node.Driver
+            + "' used by node '"
+            + node.Name
+            + "' does not support reopening files"
+            |> QapiError.fail
+
     /// The driver's own look at its new options; the child that matters is the present one.
     let private checkDriver (graph: Graph) (node: Node) (driver: Driver) =
         match driver, node.Children with
@@ -67,6 +78,8 @@ module Reopen =
                 let! _ = Raw.settle options (Graph.node child.Node graph).SizeBytes
                 return ()
             }
+        | Throttle group, _ when not (graph.ThrottleGroups.Contains group) ->
+            QapiError.fail ("Throttle group '" + group + "' does not exist")
         | _ -> Ok()
 
     let private checkCycle (graph: Graph) (node: Node) (name: string) (child: Node) =
@@ -121,6 +134,7 @@ module Reopen =
             if Driver.name spec.Driver <> Driver.name node.Driver then
                 return! cannotChange "driver"
             else
+                do! checkReopens node
                 do! checkReset node spec.Given
                 do! checkDriver graph node spec.Driver
                 let! children = prepareChildren graph node spec

@@ -52,6 +52,8 @@ module Resize =
                 match Raw.childLength options newBytes with
                 | Error error -> Error error
                 | Ok childBytes -> descend graph (Graph.node child.Node graph) childBytes path
+            | driver, child :: _ when Driver.isFilter driver ->
+                descend graph (Graph.node child.Node graph) newBytes path
             | _ -> QapiError.fail "Image format driver does not support resize"
 
     /// Checks a resize of `node` to `newBytes` and asks for the permission.
@@ -100,8 +102,7 @@ module Resize =
                     | Ok geometry -> geometry.LengthBytes
                     // The device is shorter than the image's place in it.
                     | Error _ -> 0L
-                | File _
-                | Null _ -> Raw.roundUpToSector childBytes
+                | _ -> Raw.roundUpToSector childBytes
 
             struct (setSize bytes graph node, bytes)
 

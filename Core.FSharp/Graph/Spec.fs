@@ -100,6 +100,12 @@ module BlockdevSpec =
             QapiError.fail ("The '" + Driver.name driver + "' block driver requires a file name")
         | _ -> checkDetectZeroes options
 
+    let private outOfRange (name: string) (value: int64) =
+        if value < 0L then
+            QapiError.fail ("Value '" + string value + "' is out of range for parameter '" + name + "'")
+        else
+            Ok()
+
     /// The driver's checks before it opens anything.
     let checkDriver (driver: Driver) : Result<unit, QapiError> =
         match driver with
@@ -113,3 +119,11 @@ module BlockdevSpec =
             QapiError.fail "latency-ns is invalid"
         | Null _ -> Ok()
         | Raw options -> Raw.checkOptions options
+        | Preallocate options ->
+            result {
+                do! outOfRange "prealloc-align" options.AlignBytes
+                do! outOfRange "prealloc-size" options.SizeBytes
+            }
+        | Throttle _
+        | CopyOnRead _
+        | Compress -> Ok()

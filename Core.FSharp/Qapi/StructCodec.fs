@@ -362,6 +362,43 @@ module StructCodec =
         whole.Value <- Some(build self)
         self
 
+    /// A struct of integers that all may be absent: those that are there, by name.
+    let integers name features (names: string list) : StructCodec<Map<string, int64>> =
+        let field name =
+            optionalField features name Codec.int64 (fun (values: Map<string, int64>) -> values.TryFind name)
+
+        let fields = names |> List.map (fun name -> name, field name)
+
+        {
+            Type = {
+                Name = name
+                Shape =
+                    lazy
+                        {
+                            Members = fields |> List.collect (fun (_, field) -> field.Members)
+                            Features = []
+                            Variants = None
+                        }
+            }
+            Read =
+                fun reader ->
+                    let step values (name: string, field: Fields<Map<string, int64>, int64 option>) =
+                        result {
+                            let! values = values
+                            let! value = field.Read reader
+
+                            return
+                                match value with
+                                | Some value -> Map.add name value values
+                                | None -> values
+                        }
+
+                    List.fold step (Ok Map.empty) fields
+            Write =
+                fun values rest ->
+                    List.foldBack (fun (_, field: Fields<_, int64 option>) rest -> field.Write values rest) fields rest
+        }
+
     /// The object as a value, such as a member of another object or an item of a list.
     let codec (inner: StructCodec<'T>) : Codec<'T> = {
         Schema = SchemaType.Object inner.Type

@@ -5,17 +5,19 @@ open StorageDaemon.Core
 open StorageDaemon.Core.Json
 
 /// What stands at a path of the object tree.
+[<NoComparison>]
 type QomObject =
     | Root
     /// "/objects", "/chardevs" and "/backend".
     | Container of name: string
-    | IothreadObject of id: string * Iothread
+    | UserObject of id: string * UserObject
     /// A character device: its id, its type, and for a socket whether somebody is connected.
     | ChardevObject of id: string * typename: string * connected: bool
 
 /// The object tree as `qom-list`, `qom-get` and `qom-set` see it. It is not stored: it is a view of the daemon's state.
+[<NoComparison>]
 type QomTree = {
-    Objects: Map<string, Iothread>
+    Objects: Map<string, UserObject>
     Chardevs: Map<string, QomObject>
 }
 
@@ -26,7 +28,7 @@ module QomTree =
         match target with
         | Root
         | Container _ -> "container"
-        | IothreadObject _ -> "iothread"
+        | UserObject(_, object) -> UserObject.typeName object
         | ChardevObject(_, typename, _) -> typename
 
     let private children (tree: QomTree) target =
@@ -35,16 +37,14 @@ module QomTree =
         | Container "objects" ->
             tree.Objects
             |> Map.toList
-            |> List.map (fun (id, iothread) -> id, IothreadObject(id, iothread))
+            |> List.map (fun (id, object) -> id, UserObject(id, object))
         | Container "chardevs" -> Map.toList tree.Chardevs
         | _ -> []
 
     let private child (tree: QomTree) name target =
         match target with
         | Root when List.contains name containers -> Some(Container name)
-        | Container "objects" ->
-            tree.Objects.TryFind name
-            |> Option.map (fun iothread -> IothreadObject(name, iothread))
+        | Container "objects" -> tree.Objects.TryFind name |> Option.map (fun object -> UserObject(name, object))
         | Container "chardevs" -> tree.Chardevs.TryFind name
         | _ -> None
 
@@ -100,9 +100,9 @@ module QomTree =
         |> Result.bind (fun target ->
             match target, name with
             | _, "type" -> Ok(String(typeName target))
-            | IothreadObject(_, iothread), _ ->
-                match Iothread.tryGet name iothread with
-                | Some value -> Ok(Int value)
+            | UserObject(_, object), _ ->
+                match UserObject.tryGet name object with
+                | Some value -> Ok value
                 | None -> noProperty target name
             | ChardevObject(_, "chardev-socket", connected), "connected" -> Ok(Bool connected)
             | ChardevObject(id, "chardev-socket", _), "addr" -> Ok(chardevAddress id)
@@ -118,13 +118,11 @@ module QomTree =
         || (child tree name target).IsSome
 
     /// `qom-set`: the object's id and its new state.
-    let set (tree: QomTree) path name (value: Json) : Result<string * Iothread, QapiError> =
+    let set (tree: QomTree) path name (value: Json) : Result<string * UserObject, QapiError> =
         resolve tree path
         |> Result.bind (fun target ->
-            match target, value with
-            | IothreadObject(id, iothread), _ when (Iothread.tryGet name iothread).IsSome ->
-                match value with
-                | Int number -> Iothread.set name number iothread |> Result.map (fun next -> id, next)
-                | _ -> QapiError.fail ("Invalid parameter type for '" + name + "', expected: integer")
+            match target with
+            | UserObject(id, object) when (UserObject.tryGet name object).IsSome ->
+                UserObject.set name value object |> Result.map (fun next -> id, next)
             | _ when exists tree target name -> notWritable target name
             | _ -> noProperty target name)

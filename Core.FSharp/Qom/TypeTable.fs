@@ -48,6 +48,14 @@ module TypeTable =
                 Properties = ints [ "thread-pool-min"; "aio-max-batch"; "thread-pool-max" ]
         }
         concrete "iothread" "event-loop-base" (ints [ "poll-max-ns"; "poll-grow"; "poll-shrink" ])
+        {
+            concrete
+                "throttle-group"
+                "object"
+                (("limits", "ThrottleLimits")
+                 :: ints (ThrottleGroup.names |> List.map (fun name -> "x-" + name))) with
+                Interfaces = [ "user-creatable" ]
+        }
         abstract' "chardev" (Some "object")
         abstract' "chardev-fd" (Some "chardev")
         concrete "chardev-file" "chardev-fd" []

@@ -42,7 +42,7 @@ internal sealed class ControlLoop : IDisposable
             FSharpFunc<string, bool>.FromConverter(Step.isCommand),
             request => Settle(Step.execute(_state, request.Command, request.Arguments)));
         _runner = new EffectRunner(
-            _files, _nodes, _threads, _exports, _nbdServer, _chardevs, monitors, reactor.Stop);
+            _files, _nodes, new ObjectTable(_threads, _nodes), _threads, _exports, _nbdServer, _chardevs, monitors, reactor.Stop);
     }
 
     internal State State => _state;

@@ -18,6 +18,7 @@ namespace StorageDaemon.Shell.Control;
 internal sealed class EffectRunner(
     FileTable files,
     NodeTable nodes,
+    ObjectTable objects,
     IOThreadPool threads,
     ExportTable exports,
     NbdListener nbdServer,
@@ -63,9 +64,8 @@ internal sealed class EffectRunner(
             case Call.StopExports stop:
                 exports.StopAndWait(stop.Item);
                 return Core.Daemon.Answer.Finished;
-            case Call.StartIothread start:
-                Trace.Write(TracePoints.IothreadStart, start.id);
-                threads.Start(start.id, start.Item2);
+            case Call.StartObject start:
+                objects.Start(start.id, start.Item2);
                 return Core.Daemon.Answer.Finished;
             case Call.OpenChardev open:
                 Trace.Write(TracePoints.ChardevOpen, open.id);
@@ -141,12 +141,11 @@ internal sealed class EffectRunner(
                 Trace.Write(TracePoints.ExportStop, "key=" + stop.Item);
                 exports.Stop(stop.Item);
                 break;
-            case Effect.TuneIothread tune:
-                threads.Tune(tune.id, tune.Item2);
+            case Effect.TuneObject tune:
+                objects.Tune(tune.id, tune.Item2);
                 break;
-            case Effect.StopIothread stop:
-                Trace.Write(TracePoints.IothreadStop, stop.id);
-                threads.Stop(stop.id);
+            case Effect.StopObject stop:
+                objects.Stop(stop.id, stop.Item2);
                 break;
             case Effect.CloseChardev close:
                 Trace.Write(TracePoints.ChardevClose, close.id);

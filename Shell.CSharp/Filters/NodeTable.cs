@@ -14,7 +14,7 @@ namespace StorageDaemon.Shell.Filters;
 /// </summary>
 internal sealed class NodeTable
 {
-    private sealed record Filter(Layer Machine, ThrottleMember? Throttle);
+    private sealed record Filter(Driver Driver, Layer Machine, ThrottleMember? Throttle);
 
     private readonly Dictionary<long, Filter> _filters = [];
     private readonly Dictionary<long, IoStats> _retired = [];
@@ -29,10 +29,13 @@ internal sealed class NodeTable
     /// <summary>A node's layer over the given paths; all paths through the node share its machine.</summary>
     internal PathLayer Layer(long node, Driver driver, NodePath[] children)
     {
-        if (!_filters.TryGetValue(node, out Filter? filter))
+        _ = _filters.TryGetValue(node, out Filter? filter);
+        if (filter == null || !filter.Driver.Equals(driver))
         {
+            // New, or reopened with other options.
+            filter?.Throttle?.Leave();
             filter = Create(driver);
-            _filters.Add(node, filter);
+            _filters[node] = filter;
         }
 
         return new PathLayer
@@ -44,10 +47,11 @@ internal sealed class NodeTable
         };
     }
 
-    private static Filter Create(Driver driver)
+    private Filter Create(Driver driver) => driver switch
     {
-        throw new UnreachableException();
-    }
+        Driver.Throttle throttle => new Filter(driver, new ThrottleLayer(), _groups[throttle.group].Join()),
+        _ => throw new UnreachableException(),
+    };
 
     /// <summary>Nodes are gone.</summary>
     internal void Forget(IEnumerable<long> gone)

@@ -207,4 +207,111 @@ write A 512
 {"execute": "block-set-write-threshold", "arguments": {"node-name": "f", "write-threshold": "1"}}
 {"execute": "query-blockstats", "arguments": {"query-nodes": true}}
 """
+    script
+        "filters: throttle groups"
+        ""
+        """
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg"}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg1", "limits": {"iops-total": 10, "iops-read": 5}}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg1", "limits": {"iops-total": -10}}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg1", "limits": {"iops-total-max": 10}}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg1", "limits": {"iops-total": 100, "iops-total-max": 10}}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg1", "limits": {"iops-total-max-length": 10}}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg1", "limits": {"iops-total": 1, "iops-total-max-length": 10}}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg1", "limits": {"iops-total": 1, "iops-total-max": 10, "iops-total-max-length": 0}}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg1", "limits": {"iops-total": 1, "iops-total-max": 10, "iops-total-max-length": 4294967296}}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg1", "limits": {"iops-total": 1, "iops-total-max": 1000000000000, "iops-total-max-length": 100000}}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg1", "limits": {"iops-total": 1000000000000001}}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg1", "limits": {"iops-size": 10}}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg1", "limits": {"iops-size": -1}}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg1", "limits": {"iops-total": 0, "iops-size": 4294967296}}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg2", "x-iops-total": 10}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg3", "x-iops-total": -10}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg3", "x-iops-total": 10, "limits": {"bps-total": 5}}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg4", "x-iops-total-max-length": 0}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg4", "x-iops-total-max-length": 4294967296}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg4", "x-iops-total-max-length": 5}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg4", "x-iops-size": 5}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "1tg"}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg"}}
+{"execute": "qom-list", "arguments": {"path": "/objects/tg"}}
+{"execute": "qom-get", "arguments": {"path": "/objects/tg", "property": "limits"}}
+{"execute": "qom-get", "arguments": {"path": "/objects/tg3", "property": "limits"}}
+{"execute": "qom-get", "arguments": {"path": "/objects/tg2", "property": "x-iops-total"}}
+{"execute": "qom-get", "arguments": {"path": "/objects/tg2", "property": "x-iops-total-max-length"}}
+{"execute": "qom-set", "arguments": {"path": "/objects/tg2", "property": "x-iops-total", "value": 3}}
+{"execute": "qom-set", "arguments": {"path": "/objects/tg2", "property": "limits", "value": {"iops-total": 3}}}
+{"execute": "qom-set", "arguments": {"path": "/objects/tg2", "property": "limits", "value": {"iops-read": 3}}}
+{"execute": "qom-set", "arguments": {"path": "/objects/tg2", "property": "limits", "value": {"iops-total": 0, "iops-read": 3}}}
+{"execute": "qom-set", "arguments": {"path": "/objects/tg2", "property": "limits", "value": 3}}
+{"execute": "qom-set", "arguments": {"path": "/objects/tg2", "property": "limits", "value": {"bogus": 3}}}
+{"execute": "qom-set", "arguments": {"path": "/objects/tg2", "property": "limits", "value": {"iops-size": "a"}}}
+{"execute": "qom-get", "arguments": {"path": "/objects/tg2", "property": "limits"}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "n"}}
+{"execute": "blockdev-add", "arguments": {"driver": "throttle", "node-name": "t", "throttle-group": "nope", "file": "n"}}
+{"execute": "blockdev-add", "arguments": {"driver": "throttle", "node-name": "t", "throttle-group": "tg2", "file": "n"}}
+{"execute": "blockdev-add", "arguments": {"driver": "throttle", "node-name": "t2", "throttle-group": "tg2", "file": {"driver": "file", "filename": "img/r.raw"}}}
+{"execute": "blockdev-add", "arguments": {"driver": "throttle", "node-name": "t3", "throttle-group": "tg2"}}
+{"execute": "blockdev-add", "arguments": {"driver": "throttle", "node-name": "t3", "file": "n"}}
+{"execute": "query-named-block-nodes"}
+{"execute": "query-blockstats", "arguments": {"query-nodes": true}}
+{"execute": "object-del", "arguments": {"id": "tg2"}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "throttle", "node-name": "t", "throttle-group": "tg", "file": "n"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "throttle", "node-name": "t", "throttle-group": "nope", "file": "n"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "throttle", "node-name": "t", "throttle-group": "tg", "file": "t2"}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-add", "arguments": {"driver": "copy-on-read", "node-name": "c1", "file": "t2"}}
+{"execute": "blockdev-add", "arguments": {"driver": "copy-on-read", "node-name": "c2", "file": "t2", "bottom": "nope"}}
+{"execute": "blockdev-add", "arguments": {"driver": "copy-on-read", "node-name": "c3", "file": "t2", "bottom": "t2"}}
+{"execute": "blockdev-add", "arguments": {"driver": "copy-on-read", "node-name": "c4", "file": "t2", "read-only": true}}
+{"execute": "blockdev-add", "arguments": {"driver": "compress", "node-name": "p1", "file": "t2"}}
+{"execute": "blockdev-add", "arguments": {"driver": "compress", "node-name": "p1", "file": "n"}}
+{"execute": "blockdev-add", "arguments": {"driver": "preallocate", "node-name": "q1", "file": "t2"}}
+{"execute": "blockdev-add", "arguments": {"driver": "preallocate", "node-name": "q2", "file": {"driver": "file", "filename": "img/odd2.raw"}, "prealloc-align": 1000}}
+{"execute": "blockdev-add", "arguments": {"driver": "preallocate", "node-name": "q2", "file": {"driver": "file", "filename": "img/odd2.raw"}, "prealloc-align": 4096, "prealloc-size": 8192}}
+{"execute": "x-debug-query-block-graph"}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "object-del", "arguments": {"id": "tg"}}
+{"execute": "qom-list-properties", "arguments": {"typename": "throttle-group"}}
+"""
+    script
+        "filters: what passes requests on"
+        ""
+        """
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "tg"}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "n"}}
+{"execute": "blockdev-add", "arguments": {"driver": "file", "node-name": "f", "filename": "img/r.raw"}}
+{"execute": "blockdev-add", "arguments": {"driver": "raw", "node-name": "r", "file": "f"}}
+{"execute": "blockdev-add", "arguments": {"driver": "raw", "node-name": "rs", "file": "f", "offset": 512}}
+{"execute": "blockdev-add", "arguments": {"driver": "compress", "node-name": "p1", "file": "n"}}
+{"execute": "blockdev-add", "arguments": {"driver": "compress", "node-name": "p1", "file": "f"}}
+{"execute": "blockdev-add", "arguments": {"driver": "compress", "node-name": "p1", "file": "r"}}
+{"execute": "blockdev-add", "arguments": {"driver": "compress", "node-name": "p1", "file": "rs"}}
+{"execute": "blockdev-add", "arguments": {"driver": "copy-on-read", "node-name": "c", "file": "r"}}
+{"execute": "blockdev-add", "arguments": {"driver": "copy-on-read", "node-name": "c2", "file": "r", "bottom": "r"}}
+{"execute": "blockdev-add", "arguments": {"driver": "copy-on-read", "node-name": "c3", "file": {"driver": "file", "filename": "img/odd2.raw", "read-only": true}}}
+{"execute": "blockdev-add", "arguments": {"driver": "copy-on-read", "node-name": "c3", "read-only": true, "file": {"driver": "file", "filename": "img/odd2.raw"}}}
+{"execute": "blockdev-add", "arguments": {"driver": "copy-on-read", "node-name": "c5", "file": "r", "active": false}}
+{"execute": "blockdev-add", "arguments": {"driver": "copy-on-read", "node-name": "c6", "file": {"driver": "file", "filename": "img/odd2.raw", "active": false}, "active": false}}
+{"execute": "blockdev-add", "arguments": {"driver": "throttle", "node-name": "t", "throttle-group": "tg", "file": "c"}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "throttle", "node-name": "t", "throttle-group": "tg", "file": "c", "read-only": true}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "copy-on-read", "node-name": "c", "file": "r"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "copy-on-read", "node-name": "c", "file": "r", "bottom": "r"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "compress", "node-name": "p1", "file": "r"}]}}
+{"execute": "blockdev-add", "arguments": {"driver": "preallocate", "node-name": "q", "file": "r", "prealloc-align": 0}}
+{"execute": "blockdev-add", "arguments": {"driver": "preallocate", "node-name": "q0", "file": "r", "prealloc-align": -512}}
+{"execute": "blockdev-add", "arguments": {"driver": "preallocate", "node-name": "q1", "file": "r", "prealloc-size": 5}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "preallocate", "node-name": "q1", "file": "r", "prealloc-size": 1024}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "preallocate", "node-name": "q1", "file": "r", "prealloc-align": 100}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "preallocate", "node-name": "q1", "file": "r"}]}}
+{"execute": "block_resize", "arguments": {"node-name": "t", "size": 1048576}}
+{"execute": "block_resize", "arguments": {"node-name": "q1", "size": 2097152}}
+{"execute": "nbd-server-start", "arguments": {"addr": {"type": "unix", "data": {"path": "n.sock"}}}}
+{"execute": "block-export-add", "arguments": {"type": "nbd", "id": "e", "node-name": "t", "writable": true}}
+{"execute": "block-export-add", "arguments": {"type": "nbd", "id": "e2", "node-name": "q1", "writable": true}}
+{"execute": "x-debug-query-block-graph"}
+{"execute": "blockdev-del", "arguments": {"node-name": "c"}}
+{"execute": "query-blockstats", "arguments": {"query-nodes": true}}
+{"execute": "query-named-block-nodes"}
+"""
 ]

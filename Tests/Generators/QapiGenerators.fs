@@ -133,6 +133,8 @@ type Branches =
     static member Json() = Arb.fromGen anyJson
     static member Backend() =
         Arb.fromGen (decoded CharCodecs.backend)
+    static member ImageInfo() =
+        Arb.fromGen (decoded BlockInfoCodecs.imageInfo)
     static member BlockStats() =
         Arb.fromGen (decoded BlockStatsCodecs.blockStats)
 

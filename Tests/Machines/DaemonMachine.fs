@@ -179,7 +179,7 @@ let private observe (machine: Machine) : Json list = [
     query machine "query-chardev" []
     query machine "qom-list" [ "path", text "/objects" ]
     query machine "qom-list" [ "path", text "/chardevs" ]
-    for id in machine.State.Iothreads.Keys do
+    for id in machine.State.Objects.Keys do
         for property in [ "poll-grow"; "thread-pool-max" ] do
             query machine "qom-get" [ "path", text ("/objects/" + id); "property", text property ]
 ]

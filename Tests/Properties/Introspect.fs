@@ -21,9 +21,7 @@ let private deviations =
         "blkverify"
         "bochs"
         "cloop"
-        "compress"
         "copy-before-write"
-        "copy-on-read"
         "dmg"
         "snapshot-access"
         "ftp"
@@ -37,7 +35,6 @@ let private deviations =
         "nfs"
         "nvme"
         "parallels"
-        "preallocate"
         "qcow"
         "qcow2"
         "qed"
@@ -45,7 +42,6 @@ let private deviations =
         "rbd"
         "replication"
         "ssh"
-        "throttle"
         "vdi"
         "vhdx"
         "vmdk"
@@ -54,7 +50,17 @@ let private deviations =
     ]
 
     // Only drivers with statistics of their own are tags there.
-    let driversWithoutStatistics = [ "blkreplay"; "host_cdrom"; "null-aio"; "null-co"; "raw" ]
+    let driversWithoutStatistics = [
+        "blkreplay"
+        "compress"
+        "copy-on-read"
+        "host_cdrom"
+        "null-aio"
+        "null-co"
+        "preallocate"
+        "raw"
+        "throttle"
+    ]
 
     let unbuiltCommands = [
         "JOB_STATUS_CHANGE"
@@ -138,7 +144,6 @@ let private deviations =
             "secret"
             "secret_keyring"
             "thread-context"
-            "throttle-group"
             "tls-creds-anon"
             "tls-creds-psk"
             "tls-creds-x509"
@@ -169,7 +174,6 @@ let private deviations =
             "full-backing-filename"
             "backing-filename-format"
             "snapshots"
-            "backing-image"
         ]
         under "query-block[].inserted.image.format-specific(type=" "-" [ "qcow2"; "vmdk"; "luks"; "rbd" ]
     ]

@@ -35,7 +35,10 @@ let private treeOf (objects: byte list) (chardevs: byte list) : QomTree =
         numbers |> List.map (fun (n: byte) -> "x" + string (n % 5uy)) |> List.distinct
 
     {
-        Objects = ids objects |> List.map (fun id -> id, Iothread.defaults) |> Map.ofList
+        Objects =
+            ids objects
+            |> List.map (fun id -> id, UserObject.Iothread Iothread.defaults)
+            |> Map.ofList
         Chardevs =
             ids chardevs
             |> List.map (fun id -> id, ChardevObject(id, "chardev-null", false))
@@ -116,6 +119,9 @@ let tests =
             let set value =
                 QomTree.set tree "/objects/x1" "thread-pool-min" (Int value)
             Expect.isError (set 65L) "above the maximum"
-            Expect.equal (set 3L |> Result.map (fun (_, next) -> next.ThreadPoolMin)) (Ok 3L) "at once"
+
+            match set 3L with
+            | Ok(_, next) -> Expect.equal (UserObject.tryGet "thread-pool-min" next) (Some(Int 3L)) "at once"
+            | Error error -> failtest error.Desc
         }
     ]

@@ -201,7 +201,7 @@ type FakeShell(lengths: (string * int64) list) =
         | CloseNbdServer ->
             Expect.isTrue listening "there is a listener to close"
             finished (fun () -> listening <- false)
-        | StartIothread(id, _) ->
+        | StartObject(id, _) ->
             orRefused (fun () -> finished (fun () -> Expect.isTrue (iothreads.Add id) "a thread starts once"))
         | OpenChardev(id, backend) ->
             Expect.isFalse (chardevs.ContainsKey id) "a device is opened once"
@@ -255,8 +255,8 @@ type FakeShell(lengths: (string * int64) list) =
             for key in keys do
                 Expect.isTrue (quiesced.Remove key) "the export rests"
         | StopExport key -> this.Stop key
-        | TuneIothread(id, _) -> Expect.isTrue (iothreads.Contains id) "the thread runs"
-        | StopIothread id -> Expect.isTrue (iothreads.Remove id) "the thread runs"
+        | TuneObject(id, _) -> Expect.isTrue (iothreads.Contains id) "the thread runs"
+        | StopObject(id, _) -> Expect.isTrue (iothreads.Remove id) "the thread runs"
         | CloseChardev id -> Expect.isTrue (chardevs.Remove id) "the device is there"
         | Shutdown -> shutdowns <- shutdowns + 1
 

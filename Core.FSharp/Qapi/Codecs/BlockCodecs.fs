@@ -95,12 +95,54 @@ module BlockCodecs =
             return fun m -> { File = file m; Offset = offset m; Size = size m }
         }
 
+    let private throttleOptionsOver child : StructCodec<BlockdevOptionsThrottle> =
+        object "BlockdevOptionsThrottle" {
+            let! throttleGroup = required "throttle-group" Codec.str _.ThrottleGroup
+            let! file = required "file" child _.File
+
+            return fun m -> { ThrottleGroup = throttleGroup m; File = file m }
+        }
+
+    let private corOptionsOver child : StructCodec<BlockdevOptionsCor> =
+        object "BlockdevOptionsCor" {
+            let! file = required "file" child _.File
+            let! bottom = optional "bottom" Codec.str _.Bottom
+
+            return fun m -> { File = file m; Bottom = bottom m }
+        }
+
+    let private genericFormatOptionsOver child : StructCodec<BlockdevOptionsGenericFormat> =
+        object "BlockdevOptionsGenericFormat" {
+            let! file = required "file" child _.File
+            return fun m -> { File = file m }
+        }
+
+    let private preallocateOptionsOver child : StructCodec<BlockdevOptionsPreallocate> =
+        object "BlockdevOptionsPreallocate" {
+            let! file = required "file" child _.File
+            let! preallocAlign = optional "prealloc-align" Codec.int64 _.PreallocAlign
+            let! preallocSize = optional "prealloc-size" Codec.int64 _.PreallocSize
+
+            return
+                fun m -> {
+                    File = file m
+                    PreallocAlign = preallocAlign m
+                    PreallocSize = preallocSize m
+                }
+        }
+
     let private driverBranches child : Branch<BlockdevDriver> list =
         let blkreplay = Unavailable.members "BlockdevOptionsBlkreplay" [ Unavailable.must "image" child ]
 
         [
             Unavailable.branchWith [] "blkreplay" blkreplay BlockdevDriver.Unavailable (function
                 | BlockdevDriver.Unavailable unavailable -> ValueSome unavailable
+                | _ -> ValueNone)
+            branch "compress" (genericFormatOptionsOver child) BlockdevDriver.Compress (function
+                | BlockdevDriver.Compress options -> ValueSome options
+                | _ -> ValueNone)
+            branch "copy-on-read" (corOptionsOver child) BlockdevDriver.CopyOnRead (function
+                | BlockdevDriver.CopyOnRead options -> ValueSome options
                 | _ -> ValueNone)
             branch "file" fileOptions BlockdevDriver.File (function
                 | BlockdevDriver.File file -> ValueSome file
@@ -117,8 +159,14 @@ module BlockCodecs =
             branch "null-co" nullOptions BlockdevDriver.NullCo (function
                 | BlockdevDriver.NullCo options -> ValueSome options
                 | _ -> ValueNone)
+            branch "preallocate" (preallocateOptionsOver child) BlockdevDriver.Preallocate (function
+                | BlockdevDriver.Preallocate options -> ValueSome options
+                | _ -> ValueNone)
             branch "raw" (rawOptionsOver child) BlockdevDriver.Raw (function
                 | BlockdevDriver.Raw options -> ValueSome options
+                | _ -> ValueNone)
+            branch "throttle" (throttleOptionsOver child) BlockdevDriver.Throttle (function
+                | BlockdevDriver.Throttle options -> ValueSome options
                 | _ -> ValueNone)
         ]
 

@@ -37,7 +37,7 @@ module BlockInfoCodecs =
                 ofFile
         ]
 
-    let imageInfo: StructCodec<ImageInfo> =
+    let private imageInfoOver (below: StructCodec<ImageInfo>) : StructCodec<ImageInfo> =
         object "ImageInfo" {
             let! filename = required "filename" Codec.str _.Filename
             let! format = required "format" Codec.str _.Format
@@ -47,6 +47,7 @@ module BlockInfoCodecs =
             let! clusterSize = optional "cluster-size" Codec.int64 _.ClusterSize
             let! encrypted = optional "encrypted" Codec.bool _.Encrypted
             let! compressed = optional "compressed" Codec.bool _.Compressed
+            let! backingImage = optional "backing-image" (StructCodec.codec below) _.BackingImage
             let! formatSpecific = optional "format-specific" (StructCodec.codec imageInfoSpecific) _.FormatSpecific
 
             return
@@ -59,9 +60,12 @@ module BlockInfoCodecs =
                     ClusterSize = clusterSize m
                     Encrypted = encrypted m
                     Compressed = compressed m
+                    BackingImage = backingImage m
                     FormatSpecific = formatSpecific m
                 }
         }
+
+    let imageInfo: StructCodec<ImageInfo> = StructCodec.recursive "ImageInfo" imageInfoOver
 
     let blockDeviceInfo: StructCodec<BlockDeviceInfo> =
         object "BlockDeviceInfo" {

@@ -24,10 +24,50 @@ module ObjectCodecs =
                 }
         }
 
+    let private limitNames =
+        [
+            for unit in [ "iops"; "bps" ] do
+                for direction in [ "total"; "read"; "write" ] do
+                    for suffix in [ ""; "-max"; "-max-length" ] -> unit + "-" + direction + suffix
+        ]
+        @ [ "iops-size" ]
+
+    /// `ThrottleLimits` of qapi/block-core.json: what is given, by name.
+    let throttleLimits: StructCodec<Map<string, int64>> =
+        StructCodec.integers "ThrottleLimits" [] limitNames
+
+    let private throttleGroupProperties: StructCodec<ThrottleGroupProperties> =
+        let prefix = "x-"
+        let rename change (values: Map<string, int64>) =
+            values
+            |> Map.toList
+            |> List.map (fun (name, value) -> change name, value)
+            |> Map.ofList
+
+        let legacy =
+            StructCodec.integers
+                "ThrottleGroupLegacyProperties"
+                [ Feature.Unstable ]
+                (limitNames |> List.map (fun name -> prefix + name))
+
+        object "ThrottleGroupProperties" {
+            let! limits = optional "limits" (StructCodec.codec throttleLimits) _.Limits
+            let! legacy = inherits legacy (fun whole -> rename (fun name -> prefix + name) whole.Legacy)
+
+            return
+                fun m -> {
+                    Limits = limits m
+                    Legacy = rename (fun (name: string) -> name.Substring prefix.Length) (legacy m)
+                }
+        }
+
     let private built: Branch<ObjectBranch> list = [
         branch "iothread" iothreadProperties ObjectBranch.Iothread (function
             | ObjectBranch.Iothread properties -> ValueSome properties
-            | ObjectBranch.Unavailable _ -> ValueNone)
+            | _ -> ValueNone)
+        branch "throttle-group" throttleGroupProperties ObjectBranch.ThrottleGroup (function
+            | ObjectBranch.ThrottleGroup properties -> ValueSome properties
+            | _ -> ValueNone)
     ]
 
     /// The types that are built, with their properties.

@@ -246,7 +246,7 @@ module UnavailableObjects =
         let ofUnavailable object =
             match object with
             | ObjectBranch.Unavailable unavailable -> ValueSome unavailable
-            | ObjectBranch.Iothread _ -> ValueNone
+            | _ -> ValueNone
 
         let branch features (case, codec) =
             branchWith features case codec ObjectBranch.Unavailable ofUnavailable

@@ -70,6 +70,10 @@ and [<RequireQualifiedAccess>] BlockdevDriver =
     | NullAio of BlockdevOptionsNull
     | NullCo of BlockdevOptionsNull
     | Raw of BlockdevOptionsRaw
+    | Throttle of BlockdevOptionsThrottle
+    | CopyOnRead of BlockdevOptionsCor
+    | Compress of BlockdevOptionsGenericFormat
+    | Preallocate of BlockdevOptionsPreallocate
     | Unavailable of UnavailableBranch
 
 /// `BlockdevOptionsRaw` of qapi/block-core.json.
@@ -79,6 +83,32 @@ and BlockdevOptionsRaw = {
     Offset: int64 option
     /// Bytes; to the end of the child if absent.
     Size: int64 option
+}
+
+/// `BlockdevOptionsThrottle` of qapi/block-core.json.
+and BlockdevOptionsThrottle = {
+    /// The id of a throttle-group object.
+    ThrottleGroup: string
+    File: BlockdevRef
+}
+
+/// `BlockdevOptionsCor` of qapi/block-core.json.
+and BlockdevOptionsCor = {
+    File: BlockdevRef
+    /// The last node that data are copied from.
+    Bottom: string option
+}
+
+/// `BlockdevOptionsGenericFormat` of qapi/block-core.json.
+and BlockdevOptionsGenericFormat = { File: BlockdevRef }
+
+/// `BlockdevOptionsPreallocate` of qapi/block-core.json.
+and BlockdevOptionsPreallocate = {
+    File: BlockdevRef
+    /// Bytes; 1 MiB if absent.
+    PreallocAlign: int64 option
+    /// Bytes; 128 MiB if absent.
+    PreallocSize: int64 option
 }
 
 /// `BlockdevRef` of qapi/block-core.json: a child is a node of its own or one that exists.

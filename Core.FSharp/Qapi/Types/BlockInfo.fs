@@ -23,6 +23,7 @@ type ImageInfo = {
     ClusterSize: int64 option
     Encrypted: bool option
     Compressed: bool option
+    BackingImage: ImageInfo option
     FormatSpecific: ImageInfoSpecific option
 }
 

@@ -12,10 +12,19 @@ type IothreadProperties = {
     PollShrink: int64 option
 }
 
+/// `ThrottleGroupProperties` of qapi/qom.json.
+type ThrottleGroupProperties = {
+    /// By the names of `ThrottleLimits`.
+    Limits: Map<string, int64> option
+    /// The older properties, by the same names.
+    Legacy: Map<string, int64>
+}
+
 /// The branches of `ObjectOptions`, by `qom-type`.
 [<RequireQualifiedAccess>]
 type ObjectBranch =
     | Iothread of IothreadProperties
+    | ThrottleGroup of ThrottleGroupProperties
     | Unavailable of UnavailableBranch
 
 /// `ObjectOptions` of qapi/qom.json: arguments of `object-add` and `--object`.
