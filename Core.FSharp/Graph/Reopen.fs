@@ -212,13 +212,17 @@ module Reopen =
         (Graph.node id next).Options.ReadOnly
         && not (Graph.node id old).Options.ReadOnly
 
-    /// Children that lost their only user go with the change.
-    let private release (old: Graph) (entries: Entry list) (change: GraphChange) : GraphChange =
+    /// The children that others take the place of.
+    let private leaving (old: Graph) (entries: Entry list) : NodeId list =
         entries
         |> List.collect (fun entry ->
             entry.Children
             |> List.choose (fun (name, _) -> Children.tryFind name (Graph.node entry.Node old))
             |> List.map _.Node)
+
+    /// Children that lost their only user go with the change.
+    let private release (gone: NodeId list) (change: GraphChange) : GraphChange =
+        gone
         |> List.fold (fun change id -> GraphChange.append change (Remove.release id change.Graph)) change
 
     /// The change that the descriptions ask for.
@@ -243,6 +247,8 @@ module Reopen =
             let ids = entries |> List.map _.Node |> List.distinct
             let next = ids |> List.fold (fun graph id -> Children.refreshAbove id graph) next
             let! next = Permissions.recheck (turned graph next) ids next
-            let change = GraphChange.between true ids graph next
-            return release graph entries { change with Touched = ids }
+            let gone = leaving graph entries
+            // What is left behind gives its locks back.
+            let change = GraphChange.between true (ids @ gone) graph next
+            return release gone { change with Touched = ids }
         }

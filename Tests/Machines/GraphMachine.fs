@@ -18,6 +18,7 @@ type Command =
     | Attach of name: byte * kind: byte
     | Detach of index: byte
     | Resize of name: byte * sectors: uint16
+    | Reopen of name: byte * child: byte * sectors: byte * readOnly: bool
 
 [<NoComparison; NoEquality>]
 type private Machine = {
@@ -158,6 +159,17 @@ let private run (machine: Machine) (command: Command) : Machine =
                 machine
                 (resize (name number) bytes machine.World)
                 (NaiveGraph.resize (name number) bytes machine.Naive)
+        | Reopen(number, child, sectors, readOnly) ->
+            let offset = offsetOf sectors
+
+            let spec =
+                rawOver (name number) (Reference(name child)) offset None
+                |> withReadOnly readOnly
+
+            settle
+                machine
+                (reopen spec machine.World)
+                (NaiveGraph.reopen (name number) (name child) (defaultArg offset 0L) readOnly machine.Naive)
 
     checkInvariants next.World
     Expect.equal (GraphChecks.listing next.World) (NaiveGraph.listing next.Naive) "listings"
@@ -193,7 +205,7 @@ let tests =
                 byte (state >>> 24)
 
             let command () =
-                match next () % 12uy with
+                match next () % 14uy with
                 | 0uy
                 | 1uy -> AddFile(next (), next () < 50uy, next () < 128uy)
                 | 2uy -> AddFileThatFails(next ())
@@ -205,6 +217,8 @@ let tests =
                 | 8uy -> Attach(next (), next ())
                 | 9uy
                 | 10uy -> Detach(next ())
+                | 11uy
+                | 12uy -> Reopen(next (), next (), next (), next () < 50uy)
                 | _ -> Resize(next (), uint16 (next ()) * 16us)
 
             Seq.init 3000 (fun _ -> command ()) |> Seq.fold run start |> ignore

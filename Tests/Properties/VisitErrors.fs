@@ -293,6 +293,6 @@ let tests =
                 "properties"
 
             Expect.equal (Help.objectProperties "qtest") None "a type that is not built"
-            Expect.equal Help.objectTypes "List of user creatable objects:\n  iothread\n" "types"
+            Expect.equal Help.objectTypes "List of user creatable objects:\n  iothread\n  throttle-group\n" "types"
         }
     ]

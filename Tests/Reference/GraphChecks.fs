@@ -145,6 +145,12 @@ let resize (name: string) (bytes: int64) (world: World) : Result<World, string> 
             Expect.equal back.Files world.Files "a failed resize leaves the host as it was"
             Error error.Desc
 
+/// blockdev-reopen of one node.
+let reopen (spec: BlockdevSpec) (world: World) : Result<World, string> =
+    Reopen.plan [ spec ] world.Graph
+    |> Result.map (fun change -> apply change world)
+    |> Result.mapError _.Desc
+
 /// What listings show: name, length, read-only; the newest first.
 let listing (world: World) =
     Graph.nodes world.Graph

@@ -162,5 +162,58 @@ let resize (name: string) (bytes: int64) (graph: NaiveGraph) : NaiveGraph option
 
     attach user graph |> Option.bind (fun _ -> setBytes name bytes graph)
 
+/// Whether `target` is `name` or below it.
+let rec private reaches (name: string) (target: string) (graph: NaiveGraph) : bool =
+    name = target
+    || match tryNode name graph |> Option.bind _.Child with
+       | Some child -> reaches child target graph
+       | None -> false
+
+/// The length of a raw node anew; then those of its parents, as far as something changes.
+let rec private remeasure (isFirst: bool) (graph: NaiveGraph) (name: string) : NaiveGraph =
+    match tryNode name graph with
+    | Some({ Child = Some child } as node) ->
+        let bytes = max 0L ((tryNode child graph).Value.Bytes - node.Offset)
+
+        let next = {
+            graph with
+                Nodes =
+                    graph.Nodes
+                    |> List.map (fun other ->
+                        if other.Name = name then
+                            { other with Bytes = bytes }
+                        else
+                            other)
+        }
+
+        if isFirst || bytes <> node.Bytes then
+            parents name next |> List.map _.Name |> List.fold (remeasure false) next
+        else
+            next
+    | _ -> graph
+
+/// Another child, offset and mode for a raw node.
+let reopen (name: string) (child: string) (offset: int64) (readOnly: bool) (graph: NaiveGraph) : NaiveGraph option =
+    match tryNode name graph, tryNode child graph with
+    | Some({ Child = Some old } as node), Some _ when
+        not (reaches child name graph) && offset <= (tryNode old graph).Value.Bytes
+        ->
+        let changed = {
+            node with
+                Child = Some child
+                Offset = offset
+                ReadOnly = readOnly
+        }
+
+        let next = {
+            graph with
+                Nodes =
+                    graph.Nodes
+                    |> List.map (fun other -> if other.Name = name then changed else other)
+        }
+
+        remeasure true next name |> ifValid |> Option.map sweep
+    | _ -> None
+
 let listing (graph: NaiveGraph) =
     graph.Nodes |> List.map (fun node -> node.Name, node.Bytes, node.ReadOnly)
