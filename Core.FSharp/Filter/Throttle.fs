@@ -92,11 +92,11 @@ module Throttle =
         if bucket.Average <= 0.0 then
             0.0
         else
-            let size, burstSize =
+            let struct (size, burstSize) =
                 if bucket.Max > 0.0 then
-                    bucket.Max * bucket.BurstSeconds, bucket.Max / 10.0
+                    struct (bucket.Max * bucket.BurstSeconds, bucket.Max / 10.0)
                 else
-                    bucket.Average / 10.0, 0.0
+                    struct (bucket.Average / 10.0, 0.0)
 
             let extra = level.Level - size
 

@@ -4,13 +4,16 @@ module StorageDaemon.Tests.Shell.ZeroAllocationTests
 open System
 open System.Threading
 open Expecto
+open StorageDaemon.Core.Filter
 open StorageDaemon.Core.Nbd
 open StorageDaemon.Core.Nbd.Wire
 open StorageDaemon.Shell.Drivers
+open StorageDaemon.Shell.Filters
 open StorageDaemon.Tests.Sim.NbdPeer
 open StorageDaemon.Tests.Sim.Rig
 
 /// One kind of request and how it reaches the file.
+[<NoComparison; NoEquality>]
 type private Kind = {
     Name: string
     Command: uint16
@@ -19,6 +22,8 @@ type private Kind = {
     Engine: AioEngine
     /// Keeps the inline paths out.
     ThroughRing: bool
+    /// What stands between the export and the file.
+    Wrap: NodePath -> NodePath
     Count: int
 }
 
@@ -29,8 +34,30 @@ let private kind name command length throughRing = {
     Length = length
     Engine = AioEngine.IoUring
     ThroughRing = throughRing
+    Wrap = id
     Count = 2000
 }
+
+let private noLimit: ThrottleBucket = {
+    Average = 0.0
+    Max = 0.0
+    BurstSeconds = 1.0
+}
+
+/// A throttle group that counts every request and is never full.
+let private throttled (path: NodePath) : NodePath =
+    let group =
+        ThrottleGroup {
+            BytesTotal = { noLimit with Average = 1e14 }
+            BytesRead = noLimit
+            BytesWrite = noLimit
+            RequestsTotal = { noLimit with Average = 1e14 }
+            RequestsRead = noLimit
+            RequestsWrite = noLimit
+            RequestBytes = 0UL
+        }
+
+    layerOver (ThrottleLayer()) (group.Join()) path
 
 let private kinds = [
     kind "4 KiB read inline" NBD_CMD_READ 4096 false
@@ -45,6 +72,14 @@ let private kinds = [
         kind "4 KiB write with FUA" NBD_CMD_WRITE 4096 true with
             Flags = NBD_CMD_FLAG_FUA
             Count = 300
+    }
+    {
+        kind "4 KiB read through a throttle group" NBD_CMD_READ 4096 false with
+            Wrap = throttled
+    }
+    {
+        kind "4 KiB write through two throttle groups" NBD_CMD_WRITE 4096 false with
+            Wrap = throttled >> throttled
     }
     { kind "flush" NBD_CMD_FLUSH 0 false with Count = 300 }
     kind "write zeroes" NBD_CMD_WRITE_ZEROES 4096 false
@@ -97,7 +132,7 @@ let private allocatesNothing (kind: Kind) =
     test kind.Name {
         let content = Array.create ((4 <<< 20) + int baseOffset) 3uy
 
-        withFile content kind.Engine kind.ThroughRing plenty (fun rig _ ->
+        withFileOver kind.Wrap content kind.Engine kind.ThroughRing plenty (fun rig _ ->
             // Starting a worker allocates: the warm-up starts them all.
             rig.Thread.MaxWorkers <- 2
             let peer, _ = rig.Connect(modeOf kind)

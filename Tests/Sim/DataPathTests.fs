@@ -87,6 +87,89 @@ let private simulate (rng: Random) =
         hangUp rig clients
         expectContent model "on the disk" 0 (ReadOnlySpan(disk.Content, int baseOffset, size)))
 
+/// Cuts requests into pieces that may end in any order, sleeps before some, and reads into buffers of its own.
+[<Sealed>]
+type private Splitter(pieceBytes: int64, seed: int) =
+    inherit Layer()
+    let random = Random seed
+
+    override _.IsStateful = true
+
+    member private _.Emit(frame: byref<Frame>, sink: ChildRequests) =
+        let isRead = frame.Kind = RequestKind.Read
+        frame.Op <- FrameOp.Wait
+        frame.ScratchCount <- if isRead then 1 else 0
+        let mutable offset = 0L
+
+        while offset < frame.Length do
+            let length = min pieceBytes (frame.Length - offset)
+            frame.Counter <- frame.Counter + 1
+
+            sink.Add {
+                Child = 0
+                Tag = frame.Counter % 1000
+                Kind = frame.Kind
+                Flags = frame.Flags
+                Offset = frame.Offset + offset
+                Length = length
+                Buffer =
+                    (if isRead then 0
+                     elif frame.Kind = RequestKind.Write then int FrameBuffer.Own
+                     else int FrameBuffer.None)
+                BufferOffset = offset
+            }
+
+            offset <- offset + length
+
+    override this.Start(now, _, frame, sink) =
+        if frame.Kind = RequestKind.Flush then
+            Frame.pass 0 &frame sink
+            frame.Counter <- 1
+        elif random.Next 4 = 0 then
+            frame.Op <- FrameOp.Sleep
+            frame.WakeNs <- now + int64 (random.Next 200000)
+        else
+            this.Emit(&frame, sink)
+
+    override this.Resume(_, _, frame, sink) = this.Emit(&frame, sink)
+
+    override _.ChildDone(_, memory, frame, _, error, _) =
+        frame.Counter <- frame.Counter - 1
+
+        if frame.Error = 0 then
+            frame.Error <- error
+
+        if frame.Counter = 0 then
+            if frame.Kind = RequestKind.Read && frame.Error = 0 then
+                let length = int frame.Length
+                memory.Span(0, 0L, length).CopyTo(memory.Span(int FrameBuffer.Own, 0L, length))
+
+            frame.Op <- FrameOp.Done
+
+/// Two layers over a simulated disk, each of which cuts requests.
+let private layered (rng: Random) =
+    let content = randomContent rng
+    let faults = randomFaults rng
+    let before = exportOf content
+
+    let wrap path =
+        path
+        |> layerOver (Splitter(512L * int64 (1 + rng.Next 40), rng.Next())) null
+        |> layerOver (Splitter(int64 (700 + rng.Next 50000), rng.Next())) null
+
+    withSimulationOver wrap content faults FileTraits.Unmap plenty (rng.Next()) (1 + rng.Next 40) (fun rig disk _ ->
+        let model = {
+            newModel before with
+                Durable = disk.Durable
+                DurableOffset = int baseOffset
+                TrimsZero = not (List.contains FileOp.PunchHole faults.Unsupported)
+        }
+
+        let clients = clientsFor rng rig model (1 + rng.Next 3) (100 <<< 10)
+        run clients 150
+        hangUp rig clients
+        expectContent model "on the disk" 0 (ReadOnlySpan(disk.Content, int baseOffset, size)))
+
 let private overFile (rng: Random) (engine: AioEngine) (direct: bool) =
     let content = randomContent rng
 
@@ -346,6 +429,7 @@ let tests =
     testSequenced
     <| testList "Sim.DataPath" [
         yield test "contents equal the model's over a simulated disk" { withSeeds 16 simulate }
+        yield test "contents equal the model's through layers that cut, delay and buffer" { withSeeds 12 layered }
         yield test "errors come back as NBD errors and leave the connection usable" { withSeeds 8 simulateErrors }
 
         yield

@@ -8,6 +8,7 @@ open StorageDaemon.Core.Io
 open StorageDaemon.Core.Nbd
 open StorageDaemon.Shell.Drivers
 open StorageDaemon.Shell.Exports.Nbd
+open StorageDaemon.Shell.Filters
 open StorageDaemon.Shell.IOThreads
 open StorageDaemon.Shell.Native
 open StorageDaemon.Shell.Ring
@@ -28,7 +29,14 @@ let private openFile (path: string) (engine: AioEngine) (traits: FileTraits) =
 
 [<Sealed>]
 type Rig
-    (file: OpenFile, pathTraits: FileTraits, sizeBytes: int64, budgetBytes: int64, makeRing: Func<string, int, IRing>) =
+    (
+        file: OpenFile,
+        pathTraits: FileTraits,
+        sizeBytes: int64,
+        budgetBytes: int64,
+        makeRing: Func<string, int, IRing>,
+        wrap: NodePath -> NodePath
+    ) =
     let budget = MemoryBudget budgetBytes
     let thread = new IOThread("sim", 0, budget, makeRing)
     let mutable closed = 0
@@ -46,6 +54,7 @@ type Rig
             DetectZeroes = DetectZeroes.Off,
             Nodes = [||]
         )
+        |> wrap
 
     let export = NbdExport(path, false, [| thread |])
 
@@ -109,9 +118,26 @@ type Rig
 /// Memory that is as good as no limit.
 let plenty = 256L <<< 20
 
+/// A path that ends in a layer over another path.
+let layerOver (machine: Layer) (throttle: ThrottleMember) (below: NodePath) : NodePath =
+    NodePath(
+        1,
+        File = null,
+        Layer = PathLayer(Node = 1L, Machine = machine, Children = [| below |], Throttle = throttle),
+        BaseOffset = 0L,
+        SizeBytes = below.SizeBytes,
+        ReadOnly = false,
+        Traits = below.Traits,
+        DetectZeroes = DetectZeroes.Off,
+        ExtentsFile = below.ExtentsFile,
+        ExtentsOffset = below.ExtentsOffset,
+        Nodes = [||]
+    )
+
 /// Runs a body with an export of a simulated disk. The descriptor below is of a file without holes: block status and
 /// reads look holes up there.
-let withSimulation
+let withSimulationOver
+    (wrap: NodePath -> NodePath)
     (content: byte[])
     (faults: Faults)
     (traits: FileTraits)
@@ -127,8 +153,12 @@ let withSimulation
     let ring = new SimulatedRing(disk, seed, capacity)
     let file = openFile path AioEngine.IoUring FileTraits.Direct
     let size = int64 content.Length - baseOffset
-    use rig = new Rig(file, traits, size, budgetBytes, Func<_, _, _>(fun _ _ -> ring :> IRing))
+    use rig = new Rig(file, traits, size, budgetBytes, Func<_, _, _>(fun _ _ -> ring :> IRing), wrap)
     body rig disk ring
+
+/// The same without a layer.
+let withSimulation content faults traits budgetBytes seed capacity body =
+    withSimulationOver id content faults traits budgetBytes seed capacity body
 
 /// The ring that a file of an engine gets: the kernel's if there is one.
 let private realRing =
@@ -137,16 +167,23 @@ let private realRing =
         UringRing.TryCreate(256u, uint32 batch, &errno) :> IRing)
 
 /// Runs a body with an export of a real file; `direct` keeps the inline paths out.
-let withFile (content: byte[]) (engine: AioEngine) (direct: bool) (budgetBytes: int64) (body: Rig -> string -> unit) =
+let withFileOver
+    (wrap: NodePath -> NodePath)
+    (content: byte[])
+    (engine: AioEngine) (direct: bool) (budgetBytes: int64) (body: Rig -> string -> unit) =
     use folder = new TempDir.TempDir()
     let path = folder.File "image"
     File.WriteAllBytes(path, content)
     let file = openFile path engine (if direct then FileTraits.Direct else FileTraits.None)
     let size = int64 content.Length - baseOffset
-    use rig = new Rig(file, FileTraits.Unmap, size, budgetBytes, realRing)
+    use rig = new Rig(file, FileTraits.Unmap, size, budgetBytes, realRing, wrap)
     body rig path
+
+/// The same without a layer.
+let withFile content engine direct budgetBytes body =
+    withFileOver id content engine direct budgetBytes body
 
 /// Runs a body with an export of a null device.
 let withNullDevice (sizeBytes: int64) (body: Rig -> unit) =
-    use rig = new Rig(null, FileTraits.None, sizeBytes, plenty, realRing)
+    use rig = new Rig(null, FileTraits.None, sizeBytes, plenty, realRing, id)
     body rig
