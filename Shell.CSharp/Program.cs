@@ -1,16 +1,14 @@
 using System;
 using System.Diagnostics;
 using Microsoft.FSharp.Collections;
-using Microsoft.FSharp.Core;
-using StorageDaemon.Core;
 using StorageDaemon.Core.Daemon;
-using StorageDaemon.Core.Json;
 using StorageDaemon.Core.Options;
 using StorageDaemon.Shell.Chardev;
 using StorageDaemon.Shell.Cli;
 using StorageDaemon.Shell.Control;
+using StorageDaemon.Shell.Native;
 using StorageDaemon.Shell.Net;
-using StorageDaemon.Shell.Observe;
+using StorageDaemon.Shell.Supervision;
 
 namespace StorageDaemon.Shell;
 
@@ -24,6 +22,11 @@ internal static class Program
     {
         string argv0 = Environment.GetCommandLineArgs()[0];
         ErrorReport.Init(argv0);
+        if (args is [Documentation.Word, .. string[] words])
+        {
+            return Documentation.Run(words, Package);
+        }
+
         switch (CommandLine.parse(argv0, ListModule.OfSeq(args)))
         {
             case CommandLineRequest.Start start:
@@ -48,6 +51,11 @@ internal static class Program
             return Daemonizer.SpawnAndWait();
         }
 
+        // The parent of a daemonized process waits for it, and is the one that the supervisor knows.
+        SupervisorEnvironment environment = SupervisorEnvironment.Take(
+            daemonizer == null ? Libc.GetPid() : Libc.GetParentPid());
+        PassedSocket.Named = environment.Passed;
+
         using Reactor reactor = new();
         bool interrupted = false;
         using Signals signals = Signals.Attach(reactor, _ =>
@@ -59,83 +67,23 @@ internal static class Program
             reactor, ErrorReport.ErrorWithoutLocation, ErrorReport.Info, startup.Daemonize);
         ulong seed = (ulong)Stopwatch.GetTimestamp() ^ ((ulong)Environment.ProcessId << 32);
         using ControlLoop control = new(reactor, Package, seed, chardevs);
-        int? status = StartUp(control, startup, daemonizer, out PidFile? pidFile);
+        using Supervisor supervisor = new(reactor, environment, () => Metrics.statusText(control.State));
+        StartupRun run = new(reactor, control);
+        int? status = run.TakeAll(startup, daemonizer, out PidFile? pidFile);
         using (pidFile)
         {
             if (status == null && !interrupted)
             {
                 control.StartServing();
+                control.Changed = supervisor.Changed;
+                supervisor.Ready();
                 reactor.Run();
             }
 
+            supervisor.Stopping();
+            run.Dispose();
             control.Shutdown();
             return status ?? 0;
-        }
-    }
-
-    /// <summary>Takes all options in order and says that the daemon is ready; an exit status if it is to end instead.</summary>
-    private static int? StartUp(
-        ControlLoop control, Core.Options.Startup startup, Daemonizer? daemonizer, out PidFile? pidFile)
-    {
-        pidFile = null;
-        foreach (StartupItem item in startup.Items)
-        {
-            ErrorReport.Location = (item.Location as Location.Arguments)?.Item;
-            if (Take(control, item) is { } status)
-            {
-                return status;
-            }
-        }
-
-        ErrorReport.Location = null;
-        if (startup.PidFile is { } path)
-        {
-            Net.Outcome<PidFile> created = PidFile.Create(path.Value);
-            if (created.Error != null)
-            {
-                ErrorReport.Error(created.Error);
-                return 1;
-            }
-
-            pidFile = created.Value;
-        }
-
-        if (daemonizer?.Ready() is { } reason)
-        {
-            ErrorReport.Error(reason);
-            return 1;
-        }
-
-        return null;
-    }
-
-    /// <summary>Takes one step of the command line; an exit status if it ends the program.</summary>
-    private static int? Take(ControlLoop control, StartupItem item)
-    {
-        (FSharpList<Warning> warnings, Begun begun) = Core.Daemon.Startup.step(control.State, item.Step);
-        foreach (Warning warning in warnings)
-        {
-            ErrorReport.Warning(warning.Text, warning.Hint?.Value);
-        }
-
-        switch (begun)
-        {
-            case Begun.Print print:
-                ErrorReport.Print(print.text);
-                return print.status;
-            case Begun.SetTrace trace:
-                return Observe.Trace.Configure(trace.Item);
-            case Begun.Run run:
-                FSharpResult<Json, QapiError> result = control.Settle(run.Item);
-                if (result.IsError)
-                {
-                    ErrorReport.Error(result.ErrorValue.Desc, result.ErrorValue.Hint?.Value);
-                    return 1;
-                }
-
-                return null;
-            default:
-                throw new UnreachableException();
         }
     }
 }

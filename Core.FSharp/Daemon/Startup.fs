@@ -15,6 +15,10 @@ type Begun =
     /// Print a text to standard output and exit.
     | Print of text: string * status: int
     | SetTrace of TraceOptions
+    /// Read a file and go on with `ConfigFile.steps` of it.
+    | ReadConfig of path: string
+    /// Listen for clients that ask for metrics.
+    | ServeMetrics of SocketAddress
 
 /// The options of the command line, which do what QMP commands do, in another syntax.
 module Startup =
@@ -79,6 +83,11 @@ module Startup =
         | StartupStep.Blockdev text ->
             struct ([], run state (decode (Some "driver") BlockCodecs.blockdevOptions text) Nodes.add)
         | StartupStep.Chardev text -> chardev state text
+        | StartupStep.Config path -> struct ([], ReadConfig path)
+        | StartupStep.Metrics text ->
+            match decode None MiscCodecs.metricsOptions text with
+            | Ok address -> struct ([], ServeMetrics address)
+            | Error error -> struct ([], Run(Transition.fail state error))
         | StartupStep.Export text ->
             struct ([], run state (decode (Some "type") ExportCodecs.blockExportOptions text) Exports.add)
         | StartupStep.Monitor text ->

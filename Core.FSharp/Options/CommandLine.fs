@@ -8,7 +8,10 @@ open StorageDaemon.Core
 type StartupStep =
     | Blockdev of string
     | Chardev of string
+    /// The name of a file with further steps, see `ConfigFile`.
+    | Config of string
     | Export of string
+    | Metrics of string
     | Monitor of string
     | NbdServer of string
     | Object of string
@@ -40,37 +43,13 @@ type CommandLineRequest =
 /// The daemon's own options.
 module CommandLine =
     let private known =
-        let withArgument name = { Long = name; Short = ValueNone; TakesArgument = true }
-
-        [
-            withArgument "blockdev"
-            withArgument "chardev"
-            {
-                Long = "daemonize"
-                Short = ValueNone
-                TakesArgument = false
-            }
-            withArgument "export"
-            {
-                Long = "help"
-                Short = ValueSome 'h'
-                TakesArgument = false
-            }
-            withArgument "monitor"
-            withArgument "nbd-server"
-            withArgument "object"
-            withArgument "pidfile"
-            {
-                Long = "trace"
-                Short = ValueSome 'T'
-                TakesArgument = true
-            }
-            {
-                Long = "version"
-                Short = ValueSome 'V'
-                TakesArgument = false
-            }
-        ]
+        OptionDescriptions.all
+        |> List.map (fun option -> {
+            Long = option.Long
+            Short = option.Short
+            TakesArgument = option.TakesArgument
+            InFull = option.IsOwn
+        })
 
     /// The name in front of messages: what follows the last '/' of the word the program was started as.
     let programName (argv0: string) =
@@ -80,7 +59,9 @@ module CommandLine =
         match long with
         | "blockdev" -> Some(StartupStep.Blockdev argument)
         | "chardev" -> Some(StartupStep.Chardev argument)
+        | "config" -> Some(StartupStep.Config argument)
         | "export" -> Some(StartupStep.Export argument)
+        | "metrics" -> Some(StartupStep.Metrics argument)
         | "monitor" -> Some(StartupStep.Monitor argument)
         | "nbd-server" -> Some(StartupStep.NbdServer argument)
         | "object" -> Some(StartupStep.Object argument)
@@ -119,52 +100,32 @@ module CommandLine =
     let versionText (programName: string) (packageText: string) =
         programName + " version 10.0.2 (" + packageText + ")\n"
 
-    let private helpLines = [
-        "Serves block devices to other programs, controlled over QMP."
-        ""
-        "  -h, --help             print this text and exit"
-        "  -T, --trace [[enable=]<pattern>][,events=<file>][,file=<file>]"
-        "                         choose the events to log, and where to"
-        "  -V, --version          print the version and exit"
-        ""
-        "  --blockdev [driver=]<driver>[,node-name=<name>][,discard=ignore|unmap]"
-        "             [,cache.direct=on|off][,cache.no-flush=on|off]"
-        "             [,read-only=on|off][,auto-read-only=on|off]"
-        "             [,force-share=on|off][,detect-zeroes=on|off|unmap]"
-        "             [,<option of the driver>=<value>...]"
-        "                         add a block node"
-        ""
-        "  --chardev <type>,id=<id>[,<option of the type>=<value>...]"
-        "                         add a character device; '--chardev help' lists the"
-        "                         types, '--chardev <type>,help' the options"
-        ""
-        "  --daemonize            go on in the background; the command returns when"
-        "                         everything has been set up"
-        ""
-        "  --export [type=]nbd,id=<id>,node-name=<node>[,name=<export>]"
-        "           [,writable=on|off][,description=<text>]"
-        "                         offer a block node to NBD clients"
-        "                         (after --nbd-server)"
-        ""
-        "  --monitor [chardev=]<id>[,mode=control][,pretty=on|off]"
-        "                         speak QMP on a character device"
-        ""
-        "  --nbd-server addr.type=inet,addr.host=<host>,addr.port=<port>"
-        "               [,max-connections=<n>][,handshake-max-seconds=<n>]"
-        "  --nbd-server addr.type=unix,addr.path=<path>"
-        "               [,max-connections=<n>][,handshake-max-seconds=<n>]"
-        "                         start the NBD server"
-        ""
-        "  --object help          list the types of objects"
-        "  --object <type>,help   list the properties of a type"
-        "  --object <type>,id=<id>[,<property>=<value>...]"
-        "                         add an object"
-        ""
-        "  --pidfile <path>       write the process id to a file once set up"
-        ""
-        "Options take effect in their order. --blockdev, --export, --monitor, --nbd-server"
-        "and --object also take a JSON object."
-    ]
+    /// The column at which the texts of --help begin.
+    let private textColumn = 25
+
+    let private helpLinesOf (form: OptionForm) : string list =
+        let texts = form.Help |> List.map (fun line -> String(' ', textColumn) + line)
+
+        match form.Usage, form.Help with
+        | [ usage ], first :: _ when usage.Length + 2 < textColumn ->
+            ("  " + usage).PadRight textColumn + first :: List.tail texts
+        | usage, _ -> (usage |> List.map (fun line -> "  " + line)) @ texts
+
+    let private helpLines =
+        let short, long = OptionDescriptions.all |> List.partition _.Short.IsSome
+
+        let linesOf = List.collect (fun option -> List.collect helpLinesOf option.Forms)
+
+        List.concat [
+            [ "Serves block devices to other programs, controlled over QMP."; "" ]
+            linesOf short
+            [ "" ]
+            long |> List.collect (fun option -> linesOf [ option ] @ [ "" ])
+            [
+                "Options take effect in their order. --blockdev, --export, --metrics, --monitor,"
+                "--nbd-server and --object also take a JSON object."
+            ]
+        ]
 
     /// What --help prints.
     let helpText (programName: string) =

@@ -9,6 +9,9 @@ type KnownOption = {
     Long: string
     Short: char voption
     TakesArgument: bool
+    /// Must be written in full: an option that the program this one stands in for does not have, which must not make
+    /// that program's abbreviations ambiguous.
+    InFull: bool
 }
 
 /// What one step along the command line found.
@@ -32,7 +35,7 @@ module GetOpt =
     /// The options that `name` can stand for: one if it is a whole name.
     let private candidates (known: KnownOption list) (name: string) =
         match List.filter (fun (option: KnownOption) -> option.Long = name) known with
-        | [] -> List.filter (fun (option: KnownOption) -> startsWith name option.Long) known
+        | [] -> List.filter (fun (option: KnownOption) -> not option.InFull && startsWith name option.Long) known
         | exact -> exact
 
     let private ambiguous (word: string) (options: KnownOption list) =

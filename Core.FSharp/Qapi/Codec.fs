@@ -188,7 +188,8 @@ module Codec =
                     Name = name
                     Members =
                         table
-                        |> List.map (fun (_, spelling, features) -> { Name = spelling; Features = features })
+                        |> List.map (fun (_, spelling, features) -> { Name = spelling; Features = features; Doc = "" })
+                    Doc = ""
                 }
             Decode =
                 fun place json ->
@@ -204,6 +205,26 @@ module Codec =
     /// An enumeration by its table of cases and spellings.
     let enum name (table: ('T * string) list) : Codec<'T> when 'T: equality =
         enumWith name (table |> List.map (fun (case, spelling) -> case, spelling, []))
+
+    /// Adds documentation to an enumeration or an alternate; `values`: what each value of the enumeration means.
+    let documented (text: string) (values: (string * string) list) (codec: Codec<'T>) : Codec<'T> =
+        let ofValue (value: EnumMember) =
+            match values |> List.tryFind (fun (name, _) -> name = value.Name) with
+            | Some(_, doc) -> { value with Doc = doc }
+            | None -> value
+
+        let schema =
+            match codec.Schema with
+            | SchemaType.Enum enum ->
+                SchemaType.Enum {
+                    enum with
+                        Doc = text
+                        Members = enum.Members |> List.map ofValue
+                }
+            | SchemaType.Alternate alternate -> SchemaType.Alternate { alternate with Doc = text }
+            | other -> other
+
+        { codec with Schema = schema }
 
     /// A list of values of one type.
     let list (item: Codec<'T>) : Codec<'T list> =
@@ -264,6 +285,7 @@ module Alternate =
             SchemaType.Alternate {
                 Name = name
                 Members = lazy (alternatives |> List.map _.Schema)
+                Doc = ""
             }
         Decode =
             fun place json ->

@@ -12,6 +12,7 @@ type Command<'Arguments, 'Return> = {
     Features: string list
     /// Whether it may be executed out of band.
     AllowOob: bool
+    Doc: string
 }
 
 /// A command as introspection sees it.
@@ -22,6 +23,7 @@ type CommandSchema = {
     Returns: SchemaType
     Features: string list
     AllowOob: bool
+    Doc: string
 }
 
 /// A command with what is to be done for it: decodes the arguments and gives them to a typed function.
@@ -39,7 +41,11 @@ module Command =
         Returns = returns
         Features = []
         AllowOob = false
+        Doc = ""
     }
+
+    /// Says what the command does.
+    let does (text: string) (command: Command<'Arguments, 'Return>) = { command with Doc = text }
 
     let withFeatures features (command: Command<'Arguments, 'Return>) = { command with Features = features }
 
@@ -56,6 +62,7 @@ module Command =
         Returns = command.Returns.Schema
         Features = command.Features
         AllowOob = command.AllowOob
+        Doc = command.Doc
     }
 
     let decodeArguments (command: Command<'Arguments, 'Return>) members =
@@ -82,19 +89,34 @@ type Event<'Data> = {
     Name: string
     Data: StructCodec<'Data>
     Features: string list
+    Doc: string
 }
 
 /// An event as introspection sees it.
 [<NoEquality; NoComparison>]
-type EventSchema = { Name: string; Data: ObjectType; Features: string list }
+type EventSchema = {
+    Name: string
+    Data: ObjectType
+    Features: string list
+    Doc: string
+}
 
 module Event =
-    let define name data : Event<'Data> = { Name = name; Data = data; Features = [] }
+    let define name data : Event<'Data> = {
+        Name = name
+        Data = data
+        Features = []
+        Doc = ""
+    }
+
+    /// Says what has happened.
+    let means (text: string) (event: Event<'Data>) = { event with Doc = text }
 
     let schema (event: Event<'Data>) : EventSchema = {
         Name = event.Name
         Data = event.Data.Type
         Features = event.Features
+        Doc = event.Doc
     }
 
     /// The value of `data` in the message.

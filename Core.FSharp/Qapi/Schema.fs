@@ -14,10 +14,19 @@ type Builtin =
     | Any
 
 /// A value of an enumeration.
-type EnumMember = { Name: string; Features: string list }
+type EnumMember = {
+    Name: string
+    Features: string list
+    /// What the reference says of it, like every `Doc` here: a sentence or two of plain text.
+    Doc: string
+}
 
 /// An enumeration. The name is its identity: two types of one name must be the same type.
-type EnumType = { Name: string; Members: EnumMember list }
+type EnumType = {
+    Name: string
+    Members: EnumMember list
+    Doc: string
+}
 
 [<RequireQualifiedAccess; NoEquality; NoComparison>]
 type SchemaType =
@@ -28,7 +37,11 @@ type SchemaType =
     | Alternate of AlternateType
 
 /// A struct or a flat union. The shape is lazy because types may contain themselves.
-and [<NoEquality; NoComparison>] ObjectType = { Name: string; Shape: Lazy<ObjectShape> }
+and [<NoEquality; NoComparison>] ObjectType = {
+    Name: string
+    Shape: Lazy<ObjectShape>
+    Doc: string
+}
 
 and [<NoEquality; NoComparison>] ObjectShape = {
     /// Members in the order in which they are decoded; of a union, the tag and the common ones.
@@ -42,6 +55,7 @@ and [<NoEquality; NoComparison>] Member = {
     Type: SchemaType
     Optional: bool
     Features: string list
+    Doc: string
 }
 
 /// The branches of a flat union: the members that each value of the tag adds.
@@ -50,7 +64,11 @@ and [<NoEquality; NoComparison>] Variants = { Tag: string; Cases: Variant list }
 and [<NoEquality; NoComparison>] Variant = { Case: string; Type: ObjectType }
 
 /// A value of one of several types, told apart by their JSON types.
-and [<NoEquality; NoComparison>] AlternateType = { Name: string; Members: Lazy<SchemaType list> }
+and [<NoEquality; NoComparison>] AlternateType = {
+    Name: string
+    Members: Lazy<SchemaType list>
+    Doc: string
+}
 
 module Feature =
     [<Literal>]
@@ -64,4 +82,5 @@ module ObjectType =
     let empty: ObjectType = {
         Name = "q_empty"
         Shape = lazy { Members = []; Features = []; Variants = None }
+        Doc = "Nothing."
     }

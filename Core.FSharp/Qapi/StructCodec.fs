@@ -140,6 +140,7 @@ type ObjectBuilder(name: string, features: string list) =
                             Features = features
                             Variants = None
                         }
+                Doc = ""
             }
             Read = fields.Read
             Write = fields.Write
@@ -197,6 +198,7 @@ module Describe =
             Type = codec.Schema
             Optional = optional
             Features = features
+            Doc = ""
         }
     ]
 
@@ -238,6 +240,21 @@ module Describe =
     /// A member that may be absent.
     let optional name (codec: Codec<'T>) (get: 'Whole -> 'T option) = optionalWith [] name codec get
 
+    /// Says what the member is for.
+    let doc (text: string) (description: Description<'Whole, 'T>) : Description<'Whole, 'T> =
+        Description(fun fields ->
+            match description.Run fields with
+            | struct (last :: others, value) ->
+                let members = last.Members |> List.map (fun m -> { m with Doc = text })
+                struct ({ last with Members = members } :: others, value)
+            | nothing -> nothing)
+
+    /// Says what the struct or union is for.
+    let about (text: string) (codec: StructCodec<'T>) : StructCodec<'T> = {
+        codec with
+            Type = { codec.Type with Doc = text }
+    }
+
     /// The members of a base type, among the others of the object.
     let inherits (codec: StructCodec<'Base>) (get: 'Whole -> 'Base) =
         part {
@@ -248,7 +265,7 @@ module Describe =
 
     /// A branch of a union with the members of a struct; the tag's value has features.
     let branchWith features case (codec: StructCodec<'B>) (wrap: 'B -> 'T) (unwrap: 'T -> 'B voption) : Branch<'T> = {
-        Case = { Name = case; Features = features }
+        Case = { Name = case; Features = features; Doc = codec.Type.Doc }
         Type = codec.Type
         Read = codec.Read >> Result.map wrap
         TryWrite =
@@ -260,6 +277,12 @@ module Describe =
 
     /// A branch of a union with the members of a struct.
     let branch case codec wrap unwrap = branchWith [] case codec wrap unwrap
+
+    /// Says what the tag's value means, where the struct's own text does not.
+    let means (text: string) (branch: Branch<'T>) : Branch<'T> = {
+        branch with
+            Case = { branch.Case with Doc = text }
+    }
 
 module StructCodec =
     open Describe
@@ -283,9 +306,15 @@ module StructCodec =
         : StructCodec<'T> =
         let tagMember: Member = {
             Name = tag
-            Type = SchemaType.Enum { Name = tagType; Members = branches |> List.map _.Case }
+            Type =
+                SchemaType.Enum {
+                    Name = tagType
+                    Members = branches |> List.map _.Case
+                    Doc = "The kinds of " + name + "."
+                }
             Optional = false
             Features = []
+            Doc = "The kind, which decides about the other members."
         }
 
         let readTag (reader: MemberReader) =
@@ -323,6 +352,7 @@ module StructCodec =
                                     Cases = branches |> List.map (fun b -> { Case = b.Case.Name; Type = b.Type })
                                 }
                         }
+                Doc = ""
             }
             Read =
                 fun reader ->
@@ -354,7 +384,11 @@ module StructCodec =
         let built () = whole.Value |> Option.get
 
         let self: StructCodec<'T> = {
-            Type = { Name = name; Shape = lazy (built().Type.Shape.Value) }
+            Type = {
+                Name = name
+                Shape = lazy (built().Type.Shape.Value)
+                Doc = ""
+            }
             Read = fun reader -> built().Read reader
             Write = fun value rest -> built().Write value rest
         }
@@ -379,6 +413,7 @@ module StructCodec =
                             Features = []
                             Variants = None
                         }
+                Doc = ""
             }
             Read =
                 fun reader ->
@@ -425,9 +460,10 @@ module StructCodec =
     /// A struct whose only member is `data`: how unions of the older kind hold each branch.
     let wrapped name (inner: StructCodec<'T>) : StructCodec<'T> =
         object name {
-            let! data = required "data" (codec inner) id
+            let! data = required "data" (codec inner) id |> doc "The members of this kind."
             return data
         }
+        |> about inner.Type.Doc
 
 /// Branches of unions that the schema lists although the daemon was built without them.
 module Unavailable =
@@ -441,7 +477,7 @@ module Unavailable =
     }
 
     let private anyMember (given: Fields<unit, 'T>) toMembers : AnyMember = {
-        Schema = given.Members
+        Schema = given.Members |> List.map (fun m -> { m with Doc = "Checked and not used." })
         Read = given.Read >> Result.map toMembers
     }
 
@@ -479,6 +515,7 @@ module Unavailable =
                             Features = []
                             Variants = None
                         }
+                Doc = "Known by name and not built: refused after its members have been checked."
             }
             Read = fun reader -> readAll reader [] list
             Write = fun members rest -> members @ rest

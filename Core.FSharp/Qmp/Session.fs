@@ -67,6 +67,16 @@ module Session =
         | Command of Request
         | Refusal of id: Json option * error: QapiError
 
+    /// What the monitor has taken up and sent since it was started, over all its clients.
+    type Counts = {
+        Commands: uint64
+        /// Replies with a value.
+        Successes: uint64
+        /// Replies with an error, those to malformed input included.
+        Errors: uint64
+        Events: uint64
+    }
+
     /// Plain data: it can be handed to another process.
     type State = private {
         Phase: Phase
@@ -78,6 +88,7 @@ module Session =
         Unread: int64
         UnreadEvents: int64
         IsReading: bool
+        Counts: Counts
     }
 
     /// A monitor without a client.
@@ -89,6 +100,21 @@ module Session =
         Unread = 0L
         UnreadEvents = 0L
         IsReading = false
+        Counts = {
+            Commands = 0UL
+            Successes = 0UL
+            Errors = 0UL
+            Events = 0UL
+        }
+    }
+
+    let counts (state: State) : Counts = state.Counts
+
+    /// A state without a client that remembers what went before.
+    let private withoutClient execution (state: State) = {
+        initial with
+            Execution = execution
+            Counts = state.Counts
     }
 
     /// A state that is being stepped, and its outputs so far (the newest first).
@@ -124,6 +150,22 @@ module Session =
         }
 
         emit (Send bytes) { step with State = state }
+
+    let private count (change: Counts -> Counts) (step: Step) = {
+        step with
+            State = {
+                step.State with
+                    Counts = change step.State.Counts
+            }
+    }
+
+    let private succeed config id value step =
+        send config (Envelope.success id value) step
+        |> count (fun counts -> { counts with Successes = counts.Successes + 1UL })
+
+    let private refuse config id error step =
+        send config (Envelope.failure id error) step
+        |> count (fun counts -> { counts with Errors = counts.Errors + 1UL })
 
     let private hasOob state =
         match state.Phase with
@@ -171,19 +213,17 @@ module Session =
 
     let private negotiate config (request: Request) step =
         match Capabilities.decode request.Arguments with
-        | Error error -> send config (Envelope.failure request.Id error) step
+        | Error error -> refuse config request.Id error step
         | Ok true when not config.OffersOob ->
             let error = QapiError.generic "Capability 'oob' not available"
-            send config (Envelope.failure request.Id error) step
+            refuse config request.Id error step
         | Ok enablesOob ->
             match step.State.Phase with
             | Ready _ ->
                 let text = "Capabilities negotiation is already complete, command ignored"
-                send config (Envelope.failure request.Id (QapiError.ofClass CommandNotFound text)) step
+                refuse config request.Id (QapiError.ofClass CommandNotFound text) step
             | _ ->
-                let reply = Envelope.success request.Id (Json.Object [])
-
-                send config reply {
+                succeed config request.Id (Json.Object []) {
                     step with
                         State = { step.State with Phase = Ready enablesOob }
                 }
@@ -191,8 +231,7 @@ module Session =
     let private commandNotFound config (request: Request) =
         "The command " + request.Command + " has not been found"
         |> QapiError.ofClass CommandNotFound
-        |> Envelope.failure request.Id
-        |> send config
+        |> refuse config request.Id
 
     let private dispatch config (request: Request) step =
         match step.State.Phase with
@@ -204,7 +243,7 @@ module Session =
         | Ready _ -> commandNotFound config request step
         | _ ->
             let text = "Expecting capabilities negotiation with 'qmp_capabilities'"
-            send config (Envelope.failure request.Id (QapiError.ofClass CommandNotFound text)) step
+            refuse config request.Id (QapiError.ofClass CommandNotFound text) step
 
     /// Answers what waits, until a command is under way or the client has too much to read.
     let rec private dispatchQueue config step =
@@ -214,7 +253,7 @@ module Session =
 
             match next with
             | Command request -> dispatch config request step
-            | Refusal(id, error) -> send config (Envelope.failure id error) step
+            | Refusal(id, error) -> refuse config id error step
             |> dispatchQueue config
         | _ -> step
 
@@ -227,7 +266,7 @@ module Session =
     let private refuseOutOfBand config (request: Request) step =
         if request.Command = "qmp_capabilities" || config.IsCommand request.Command then
             let error = QapiError.generic ("The command " + request.Command + " does not support OOB")
-            send config (Envelope.failure request.Id error) step
+            refuse config request.Id error step
         else
             commandNotFound config request step
 
@@ -236,6 +275,9 @@ module Session =
         | JsonStream.More -> step
         | JsonStream.Failed error -> enqueue config (Refusal(None, error)) step
         | JsonStream.Value value ->
+            let step =
+                count (fun counts -> { counts with Commands = counts.Commands + 1UL }) step
+
             match Envelope.decode (hasOob step.State) value with
             | Envelope.InBand request -> enqueue config (Command request) step
             | Envelope.OutOfBand request -> refuseOutOfBand config request step
@@ -267,7 +309,7 @@ module Session =
 
     /// The client has left: forgets everything but a command still under way.
     let disconnected state : struct (State * Output list) =
-        struct ({ initial with Execution = abandon state.Execution }, [])
+        struct (withoutClient (abandon state.Execution) state, [])
 
     /// Bytes have come from the client: how many were consumed (all unless reading is suspended), the next state, and
     /// what to do. The rest is consumed after `ResumeReading`.
@@ -290,8 +332,8 @@ module Session =
 
         let step =
             match state.Execution, outcome with
-            | Running id, Ok value -> send config (Envelope.success id value) step
-            | Running id, Error error -> send config (Envelope.failure id error) step
+            | Running id, Ok value -> succeed config id value step
+            | Running id, Error error -> refuse config id error step
             | _ -> step
 
         step |> dispatchQueue config |> adjustReading |> ends
@@ -305,18 +347,18 @@ module Session =
             let unreadEvents = state.UnreadEvents + int64 bytes.Length
 
             if unreadEvents > MaxUnreadEvents then
-                struct ({
-                            initial with
-                                Phase = Closing
-                                Execution = abandon state.Execution
-                        },
-                        [ Close ])
+                let closing = withoutClient (abandon state.Execution) state
+                struct ({ closing with Phase = Closing }, [ Close ])
             else
                 let unread = state.Unread + int64 bytes.Length
 
                 let next = { state with Unread = unread; UnreadEvents = unreadEvents }
 
-                begins next |> emit (Send bytes) |> adjustReading |> ends
+                begins next
+                |> emit (Send bytes)
+                |> count (fun counts -> { counts with Events = counts.Events + 1UL })
+                |> adjustReading
+                |> ends
         | Disconnected
         | Negotiating
         | Closing -> struct (state, [])

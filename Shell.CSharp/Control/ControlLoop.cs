@@ -5,12 +5,14 @@ using StorageDaemon.Core;
 using StorageDaemon.Core.Daemon;
 using StorageDaemon.Core.Json;
 using StorageDaemon.Core.Nbd;
+using StorageDaemon.Core.Observe;
 using StorageDaemon.Core.Qmp;
 using StorageDaemon.Shell.Chardev;
 using StorageDaemon.Shell.Drivers;
 using StorageDaemon.Shell.Exports.Nbd;
 using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.IOThreads;
+using StorageDaemon.Shell.Observe;
 
 namespace StorageDaemon.Shell.Control;
 
@@ -26,6 +28,7 @@ internal sealed class ControlLoop : IDisposable
     private readonly ExportTable _exports;
     private readonly NbdListener _nbdServer;
     private readonly ChardevTable _chardevs;
+    private readonly MonitorTable _monitors;
     private readonly EffectRunner _runner;
     private State _state;
 
@@ -37,15 +40,28 @@ internal sealed class ControlLoop : IDisposable
         _exports = new ExportTable(paths, _nodes, _threads, reactor.Post, OnExportStopped);
         _nbdServer = new NbdListener(reactor, _exports, () => StateModule.nbdExports(_state));
         _chardevs = new ChardevTable(chardevs);
-        MonitorTable monitors = new(
+        _monitors = new MonitorTable(
             package,
             FSharpFunc<string, bool>.FromConverter(Step.isCommand),
             request => Settle(Step.execute(_state, request.Command, request.Arguments)));
         _runner = new EffectRunner(
-            _files, _nodes, new ObjectTable(_threads, _nodes), _threads, _exports, _nbdServer, _chardevs, monitors, reactor.Stop);
+            _files, _nodes, new ObjectTable(_threads, _nodes), _threads, _exports, _nbdServer, _chardevs, _monitors,
+            reactor.Stop);
     }
 
     internal State State => _state;
+
+    /// <summary>Called when the state may have changed.</summary>
+    internal Action? Changed { get; set; }
+
+    /// <summary>What the daemon tells about itself now.</summary>
+    internal MetricsSnapshot MetricsSnapshot() => Metrics.snapshot(_state, new MetricsSources(
+        ProcessFigures.Read(),
+        _nbdServer.Metrics(),
+        _monitors.Metrics(),
+        _exports.CountClients,
+        _exports.CountInFlight,
+        _runner.CountIo()));
 
     /// <summary>Runs a transition to its end: effects, calls and what follows from their answers.</summary>
     internal FSharpResult<Json, QapiError> Settle(Transition transition)
@@ -61,6 +77,7 @@ internal sealed class ControlLoop : IDisposable
             switch (transition.Outcome)
             {
                 case Core.Daemon.Outcome.Done done:
+                    Changed?.Invoke();
                     return done.Item;
                 case Core.Daemon.Outcome.Waiting waiting:
                     transition = Step.resume(_state, waiting.Item2, _runner.Answer(waiting.Item1));

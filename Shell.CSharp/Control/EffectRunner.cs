@@ -101,7 +101,8 @@ internal sealed class EffectRunner(
         throw new UnreachableException();
     }
 
-    private IoCounts CountIo() => new(
+    /// <summary>What has been asked of nodes and exports so far.</summary>
+    internal IoCounts CountIo() => new(
         new FSharpMap<long, IoCounters>(
             exports.NodeStats().Select(entry => Tuple.Create(entry.Key, entry.Value.Snapshot()))),
         new FSharpMap<int, IoCounters>(

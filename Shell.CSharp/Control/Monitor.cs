@@ -36,6 +36,9 @@ internal sealed class Monitor : IChardevFrontend
         _execute = execute;
     }
 
+    /// <summary>What has gone through it since it was started.</summary>
+    internal Session.Counts Counts => Session.counts(_session);
+
     /// <summary>Takes the device over; a client that is there already is greeted.</summary>
     internal void Start() => _ = _chardev.AttachFrontend(this);
 
@@ -135,7 +138,13 @@ internal sealed class Monitor : IChardevFrontend
                 _chardev.Write(send.Item.Span);
                 break;
             case Session.Output.Execute execute:
-                Trace.Write(TracePoints.QmpCommand, execute.Item.Command);
+                if (Trace.IsAny)
+                {
+                    Trace.Write(
+                        TracePoints.QmpCommand,
+                        Redaction.commandText(execute.Item.Command, execute.Item.Arguments));
+                }
+
                 (Session.State state, FSharpList<Session.Output> outputs) =
                     Session.completed(_config, _execute(execute.Item), _session);
                 Take(state, outputs);

@@ -74,6 +74,7 @@ internal static unsafe partial class Libc
     internal const short F_WRLCK = 1;
     internal const short SEEK_SET = 0;
     internal const int WNOHANG = 1;
+    internal const int SC_CLK_TCK = 2;
 
     [LibraryImport(Name, EntryPoint = "pthread_sigmask")]
     internal static partial int PthreadSigmask(int how, SigSet* set, SigSet* previous);
@@ -89,6 +90,15 @@ internal static unsafe partial class Libc
 
     [LibraryImport(Name, EntryPoint = "getpid")]
     internal static partial int GetPid();
+
+    [LibraryImport(Name, EntryPoint = "getppid")]
+    internal static partial int GetParentPid();
+
+    [LibraryImport(Name, EntryPoint = "sysconf")]
+    internal static partial long SysConf(int name);
+
+    [LibraryImport(Name, EntryPoint = "unsetenv", StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int UnsetEnv(string name);
 
     [LibraryImport(Name, EntryPoint = "waitpid")]
     internal static partial int WaitPid(int processId, int* status, int options);

@@ -60,6 +60,7 @@ internal static unsafe partial class Libc
     internal const int AF_INET6 = 10;
     internal const int AF_VSOCK = 40;
     internal const int SOCK_STREAM = 1;
+    internal const int SOCK_DGRAM = 2;
     internal const int SOCK_NONBLOCK = 0x800;
     internal const int SOCK_CLOEXEC = 0x80000;
     internal const int IPPROTO_TCP = 6;
@@ -120,6 +121,9 @@ internal static unsafe partial class Libc
 
     [LibraryImport(Name, EntryPoint = "send")]
     internal static partial nint Send(int fd, void* buffer, nuint count, int flags);
+
+    [LibraryImport(Name, EntryPoint = "sendto")]
+    internal static partial nint SendTo(int fd, void* buffer, nuint count, int flags, void* address, uint length);
 
     [LibraryImport(Name, EntryPoint = "recv")]
     internal static partial nint Recv(int fd, void* buffer, nuint count, int flags);

@@ -142,7 +142,9 @@ internal sealed class Listener : IDisposable
             return unix.Abstract ? null : UnixSocketFile.Claim(unix.Path);
         }
 
-        bool isPassedUnix = unlinkPassed && SocketName.OfLocal(fd) is { Family: Libc.AF_UNIX };
+        // The file of a socket that a supervisor has passed is the supervisor's.
+        bool isSupervisors = address is FdAddress passed && PassedSocket.IsNamed(passed);
+        bool isPassedUnix = unlinkPassed && !isSupervisors && SocketName.OfLocal(fd) is { Family: Libc.AF_UNIX };
         string path = isPassedUnix ? SocketName.OfLocal(fd)?.UnixPath ?? "" : "";
         return path.Length > 0 ? UnixSocketFile.Claim(path) : null;
     }

@@ -26,7 +26,8 @@ internal sealed record InetAddress(
 internal sealed record VsockAddress(string Cid, string Port) : SocketAddress;
 
 /// <summary>
-/// A socket that the parent process passed, by number. Monitor commands cannot use one: there it would be the name
-/// of a descriptor sent over the monitor, which the daemon does not take.
+/// A socket that the parent process passed, by number or by the name that a supervisor has given it. Monitor commands
+/// can use names only: a number there would be the name of a descriptor sent over the monitor, which the daemon does
+/// not take.
 /// </summary>
 internal sealed record FdAddress(string Name, bool FromMonitor = false) : SocketAddress;

@@ -55,3 +55,10 @@ module MiscCodecs =
                     Chardev = chardev m
                 }
         }
+
+    /// `--metrics`: where to listen. The option is this daemon's own.
+    let metricsOptions: StructCodec<SocketAddress> =
+        object "MetricsOptions" {
+            let! addr = required "addr" (StructCodec.codec SocketCodecs.socketAddress) id
+            return addr
+        }

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Linq;
 using System.Threading;
 using StorageDaemon.Core.Daemon;
 using StorageDaemon.Core.Nbd;
@@ -172,6 +173,20 @@ internal sealed class ExportTable
 
     internal int CountClients(int key) =>
         _exports.TryGetValue(key, out Served? served) ? Count(served) : 0;
+
+    /// <summary>Requests of an export that have begun and not ended.</summary>
+    internal int CountInFlight(int key)
+    {
+        if (!_exports.TryGetValue(key, out Served? served))
+        {
+            return 0;
+        }
+
+        lock (_gate)
+        {
+            return served.Connections.Sum(connection => connection.InFlight);
+        }
+    }
 
     private int Count(Served served)
     {

@@ -1,4 +1,5 @@
 using System;
+using System.Threading;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using StorageDaemon.Core;
@@ -40,6 +41,9 @@ internal sealed unsafe partial class NbdConnection
     private Pending[] _pending = [];
     private int _inFlight;
     private int _ioInFlight;
+
+    /// <summary>Requests that have begun and not ended; other threads may look.</summary>
+    internal int InFlight => Volatile.Read(ref _inFlight);
     private long _heldBytes;
     private DataExtent _extent;
 

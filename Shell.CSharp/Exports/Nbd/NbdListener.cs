@@ -30,6 +30,10 @@ internal sealed class NbdListener
     private uint _maxConnections;
     private uint _handshakeSeconds;
     private uint _connections;
+    private long _connected;
+    private ulong _accepted;
+    private ulong _handshakesDone;
+    private ulong _handshakesFailed;
     private int _generation;
     private bool _serving;
 
@@ -42,6 +46,9 @@ internal sealed class NbdListener
         _exports = exports;
         _infos = infos;
     }
+
+    /// <summary>Clients now and since the start, those of servers that were closed included.</summary>
+    internal NbdMetrics Metrics() => new(_connected, _accepted, _handshakesDone, _handshakesFailed);
 
     internal Answer Open(NbdServerOptions options)
     {
@@ -96,6 +103,8 @@ internal sealed class NbdListener
     private void Accepted(int fd)
     {
         _connections++;
+        _connected++;
+        _accepted++;
         UpdateAccepting();
         _ = Libc.SetSockOptInt(fd, IpprotoTcp, TcpNoDelay, 1);
         Trace.Write(TracePoints.NbdAccept, "fd=" + fd);
@@ -112,10 +121,12 @@ internal sealed class NbdListener
         if (session is { } entered
             && _exports.Connect(entered.ExportKey, handshake.Fd, entered, unread, () => Left(generation)))
         {
+            _handshakesDone++;
             Trace.Write(TracePoints.NbdHandshakeDone, "fd=" + handshake.Fd);
             return;
         }
 
+        _handshakesFailed++;
         Trace.Write(TracePoints.NbdHandshakeFail, "fd=" + handshake.Fd);
         _ = Libc.Close(handshake.Fd);
         Left(generation);
@@ -124,6 +135,7 @@ internal sealed class NbdListener
     /// <summary>A client of that server has gone.</summary>
     private void Left(int generation)
     {
+        _connected--;
         if (generation == _generation && _connections > 0)
         {
             _connections--;
