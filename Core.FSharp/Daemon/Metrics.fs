@@ -43,7 +43,10 @@ module Metrics =
         Nbd = sources.Nbd
         Monitors = sources.Monitors
         Exports = State.exports state |> List.rev |> List.map (ofExport state sources)
-        Nodes = state.Graph.Nodes |> Map.toList |> List.map (fun (id, node) -> ofNode sources id node)
+        Nodes =
+            state.Graph.Nodes
+            |> Map.toList
+            |> List.map (fun (id, node) -> ofNode sources id node)
     }
 
     /// The line that a supervisor shows of the daemon.
@@ -51,4 +54,7 @@ module Metrics =
         let count number (noun: string) =
             string<int> number + " " + noun + (if number = 1 then "" else "s")
 
-        "Serving " + count state.Exports.Count "export" + ", " + count state.Graph.Nodes.Count "node"
+        "Serving "
+        + count state.Exports.Count "export"
+        + ", "
+        + count state.Graph.Nodes.Count "node"

@@ -20,7 +20,8 @@ module Completions =
 
     /// What may stand first in the value of an option.
     let private firstWords long : string list =
-        let types names = names |> List.map (fun name -> name + ",")
+        let types names =
+            names |> List.map (fun name -> name + ",")
 
         match long with
         | "blockdev" -> tagNames BlockCodecs.blockdevOptions.Type |> types
@@ -28,7 +29,9 @@ module Completions =
         | "object" -> "help" :: (ObjectCodecs.builtTypes |> List.map fst |> types)
         | "chardev" -> "help" :: types CharCodecs.builtTypes
         | "nbd-server"
-        | "metrics" -> tagNames SocketCodecs.socketAddress.Type |> List.map (fun name -> "addr.type=" + name + ",")
+        | "metrics" ->
+            tagNames SocketCodecs.socketAddress.Type
+            |> List.map (fun name -> "addr.type=" + name + ",")
         | _ -> []
 
     let private takesFile long = long = "config" || long = "pidfile"
@@ -47,7 +50,9 @@ module Completions =
                     if takesFile option.Long then
                         "COMPREPLY=($(compgen -f -- \"$cur\"))"
                     else
-                        "COMPREPLY=($(compgen -W '" + String.Join(' ', firstWords option.Long) + "' -- \"$cur\")); compopt -o nospace"
+                        "COMPREPLY=($(compgen -W '"
+                        + String.Join(' ', firstWords option.Long)
+                        + "' -- \"$cur\")); compopt -o nospace"
 
                 "        --" + option.Long + ") " + reply + "; return ;;")
 
@@ -103,14 +108,12 @@ module Completions =
                 "_arguments -s \\"
             ]
             @ specs
-            @ [
-                "    '1::documentation:(docs)'"
-                ""
-            ]
+            @ [ "    '1::documentation:(docs)'"; "" ]
         )
 
     let fish () : string =
-        let quote (text: string) = text.Replace("\\", "\\\\").Replace("'", "\\'")
+        let quote (text: string) =
+            text.Replace("\\", "\\\\").Replace("'", "\\'")
 
         let lines =
             OptionDescriptions.all
@@ -123,13 +126,16 @@ module Completions =
                     else
                         " -x -a '" + String.Join(' ', firstWords option.Long) + "'"
 
-                "complete -c storage-daemon -l " + option.Long + value + " -d '" + quote (summary option) + "'")
+                "complete -c storage-daemon -l "
+                + option.Long
+                + value
+                + " -d '"
+                + quote (summary option)
+                + "'")
 
         String.Join(
             '\n',
-            [
-                "complete -c storage-daemon -f"
-            ]
+            [ "complete -c storage-daemon -f" ]
             @ lines
             @ [
                 "complete -c storage-daemon -n __fish_is_first_arg -a docs -d 'print documentation'"

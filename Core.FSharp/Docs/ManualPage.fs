@@ -7,7 +7,9 @@ open StorageDaemon.Core.Options
 module ManualPage =
     let private option (description: OptionDescription) : string list =
         let term (form: OptionForm) =
-            form.Usage |> List.map (fun line -> Roff.bold (line.Trim())) |> String.concat "\n.br\n"
+            form.Usage
+            |> List.map (fun line -> Roff.bold (line.Trim()))
+            |> String.concat "\n.br\n"
 
         let forms =
             description.Forms
@@ -44,7 +46,11 @@ module ManualPage =
                     ".br"
                     Roff.bold "storage-daemon docs man" + "|" + Roff.bold "qmp-ref"
                     ".br"
-                    Roff.bold "storage-daemon docs completions bash" + "|" + Roff.bold "zsh" + "|" + Roff.bold "fish"
+                    Roff.bold "storage-daemon docs completions bash"
+                    + "|"
+                    + Roff.bold "zsh"
+                    + "|"
+                    + Roff.bold "fish"
                     Roff.section "DESCRIPTION"
                     Roff.escape
                         "Opens disk images and devices as block nodes and offers them to NBD clients, in a process of its own. The options and the QMP protocol are those of qemu-storage-daemon."
@@ -55,13 +61,19 @@ module ManualPage =
                     "A command line that begins with the word docs prints documentation, which is made from the same descriptions as the interface itself."
                 [ Roff.section "OPTIONS" ]
                 OptionDescriptions.all |> List.collect option
-                [ Roff.section "TRACE EVENTS"; Roff.escape (String.concat ", " TracePoints.all + ".") ]
+                [
+                    Roff.section "TRACE EVENTS"
+                    Roff.escape (String.concat ", " TracePoints.all + ".")
+                ]
                 [ Roff.section "SIGNALS" ]
                 items signals
                 [ Roff.section "ENVIRONMENT" ]
                 items environment
                 [ Roff.section "EXIT STATUS" ]
-                items [ "0", "the daemon has ended as it was told to."; "1", "an option could not be carried out." ]
+                items [
+                    "0", "the daemon has ended as it was told to."
+                    "1", "an option could not be carried out."
+                ]
                 [ Roff.section "EXAMPLE" ]
                 Roff.literal [
                     "storage-daemon \\"

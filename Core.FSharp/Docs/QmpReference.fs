@@ -12,7 +12,11 @@ module QmpReference =
 
     let private memberItem (m: Member) : string list =
         let kind =
-            " (" + Reference.typeText m.Type + (if m.Optional then ", optional" else "") + ")" + featureText m.Features
+            " ("
+            + Reference.typeText m.Type
+            + (if m.Optional then ", optional" else "")
+            + ")"
+            + featureText m.Features
 
         Roff.item (Roff.bold m.Name + Roff.escape kind) m.Doc
 
@@ -29,9 +33,7 @@ module QmpReference =
                 |> function
                     | [] -> []
                     | cases ->
-                        Roff.paragraph (
-                            "The kinds add the members of these types: " + String.concat ", " cases + "."
-                        )
+                        Roff.paragraph ("The kinds add the members of these types: " + String.concat ", " cases + ".")
 
         (shape.Members |> List.collect memberItem) @ variants
 

@@ -7,7 +7,12 @@ module Roff =
     /// Text as it is: nothing in it is a request or an escape.
     let escape (text: string) : string =
         let escaped =
-            text.Replace("\\", "\\e").Replace("-", "\\-").Replace("'", "\\(aq").Replace("`", "\\(ga").Replace("~", "\\(ti")
+            text
+                .Replace("\\", "\\e")
+                .Replace("-", "\\-")
+                .Replace("'", "\\(aq")
+                .Replace("`", "\\(ga")
+                .Replace("~", "\\(ti")
                 .Replace("^", "\\(ha")
 
         if escaped.StartsWith '.' then "\\&" + escaped else escaped
@@ -17,7 +22,14 @@ module Roff =
 
     /// The first line of a page.
     let title (name: string) (section: int) (source: string) (manual: string) =
-        ".TH " + quoted (name.ToUpperInvariant()) + " " + string<int> section + " \"\" " + quoted source + " " + quoted manual
+        ".TH "
+        + quoted (name.ToUpperInvariant())
+        + " "
+        + string<int> section
+        + " \"\" "
+        + quoted source
+        + " "
+        + quoted manual
 
     let section (name: string) = ".SH " + quoted name
     let subsection (name: string) = ".SS " + quoted name

@@ -62,7 +62,8 @@ module Http =
 
             match field.Substring(0, colon).ToLowerInvariant() with
             | "transfer-encoding" -> ValueSome 413
-            | "content-length" when value <> "0" -> ValueSome(if String.forall Char.IsAsciiDigit value then 413 else 400)
+            | "content-length" when value <> "0" ->
+                ValueSome(if String.forall Char.IsAsciiDigit value then 413 else 400)
             | _ -> ValueNone
 
     let private decodeHead (lines: string list) : HttpRequest =

@@ -14,11 +14,7 @@ type ExportMetrics = {
 }
 
 [<NoComparison>]
-type NodeMetrics = {
-    NodeName: string
-    Driver: string
-    Io: IoCounters
-}
+type NodeMetrics = { NodeName: string; Driver: string; Io: IoCounters }
 
 /// A monitor since it was started, over all its clients.
 [<NoComparison>]

@@ -20,8 +20,7 @@ module PrometheusText =
         if labels.IsEmpty then
             ""
         else
-            let one (name, value) =
-                name + "=\"" + escape value + "\""
+            let one (name, value) = name + "=\"" + escape value + "\""
             "{" + String.Join(',', labels |> List.map one) + "}"
 
     let private floatText (value: float) =
@@ -175,7 +174,9 @@ module PrometheusText =
         ]
 
     let private process' out (p: ProcessMetrics) =
-        counter out "process_cpu_seconds_total" "User and system CPU time of the process." [ [], floatText p.CpuSeconds ]
+        counter out "process_cpu_seconds_total" "User and system CPU time of the process." [
+            [], floatText p.CpuSeconds
+        ]
         gauge out "process_resident_memory_bytes" "Resident memory." [ [], string p.ResidentBytes ]
         gauge out "process_virtual_memory_bytes" "Virtual memory." [ [], string p.VirtualBytes ]
         gauge out "process_open_fds" "Open file descriptors." [ [], string p.OpenFds ]

@@ -31,7 +31,8 @@ module Redaction =
             | "object-add" -> name = "data"
             | "qom-set" ->
                 name = "value"
-                && arguments |> List.exists (fun argument -> argument = ("property", String "data"))
+                && arguments
+                   |> List.exists (fun argument -> argument = ("property", String "data"))
             | _ -> false
 
         hide isSecret 64 (Object arguments)

@@ -32,7 +32,11 @@ module Activation =
             match tryCount listenFds with
             | ValueNone -> none
             | ValueSome count ->
-                let names = if String.IsNullOrEmpty listenFdNames then [||] else listenFdNames.Split ':'
+                let names =
+                    if String.IsNullOrEmpty listenFdNames then
+                        [||]
+                    else
+                        listenFdNames.Split ':'
 
                 let nameOf index =
                     if index < names.Length && names[index] <> "" then
@@ -45,7 +49,12 @@ module Activation =
     /// Whether a text where a descriptor is expected can only be a name: numbers begin with a digit, a sign or a blank.
     let isName (text: string) =
         text.Length > 0
-        && not (Char.IsAsciiDigit text[0] || Char.IsWhiteSpace text[0] || text[0] = '-' || text[0] = '+')
+        && not (
+            Char.IsAsciiDigit text[0]
+            || Char.IsWhiteSpace text[0]
+            || text[0] = '-'
+            || text[0] = '+'
+        )
 
     /// The descriptor of a name.
     let find (name: string) (passed: Passed) : Result<int, QapiError> =

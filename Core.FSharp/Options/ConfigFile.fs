@@ -17,7 +17,8 @@ module ConfigFile =
 
     let private isKey (key: string) =
         key.Length > 0
-        && key |> String.forall (fun c -> Char.IsAsciiLetterOrDigit c || c = '-' || c = '_' || c = '.')
+        && key
+           |> String.forall (fun c -> Char.IsAsciiLetterOrDigit c || c = '-' || c = '_' || c = '.')
 
     let private optionText key (value: Json) : Result<string, QapiError> =
         match value with
@@ -43,7 +44,8 @@ module ConfigFile =
         | Object members ->
             // The implied key is looked for where the older syntax has it: in front.
             let first, others = members |> List.partition (fun (key, _) -> key = implied)
-            all [] (first @ others) |> Result.map (fun texts -> make (String.Join(',', texts)))
+            all [] (first @ others)
+            |> Result.map (fun texts -> make (String.Join(',', texts)))
         | _ -> QapiError.fail "Expecting a JSON object"
 
     /// The sections in the order in which they take effect, wherever they stand in the file: what others refer to comes
@@ -134,7 +136,10 @@ module ConfigFile =
     /// in locations: "--config FILE: blockdev[2]".
     let steps (option: string) (bytes: byte array) : Result<StartupItem list, Location * QapiError> =
         let locate place =
-            if place = "" then Arguments option else Arguments(option + ": " + place)
+            if place = "" then
+                Arguments option
+            else
+                Arguments(option + ": " + place)
 
         let found =
             if bytes.Length > MaxBytes then

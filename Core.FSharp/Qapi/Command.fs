@@ -102,12 +102,7 @@ type EventSchema = {
 }
 
 module Event =
-    let define name data : Event<'Data> = {
-        Name = name
-        Data = data
-        Features = []
-        Doc = ""
-    }
+    let define name data : Event<'Data> = { Name = name; Data = data; Features = []; Doc = "" }
 
     /// Says what has happened.
     let means (text: string) (event: Event<'Data>) = { event with Doc = text }

@@ -39,7 +39,9 @@ module Reference =
                     shape.Members |> List.iter (fun m -> pending.Push m.Type)
 
                     match shape.Variants with
-                    | Some variants -> variants.Cases |> List.iter (fun case -> pending.Push(SchemaType.Object case.Type))
+                    | Some variants ->
+                        variants.Cases
+                        |> List.iter (fun case -> pending.Push(SchemaType.Object case.Type))
                     | None -> ()
 
         struct (List.ofSeq enums, List.ofSeq objects, List.ofSeq alternates)
@@ -82,8 +84,7 @@ module Reference =
             reference.Enums
             |> List.collect (fun enum ->
                 unless enum.Doc enum.Name
-                @ (enum.Members
-                   |> List.collect (fun m -> unless m.Doc (enum.Name + "." + m.Name))))
+                @ (enum.Members |> List.collect (fun m -> unless m.Doc (enum.Name + "." + m.Name))))
             reference.Objects
             |> List.collect (fun object ->
                 unless object.Doc object.Name

@@ -22,11 +22,7 @@ type EnumMember = {
 }
 
 /// An enumeration. The name is its identity: two types of one name must be the same type.
-type EnumType = {
-    Name: string
-    Members: EnumMember list
-    Doc: string
-}
+type EnumType = { Name: string; Members: EnumMember list; Doc: string }
 
 [<RequireQualifiedAccess; NoEquality; NoComparison>]
 type SchemaType =
@@ -37,11 +33,7 @@ type SchemaType =
     | Alternate of AlternateType
 
 /// A struct or a flat union. The shape is lazy because types may contain themselves.
-and [<NoEquality; NoComparison>] ObjectType = {
-    Name: string
-    Shape: Lazy<ObjectShape>
-    Doc: string
-}
+and [<NoEquality; NoComparison>] ObjectType = { Name: string; Shape: Lazy<ObjectShape>; Doc: string }
 
 and [<NoEquality; NoComparison>] ObjectShape = {
     /// Members in the order in which they are decoded; of a union, the tag and the common ones.

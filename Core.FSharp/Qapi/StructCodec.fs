@@ -124,7 +124,7 @@ type FieldsBuilder() =
         Description.toFields description
 
 /// `object "Name" { ... }`: a struct by its members.
-type ObjectBuilder(name: string, features: string list) =
+type ObjectBuilder(name: string, text: string, features: string list) =
     inherit DescriptionBuilder()
 
     member _.Run(description: Description<'T, DecodedMembers -> 'T>) : StructCodec<'T> =
@@ -140,7 +140,7 @@ type ObjectBuilder(name: string, features: string list) =
                             Features = features
                             Variants = None
                         }
-                Doc = ""
+                Doc = text
             }
             Read = fields.Read
             Write = fields.Write
@@ -162,10 +162,16 @@ module Describe =
     let fields = FieldsBuilder()
 
     /// A struct.
-    let object name = ObjectBuilder(name, [])
+    let object name = ObjectBuilder(name, "", [])
 
     /// A struct with features.
-    let objectWith name features = ObjectBuilder(name, features)
+    let objectWith name features = ObjectBuilder(name, "", features)
+
+    /// A struct, and what the reference says of it.
+    let record name text = ObjectBuilder(name, text, [])
+
+    /// A struct with features, and what the reference says of it.
+    let recordWith name text features = ObjectBuilder(name, text, features)
 
     /// Fields as a part of a description, with the way to what they decode.
     let private part (fields: Fields<'Whole, 'T>) : Description<'Whole, DecodedMembers -> 'T> =
@@ -240,7 +246,7 @@ module Describe =
     /// A member that may be absent.
     let optional name (codec: Codec<'T>) (get: 'Whole -> 'T option) = optionalWith [] name codec get
 
-    /// Says what the member is for.
+    /// Says what the member is for. It stands in front, for so the types of a description are inferred.
     let doc (text: string) (description: Description<'Whole, 'T>) : Description<'Whole, 'T> =
         Description(fun fields ->
             match description.Run fields with
@@ -279,10 +285,7 @@ module Describe =
     let branch case codec wrap unwrap = branchWith [] case codec wrap unwrap
 
     /// Says what the tag's value means, where the struct's own text does not.
-    let means (text: string) (branch: Branch<'T>) : Branch<'T> = {
-        branch with
-            Case = { branch.Case with Doc = text }
-    }
+    let means (text: string) (branch: Branch<'T>) : Branch<'T> = { branch with Case = { branch.Case with Doc = text } }
 
 module StructCodec =
     open Describe
@@ -379,7 +382,7 @@ module StructCodec =
         unionWith name tag tagType branches noMembers id
 
     /// A struct that may contain itself: `build` gets the codec of the struct that it makes.
-    let recursive name (build: StructCodec<'T> -> StructCodec<'T>) : StructCodec<'T> =
+    let recursiveAbout name (text: string) (build: StructCodec<'T> -> StructCodec<'T>) : StructCodec<'T> =
         let whole: StructCodec<'T> option ref = ref None
         let built () = whole.Value |> Option.get
 
@@ -387,7 +390,7 @@ module StructCodec =
             Type = {
                 Name = name
                 Shape = lazy (built().Type.Shape.Value)
-                Doc = ""
+                Doc = text
             }
             Read = fun reader -> built().Read reader
             Write = fun value rest -> built().Write value rest
@@ -395,6 +398,26 @@ module StructCodec =
 
         whole.Value <- Some(build self)
         self
+
+    let recursive name build = recursiveAbout name "" build
+
+    /// Says what a struct and its members are for, where these come from a list of names.
+    let explained (text: string) (ofMember: string -> string) (codec: StructCodec<'T>) : StructCodec<'T> =
+        let explain (m: Member) = { m with Doc = ofMember m.Name }
+        let shape = codec.Type.Shape
+
+        {
+            codec with
+                Type = {
+                    codec.Type with
+                        Doc = text
+                        Shape =
+                            lazy
+                                { shape.Value with
+                                    Members = List.map explain shape.Value.Members
+                                }
+                }
+        }
 
     /// A struct of integers that all may be absent: those that are there, by name.
     let integers name features (names: string list) : StructCodec<Map<string, int64>> =

@@ -153,10 +153,7 @@ module Session =
 
     let private count (change: Counts -> Counts) (step: Step) = {
         step with
-            State = {
-                step.State with
-                    Counts = change step.State.Counts
-            }
+            State = { step.State with Counts = change step.State.Counts }
     }
 
     let private succeed config id value step =
@@ -275,8 +272,7 @@ module Session =
         | JsonStream.More -> step
         | JsonStream.Failed error -> enqueue config (Refusal(None, error)) step
         | JsonStream.Value value ->
-            let step =
-                count (fun counts -> { counts with Commands = counts.Commands + 1UL }) step
+            let step = count (fun counts -> { counts with Commands = counts.Commands + 1UL }) step
 
             match Envelope.decode (hasOob step.State) value with
             | Envelope.InBand request -> enqueue config (Command request) step

@@ -16,7 +16,11 @@ type private NotifySocket(address: string) =
     let socket = new Socket(AddressFamily.Unix, SocketType.Dgram, ProtocolType.Unspecified)
 
     do
-        let name = if address[0] = '@' then "\000" + address.Substring 1 else address
+        let name =
+            if address[0] = '@' then
+                "\000" + address.Substring 1
+            else
+                address
         socket.Bind(UnixDomainSocketEndPoint name)
         socket.ReceiveTimeout <- int Wait.defaultTimeout.TotalMilliseconds
 
@@ -77,10 +81,7 @@ let private notifications name (addressIn: TempDir.TempDir -> string) =
 
         let ready = notify.Next()
 
-        Expect.equal
-            ready
-            [ "READY=1"; $"MAINPID={child.Pid}"; "STATUS=Serving 1 export, 1 node" ]
-            "the first message"
+        Expect.equal ready [ "READY=1"; $"MAINPID={child.Pid}"; "STATUS=Serving 1 export, 1 node" ] "the first message"
 
         // Clients are let in by now.
         use client = NbdClient.Connect(directory.File "n.sock")
@@ -93,7 +94,8 @@ let private notifications name (addressIn: TempDir.TempDir -> string) =
 
         Expect.isGreaterThan clock.ElapsedMilliseconds 600L "twice in each period, not more often"
         use qmp = QmpClient.Negotiated(directory.File "q.sock")
-        qmp.Execute("blockdev-add", """{"driver": "null-co", "node-name": "more"}""") |> ignore
+        qmp.Execute("blockdev-add", """{"driver": "null-co", "node-name": "more"}""")
+        |> ignore
         notify.Await "STATUS=Serving 1 export, 2 nodes" |> ignore
         child.Signal Native.SIGTERM
         notify.Await "STOPPING=1" |> ignore
@@ -172,7 +174,13 @@ let private daemonized =
 
 /// Listening sockets in a child as descriptors 3 and up, under names, by way of a shell that becomes the daemon.
 /// They stay open here until `whileOpen` has ended, for this runtime unlinks a socket's file when it closes it.
-let private activate (directory: TempDir.TempDir) (listenPid: string) (sockets: (string * string) list) arguments whileOpen =
+let private activate
+    (directory: TempDir.TempDir)
+    (listenPid: string)
+    (sockets: (string * string) list)
+    arguments
+    whileOpen
+    =
     let bash = Requires.tool "bash"
 
     let listening =
@@ -184,7 +192,10 @@ let private activate (directory: TempDir.TempDir) (listenPid: string) (sockets: 
             socket)
 
     let fds = listening |> List.map (fun socket -> int socket.Handle)
-    let moves = fds |> List.mapi (fun index fd -> $"exec {3 + index}<&{fd}; ") |> String.concat ""
+    let moves =
+        fds
+        |> List.mapi (fun index fd -> $"exec {3 + index}<&{fd}; ")
+        |> String.concat ""
     let script = $"{moves}export LISTEN_PID={listenPid}; exec \"$0\" \"$@\""
 
     try
@@ -210,48 +221,52 @@ let private activated =
 
         let arguments =
             Daemon.rawNode "d" "d.raw" ""
-            @ [ "--nbd-server"; "addr.type=fd,addr.str=nbd"; "--chardev"; "socket,id=c,fd=qmp,server=on,wait=off" ]
+            @ [
+                "--nbd-server"
+                "addr.type=fd,addr.str=nbd"
+                "--chardev"
+                "socket,id=c,fd=qmp,server=on,wait=off"
+            ]
             @ [ "--monitor"; "c" ]
             @ Daemon.writableExport "d"
 
         activate directory "$$" [ "qmp", "q.sock"; "nbd", "n.sock"; "second", "s.sock" ] arguments
         <| function
-        | Daemon.Exited(code, _, error) -> failtest $"ended with {code}: {error}"
-        | Daemon.Running child ->
-            use child = child
-            let readFrom (path: string) =
-                use client = NbdClient.Connect(directory.File path)
-                client.Go(Structured, "d") |> ignore
-                Expect.equal (client.Read(0UL, 512)) (TempDir.pattern 0L 512) "data"
-                client.Disconnect()
+            | Daemon.Exited(code, _, error) -> failtest $"ended with {code}: {error}"
+            | Daemon.Running child ->
+                use child = child
+                let readFrom (path: string) =
+                    use client = NbdClient.Connect(directory.File path)
+                    client.Go(Structured, "d") |> ignore
+                    Expect.equal (client.Read(0UL, 512)) (TempDir.pattern 0L 512) "data"
+                    client.Disconnect()
 
-            readFrom "n.sock"
-            use qmp = QmpClient.Negotiated(directory.File "q.sock")
+                readFrom "n.sock"
+                use qmp = QmpClient.Negotiated(directory.File "q.sock")
 
-            let start name =
-                $"""{{"execute": "nbd-server-start", "arguments": {{"addr": {{"type": "fd", "data": {{"str": "{name}"}}}}}}}}"""
+                let start name =
+                    $"""{{"execute": "nbd-server-start", "arguments": {{"addr": {{"type": "fd", "data": {{"str": "{name}"}}}}}}}}"""
 
-            let export =
-                """{"type": "nbd", "id": "again", "node-name": "d", "name": "d"}"""
+                let export = """{"type": "nbd", "id": "again", "node-name": "d", "name": "d"}"""
 
-            for name, path in [ "second", "s.sock"; "nbd", "n.sock"; "second", "s.sock" ] do
+                for name, path in [ "second", "s.sock"; "nbd", "n.sock"; "second", "s.sock" ] do
+                    qmp.Execute "nbd-server-stop" |> ignore
+                    Expect.stringContains (snd (qmp.Request(start name))) "return" $"start on {name}"
+                    qmp.Execute("block-export-add", export) |> ignore
+                    readFrom path
+
                 qmp.Execute "nbd-server-stop" |> ignore
-                Expect.stringContains (snd (qmp.Request(start name))) "return" $"start on {name}"
-                qmp.Execute("block-export-add", export) |> ignore
-                readFrom path
+                let _, unknown = qmp.Request(start "third")
 
-            qmp.Execute "nbd-server-stop" |> ignore
-            let _, unknown = qmp.Request(start "third")
+                Expect.stringContains
+                    unknown
+                    "No descriptor was passed under the name 'third'; LISTEN_FDNAMES has: qmp, nbd, second"
+                    "an unknown name"
 
-            Expect.stringContains
-                unknown
-                "No descriptor was passed under the name 'third'; LISTEN_FDNAMES has: qmp, nbd, second"
-                "an unknown name"
-
-            let _, number = qmp.Request(start "4")
-            Expect.stringContains number "only QEMU supports file descriptor passing" "a number over QMP"
-            Expect.equal (Daemon.stop child) 0 "exit code"
-            Expect.isTrue (File.Exists(directory.File "q.sock")) "the supervisor's file stays")
+                let _, number = qmp.Request(start "4")
+                Expect.stringContains number "only QEMU supports file descriptor passing" "a number over QMP"
+                Expect.equal (Daemon.stop child) 0 "exit code"
+                Expect.isTrue (File.Exists(directory.File "q.sock")) "the supervisor's file stays")
 
 let private refusedNames =
     testCase "unknown names, and descriptors for another process" (fun () ->
@@ -260,11 +275,11 @@ let private refusedNames =
         let errorOf pid name =
             activate directory pid [ "a", name + ".sock" ] [ "--nbd-server"; "addr.type=fd,addr.str=" + name ]
             <| function
-            | Daemon.Exited(1, _, error) -> error
-            | Daemon.Exited(code, _, error) -> failtest $"ended with {code}: {error}"
-            | Daemon.Running child ->
-                (child :> IDisposable).Dispose()
-                failtest "it started"
+                | Daemon.Exited(1, _, error) -> error
+                | Daemon.Exited(code, _, error) -> failtest $"ended with {code}: {error}"
+                | Daemon.Running child ->
+                    (child :> IDisposable).Dispose()
+                    failtest "it started"
 
         Expect.stringContains
             (errorOf "$$" "b")
@@ -522,7 +537,8 @@ let private tracedQmp =
                 (Daemon.monitor (directory.File "q.sock") @ [ "--trace"; "qmp_*,file=log" ])
 
         use qmp = QmpClient.Negotiated(directory.File "q.sock")
-        qmp.Request """{"execute": "blockdev-del", "arguments": {"node-name": "none"}}""" |> ignore
+        qmp.Request """{"execute": "blockdev-del", "arguments": {"node-name": "none"}}"""
+        |> ignore
 
         qmp.Request
             """{"execute": "object-add", "arguments": {"qom-type": "secret", "id": "s", "data": "hidden-word"}}"""
@@ -534,6 +550,25 @@ let private tracedQmp =
         Expect.stringContains log "qmp_reply {\"error\": {\"class\": \"GenericError\"" "reply with its error"
         Expect.stringContains log "\"data\": \"***\"" "a secret's place"
         Expect.isFalse (log.Contains "hidden-word") "not the secret")
+
+let private documentation =
+    testCase "docs: pages that man takes, completions that bash takes" (fun () ->
+        use directory = new TempDir.TempDir()
+        let docs (words: string list) =
+            ChildProcess.runOk directory.Path Binaries.daemon.Value ("docs" :: words)
+        let bash = Requires.tool "bash"
+        File.WriteAllText(directory.File "completions", docs [ "completions"; "bash" ])
+        ChildProcess.runOk directory.Path bash [ "-n"; "completions" ] |> ignore
+        Expect.stringStarts (docs [ "completions"; "zsh" ]) "#compdef storage-daemon\n" "zsh"
+        Expect.stringContains (docs [ "completions"; "fish" ]) "complete -c storage-daemon -l blockdev" "fish"
+        let wrong = ChildProcess.run directory.Path Binaries.daemon.Value [ "docs"; "nothing" ]
+        Expect.notEqual wrong.ExitCode 0 "an unknown word"
+        let man = Requires.tool "groff"
+
+        for word, name in [ "man", "sd.1"; "qmp-ref", "sd.7" ] do
+            File.WriteAllText(directory.File name, docs [ word ])
+            let result = ChildProcess.run directory.Path man [ "-man"; "-ww"; "-Tutf8"; "-z"; name ]
+            Expect.equal (result.ExitCode, result.Error) (0, "") name)
 
 [<Tests>]
 let tests =
@@ -553,4 +588,5 @@ let tests =
         hostileScrapers
         overTcp
         tracedQmp
+        documentation
     ]

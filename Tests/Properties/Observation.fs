@@ -114,11 +114,7 @@ let private snapshot names seed : MetricsSnapshot = {
         })
     Nodes =
         names
-        |> List.map (fun name -> {
-            NodeName = name
-            Driver = "raw"
-            Io = io seed
-        })
+        |> List.map (fun name -> { NodeName = name; Driver = "raw"; Io = io seed })
 }
 
 /// The value of a label as the format's rules read it back.
@@ -179,14 +175,23 @@ let private prometheus =
 let private activation =
     testList "activation" [
         testCase "names and numbers" (fun () ->
-            let decode pid fds names =
-                Activation.decode 7 pid fds names
+            let decode pid fds names = Activation.decode 7 pid fds names
 
             Expect.equal (decode "7" "2" "a:b") [ "a", 3; "b", 4 ] "names"
             Expect.equal (decode "7" "2" null) [ "unknown", 3; "unknown", 4 ] "no names"
             Expect.equal (decode "7" "3" "a::c:d") [ "a", 3; "unknown", 4; "c", 5 ] "an empty one, and one too many"
 
-            for pid, fds in [ "8", "1"; null, "1"; "7", null; "7", "x"; "7", "-1"; "7", "5000"; "7", " 1"; "07", "1" ] do
+            for pid, fds in
+                [
+                    "8", "1"
+                    null, "1"
+                    "7", null
+                    "7", "x"
+                    "7", "-1"
+                    "7", "5000"
+                    "7", " 1"
+                    "07", "1"
+                ] do
                 Expect.equal (decode pid fds "a") [] $"{pid} {fds}")
 
         testCase "looking up" (fun () ->
@@ -263,5 +268,4 @@ let private redaction =
     ]
 
 [<Tests>]
-let tests =
-    testList "Observation" [ http; prometheus; activation; config; redaction ]
+let tests = testList "Observation" [ http; prometheus; activation; config; redaction ]
