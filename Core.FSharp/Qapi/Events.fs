@@ -4,10 +4,15 @@ namespace StorageDaemon.Core.Qapi
 [<RequireQualifiedAccess>]
 module Events =
     /// An export is gone for good; its id may be used again.
-    let blockExportDeleted = Event.define "BLOCK_EXPORT_DELETED" ExportCodecs.blockExportDeleted
+    let blockExportDeleted =
+        Event.define "BLOCK_EXPORT_DELETED" ExportCodecs.blockExportDeleted
+        |> Event.means "An export is gone, and its id is free again."
 
     /// A write has ended beyond a node's threshold, which is off from then on.
-    let blockWriteThreshold = Event.define "BLOCK_WRITE_THRESHOLD" BlockGraphCodecs.blockWriteThreshold
+    let blockWriteThreshold =
+        Event.define "BLOCK_WRITE_THRESHOLD" BlockGraphCodecs.blockWriteThreshold
+        |> Event.means
+            "A write went beyond the threshold of a node. It happens once for each block-set-write-threshold."
 
     /// What introspection lists.
     let schemas: EventSchema list = [ Event.schema blockExportDeleted; Event.schema blockWriteThreshold ]

@@ -413,8 +413,9 @@ module StructCodec =
                         Doc = text
                         Shape =
                             lazy
-                                { shape.Value with
-                                    Members = List.map explain shape.Value.Members
+                                {
+                                    shape.Value with
+                                        Members = List.map explain shape.Value.Members
                                 }
                 }
         }

@@ -9,12 +9,21 @@ module BlockCodecs =
             BlockdevDiscardOptions.Ignore, "ignore"
             BlockdevDiscardOptions.Unmap, "unmap"
         ]
+        |> Codec.documented "What becomes of requests to discard." [
+            "ignore", "They do nothing."
+            "unmap", "They give the space back."
+        ]
 
     let detectZeroes: Codec<BlockdevDetectZeroesOptions> =
         Codec.enum "BlockdevDetectZeroesOptions" [
             BlockdevDetectZeroesOptions.Off, "off"
             BlockdevDetectZeroesOptions.On, "on"
             BlockdevDetectZeroesOptions.Unmap, "unmap"
+        ]
+        |> Codec.documented "What becomes of writes that hold zeroes only." [
+            "off", "They are written like others."
+            "on", "They become requests to write zeroes."
+            "unmap", "The same, and where discard allows it the space is given back."
         ]
 
     let aio: Codec<BlockdevAioOptions> =
@@ -23,25 +32,43 @@ module BlockCodecs =
             BlockdevAioOptions.Native, "native"
             BlockdevAioOptions.IoUring, "io_uring"
         ]
+        |> Codec.documented "Ways to do I/O on a host file." [
+            "threads", "By system calls in worker threads."
+            "native", "By Linux AIO, which needs cache.direct."
+            "io_uring", "By io_uring."
+        ]
 
     let cacheOptions: StructCodec<BlockdevCacheOptions> =
-        object "BlockdevCacheOptions" {
-            let! direct = optional "direct" Codec.bool _.Direct
-            let! noFlush = optional "no-flush" Codec.bool _.NoFlush
+        record "BlockdevCacheOptions" "How a node is to be cached." {
+            let! direct = doc "Passes the host's page cache by (O_DIRECT)." (optional "direct" Codec.bool _.Direct)
+            let! noFlush =
+                doc "Ignores flushes. Data are lost when the host fails." (optional "no-flush" Codec.bool _.NoFlush)
             return fun m -> { Direct = direct m; NoFlush = noFlush m }
         }
 
     let fileOptions: StructCodec<BlockdevOptionsFile> =
-        objectWith "BlockdevOptionsFile" [ "dynamic-auto-read-only" ] {
-            let! filename = required "filename" Codec.str _.Filename
-            let! prManager = optional "pr-manager" Codec.str _.PrManager
-            let! locking = optional "locking" SocketCodecs.onOffAuto _.Locking
-            let! aio = optional "aio" aio _.Aio
-            let! aioMaxBatch = optional "aio-max-batch" Codec.int64 _.AioMaxBatch
-            let! dropCache = optional "drop-cache" Codec.bool _.DropCache
+        recordWith "BlockdevOptionsFile" "A file, a device or a CD-ROM drive of the host." [ "dynamic-auto-read-only" ] {
+            let! filename = doc "Its path." (required "filename" Codec.str _.Filename)
+            let! prManager =
+                doc "The object that carries persistent reservations out." (optional "pr-manager" Codec.str _.PrManager)
+            let! locking =
+                doc
+                    "Whether the image is locked against other processes; auto does where the kernel has locks of open files."
+                    (optional "locking" SocketCodecs.onOffAuto _.Locking)
+            let! aio = doc "How I/O is done." (optional "aio" aio _.Aio)
+            let! aioMaxBatch =
+                doc
+                    "The most requests that are submitted at once; 0 leaves it to the daemon."
+                    (optional "aio-max-batch" Codec.int64 _.AioMaxBatch)
+            let! dropCache =
+                doc
+                    "Whether cached pages are dropped when the node is activated."
+                    (optional "drop-cache" Codec.bool _.DropCache)
 
             let! checkCacheDropped =
-                optionalWith [ Feature.Unstable ] "x-check-cache-dropped" Codec.bool _.CheckCacheDropped
+                doc
+                    "Whether it is checked that they were dropped, for debugging."
+                    (optionalWith [ Feature.Unstable ] "x-check-cache-dropped" Codec.bool _.CheckCacheDropped)
 
             return
                 fun m -> {
@@ -56,10 +83,14 @@ module BlockCodecs =
         }
 
     let nullOptions: StructCodec<BlockdevOptionsNull> =
-        object "BlockdevOptionsNull" {
-            let! size = optional "size" Codec.int64 _.Size
-            let! latencyNs = optional "latency-ns" Codec.uint64 _.LatencyNs
-            let! readZeroes = optional "read-zeroes" Codec.bool _.ReadZeroes
+        record "BlockdevOptionsNull" "A node without an image, for tests." {
+            let! size = doc "Its length in bytes; 1 GiB by default." (optional "size" Codec.int64 _.Size)
+            let! latencyNs =
+                doc "The time that a request takes, in nanoseconds." (optional "latency-ns" Codec.uint64 _.LatencyNs)
+            let! readZeroes =
+                doc
+                    "Whether reads give zeroes; otherwise what they give is left open."
+                    (optional "read-zeroes" Codec.bool _.ReadZeroes)
 
             return
                 fun m -> {
@@ -85,43 +116,53 @@ module BlockCodecs =
             Alternate.alternative (StructCodec.codec options) BlockdevRef.Definition ofDefinition
             Alternate.alternative Codec.str BlockdevRef.Reference ofReference
         ]
+        |> Codec.documented "A node that exists, by its name, or one to be made." []
 
     let private rawOptionsOver child : StructCodec<BlockdevOptionsRaw> =
-        object "BlockdevOptionsRaw" {
-            let! file = required "file" child _.File
-            let! offset = optional "offset" Codec.int64 _.Offset
-            let! size = optional "size" Codec.int64 _.Size
+        record "BlockdevOptionsRaw" "An image without a format, or a part of it." {
+            let! file = doc "The node below." (required "file" child _.File)
+            let! offset = doc "Where the part begins, in bytes." (optional "offset" Codec.int64 _.Offset)
+            let! size =
+                doc "The length of the part in bytes; all of the rest by default." (optional "size" Codec.int64 _.Size)
 
             return fun m -> { File = file m; Offset = offset m; Size = size m }
         }
 
     let private throttleOptionsOver child : StructCodec<BlockdevOptionsThrottle> =
-        object "BlockdevOptionsThrottle" {
-            let! throttleGroup = required "throttle-group" Codec.str _.ThrottleGroup
-            let! file = required "file" child _.File
+        record "BlockdevOptionsThrottle" "Limits requests per second and bytes per second." {
+            let! throttleGroup =
+                doc
+                    "The object with the limits, which its members share."
+                    (required "throttle-group" Codec.str _.ThrottleGroup)
+            let! file = doc "The node below." (required "file" child _.File)
 
             return fun m -> { ThrottleGroup = throttleGroup m; File = file m }
         }
 
     let private corOptionsOver child : StructCodec<BlockdevOptionsCor> =
-        object "BlockdevOptionsCor" {
-            let! file = required "file" child _.File
-            let! bottom = optional "bottom" Codec.str _.Bottom
+        record "BlockdevOptionsCor" "Copies what is read from a backing image into the image." {
+            let! file = doc "The node below." (required "file" child _.File)
+            let! bottom =
+                doc "The lowest node of the chain from which data are copied." (optional "bottom" Codec.str _.Bottom)
 
             return fun m -> { File = file m; Bottom = bottom m }
         }
 
     let private genericFormatOptionsOver child : StructCodec<BlockdevOptionsGenericFormat> =
-        object "BlockdevOptionsGenericFormat" {
-            let! file = required "file" child _.File
+        record "BlockdevOptionsGenericFormat" "A layer over one node, such as one that asks for compressed writes." {
+            let! file = doc "The node below." (required "file" child _.File)
             return fun m -> { File = file m }
         }
 
     let private preallocateOptionsOver child : StructCodec<BlockdevOptionsPreallocate> =
-        object "BlockdevOptionsPreallocate" {
-            let! file = required "file" child _.File
-            let! preallocAlign = optional "prealloc-align" Codec.int64 _.PreallocAlign
-            let! preallocSize = optional "prealloc-size" Codec.int64 _.PreallocSize
+        record "BlockdevOptionsPreallocate" "Lets the file below grow in large steps." {
+            let! file = doc "The node below." (required "file" child _.File)
+            let! preallocAlign =
+                doc
+                    "The end of the file is rounded up to a multiple of this, in bytes."
+                    (optional "prealloc-align" Codec.int64 _.PreallocAlign)
+            let! preallocSize =
+                doc "How much is allocated at once, in bytes." (optional "prealloc-size" Codec.int64 _.PreallocSize)
 
             return
                 fun m -> {
@@ -172,14 +213,28 @@ module BlockCodecs =
 
     let private commonOptions: Fields<BlockdevOptions, BlockdevDriver -> BlockdevOptions> =
         fields {
-            let! nodeName = optional "node-name" Codec.str _.NodeName
-            let! discard = optional "discard" discard _.Discard
-            let! cache = optional "cache" (StructCodec.codec cacheOptions) _.Cache
-            let! active = optional "active" Codec.bool _.Active
-            let! readOnly = optional "read-only" Codec.bool _.ReadOnly
-            let! autoReadOnly = optional "auto-read-only" Codec.bool _.AutoReadOnly
-            let! forceShare = optional "force-share" Codec.bool _.ForceShare
-            let! detectZeroes = optional "detect-zeroes" detectZeroes _.DetectZeroes
+            let! nodeName =
+                doc
+                    "A new name. Only nodes that are described within another one may do without."
+                    (optional "node-name" Codec.str _.NodeName)
+            let! discard =
+                doc "What becomes of requests to discard; ignore by default." (optional "discard" discard _.Discard)
+            let! cache = doc "How it is cached." (optional "cache" (StructCodec.codec cacheOptions) _.Cache)
+            let! active =
+                doc "Whether it begins as active; it does by default." (optional "active" Codec.bool _.Active)
+            let! readOnly = doc "Whether nobody may write to it." (optional "read-only" Codec.bool _.ReadOnly)
+            let! autoReadOnly =
+                doc
+                    "Whether it becomes read-only by itself when it cannot be opened for writing."
+                    (optional "auto-read-only" Codec.bool _.AutoReadOnly)
+            let! forceShare =
+                doc
+                    "Whether other processes may do with the image as they like. The node has to be read-only."
+                    (optional "force-share" Codec.bool _.ForceShare)
+            let! detectZeroes =
+                doc
+                    "What becomes of writes of zeroes; off by default."
+                    (optional "detect-zeroes" detectZeroes _.DetectZeroes)
 
             return
                 fun m driver -> {
@@ -197,35 +252,38 @@ module BlockCodecs =
 
     /// `BlockdevOptions`: arguments of `blockdev-add`, and `--blockdev`.
     let blockdevOptions: StructCodec<BlockdevOptions> =
-        StructCodec.recursive "BlockdevOptions" (fun self ->
+        StructCodec.recursiveAbout "BlockdevOptions" "A node: its driver, and how it behaves." (fun self ->
             let branches = driverBranches (refTo self)
             StructCodec.unionWith "BlockdevOptions" "driver" "BlockdevDriver" branches commonOptions _.Driver)
 
     let blockdevRef: Codec<BlockdevRef> = refTo blockdevOptions
 
     let blockdevDel: StructCodec<BlockdevDel> =
-        object "BlockdevDelArgs" {
-            let! nodeName = required "node-name" Codec.str _.NodeName
+        record "BlockdevDelArgs" "Arguments of blockdev-del." {
+            let! nodeName = doc "The node." (required "node-name" Codec.str _.NodeName)
             return fun m -> { NodeName = nodeName m }
         }
 
     let blockResize: StructCodec<BlockResize> =
-        object "BlockResizeArgs" {
-            let! device = optional "device" Codec.str _.Device
-            let! nodeName = optional "node-name" Codec.str _.NodeName
-            let! size = required "size" Codec.int64 _.Size
+        record "BlockResizeArgs" "Arguments of block_resize." {
+            let! device = doc "A guest device. There is none." (optional "device" Codec.str _.Device)
+            let! nodeName = doc "The node." (optional "node-name" Codec.str _.NodeName)
+            let! size = doc "The new length in bytes." (required "size" Codec.int64 _.Size)
 
             return fun m -> { Device = device m; NodeName = nodeName m; Size = size m }
         }
 
     let queryNamedBlockNodes: StructCodec<QueryNamedBlockNodes> =
-        object "QueryNamedBlockNodesArgs" {
-            let! flat = optional "flat" Codec.bool _.Flat
+        record "QueryNamedBlockNodesArgs" "Arguments of query-named-block-nodes." {
+            let! flat = doc "Whether to leave the images below out." (optional "flat" Codec.bool _.Flat)
             return fun m -> { Flat = flat m }
         }
 
     let queryBlockstats: StructCodec<QueryBlockstats> =
-        object "QueryBlockstatsArgs" {
-            let! queryNodes = optional "query-nodes" Codec.bool _.QueryNodes
+        record "QueryBlockstatsArgs" "Arguments of query-blockstats." {
+            let! queryNodes =
+                doc
+                    "Whether to list all nodes instead of guest devices."
+                    (optional "query-nodes" Codec.bool _.QueryNodes)
             return fun m -> { QueryNodes = queryNodes m }
         }

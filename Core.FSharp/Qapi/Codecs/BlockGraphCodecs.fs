@@ -7,22 +7,28 @@ module BlockGraphCodecs =
     let private listOf inner = Codec.list (StructCodec.codec inner)
 
     let blockdevReopen: StructCodec<BlockdevReopen> =
-        object "BlockdevReopenArgs" {
-            let! options = required "options" (listOf BlockCodecs.blockdevOptions) _.Options
+        record "BlockdevReopenArgs" "Arguments of blockdev-reopen." {
+            let! options =
+                doc
+                    "All options of each node. What is left out goes back to its default."
+                    (required "options" (listOf BlockCodecs.blockdevOptions) _.Options)
             return fun m -> { Options = options m }
         }
 
     let blockdevSetActive: StructCodec<BlockdevSetActive> =
-        object "BlockdevSetActiveArgs" {
-            let! nodeName = optional "node-name" Codec.str _.NodeName
-            let! active = required "active" Codec.bool _.Active
+        record "BlockdevSetActiveArgs" "Arguments of blockdev-set-active." {
+            let! nodeName = doc "The node; all of them by default." (optional "node-name" Codec.str _.NodeName)
+            let! active = doc "Whether it is to be active." (required "active" Codec.bool _.Active)
             return fun m -> { NodeName = nodeName m; Active = active m }
         }
 
     let blockdevSnapshot: StructCodec<BlockdevSnapshot> =
-        object "BlockdevSnapshot" {
-            let! node = required "node" Codec.str _.Node
-            let! overlay = required "overlay" Codec.str _.Overlay
+        record "BlockdevSnapshot" "Arguments of blockdev-snapshot." {
+            let! node = doc "The node that becomes the backing one." (required "node" Codec.str _.Node)
+            let! overlay =
+                doc
+                    "The node that is put on top. It must not have a backing node yet."
+                    (required "overlay" Codec.str _.Overlay)
             return fun m -> { Node = node m; Overlay = overlay m }
         }
 
@@ -31,15 +37,21 @@ module BlockGraphCodecs =
             NewImageMode.Existing, "existing"
             NewImageMode.AbsolutePaths, "absolute-paths"
         ]
+        |> Codec.documented "Whether an image has to be made." [
+            "existing", "It exists, and its header stays as it is."
+            "absolute-paths", "It is made, and names its backing file by an absolute path."
+        ]
 
     let blockdevSnapshotSync: StructCodec<BlockdevSnapshotSync> =
-        object "BlockdevSnapshotSync" {
-            let! device = optional "device" Codec.str _.Device
-            let! nodeName = optional "node-name" Codec.str _.NodeName
-            let! snapshotFile = required "snapshot-file" Codec.str _.SnapshotFile
-            let! snapshotNodeName = optional "snapshot-node-name" Codec.str _.SnapshotNodeName
-            let! format = optional "format" Codec.str _.Format
-            let! mode = optional "mode" newImageMode _.Mode
+        record "BlockdevSnapshotSync" "Arguments of blockdev-snapshot-sync." {
+            let! device = doc "A guest device. There is none." (optional "device" Codec.str _.Device)
+            let! nodeName = doc "The node." (optional "node-name" Codec.str _.NodeName)
+            let! snapshotFile = doc "The file of the new image." (required "snapshot-file" Codec.str _.SnapshotFile)
+            let! snapshotNodeName =
+                doc "The name of the new node." (optional "snapshot-node-name" Codec.str _.SnapshotNodeName)
+            let! format = doc "The format of the new image; qcow2 by default." (optional "format" Codec.str _.Format)
+            let! mode =
+                doc "Whether the image has to be made; it is by default." (optional "mode" newImageMode _.Mode)
 
             return
                 fun m -> {
@@ -76,32 +88,42 @@ module BlockGraphCodecs =
                  | TransactionAction.SnapshotSync snapshot -> ValueSome snapshot
                  | _ -> ValueNone)
         ]
+        |> about "One action of a transaction."
 
     let private completionMode: Codec<ActionCompletionMode> =
         Codec.enum "ActionCompletionMode" [
             ActionCompletionMode.Individual, "individual"
             ActionCompletionMode.Grouped, "grouped"
         ]
+        |> Codec.documented "How the actions of a transaction depend on each other once they run." [
+            "individual", "Each ends for itself."
+            "grouped", "When one fails the others are cancelled."
+        ]
 
     let private transactionProperties: StructCodec<TransactionProperties> =
-        object "TransactionProperties" {
-            let! completionMode = optional "completion-mode" completionMode _.CompletionMode
+        record "TransactionProperties" "How the actions of a transaction depend on each other." {
+            let! completionMode =
+                doc "Individual by default." (optional "completion-mode" completionMode _.CompletionMode)
             return fun m -> { CompletionMode = completionMode m }
         }
 
     let transaction: StructCodec<TransactionArguments> =
-        object "TransactionArgs" {
-            let! actions = required "actions" (listOf transactionAction) _.Actions
-            let! properties = optional "properties" (StructCodec.codec transactionProperties) _.Properties
+        record "TransactionArgs" "Arguments of transaction." {
+            let! actions = doc "The actions, in order." (required "actions" (listOf transactionAction) _.Actions)
+            let! properties =
+                doc
+                    "How they depend on each other."
+                    (optional "properties" (StructCodec.codec transactionProperties) _.Properties)
 
             return fun m -> { Actions = actions m; Properties = properties m }
         }
 
     let xBlockdevChange: StructCodec<BlockdevChange> =
-        object "BlockdevChangeArgs" {
-            let! parent = required "parent" Codec.str _.Parent
-            let! child = optional "child" Codec.str _.Child
-            let! node = optional "node" Codec.str _.Node
+        record "BlockdevChangeArgs" "Arguments of x-blockdev-change." {
+            let! parent = doc "The node whose children change." (required "parent" Codec.str _.Parent)
+            let! child =
+                doc "The child to take away, by its name among the children." (optional "child" Codec.str _.Child)
+            let! node = doc "The node to add as a child." (optional "node" Codec.str _.Node)
 
             return fun m -> { Parent = parent m; Child = child m; Node = node m }
         }
@@ -116,12 +138,14 @@ module BlockGraphCodecs =
                 | None -> ValueSome()
                 | Some _ -> ValueNone)
         ]
+        |> Codec.documented "A name, or null for none." []
 
     let xBlockdevSetIothread: StructCodec<BlockdevSetIothread> =
-        object "BlockdevSetIothreadArgs" {
-            let! nodeName = required "node-name" Codec.str _.NodeName
-            let! iothread = required "iothread" strOrNull _.Iothread
-            let! force = optional "force" Codec.bool _.Force
+        record "BlockdevSetIothreadArgs" "Arguments of x-blockdev-set-iothread." {
+            let! nodeName = doc "The node." (required "node-name" Codec.str _.NodeName)
+            let! iothread =
+                doc "The iothread, or null for the main context." (required "iothread" strOrNull _.Iothread)
+            let! force = doc "Whether to do it although the node has users." (optional "force" Codec.bool _.Force)
 
             return
                 fun m -> {
@@ -132,18 +156,23 @@ module BlockGraphCodecs =
         }
 
     let blockSetWriteThreshold: StructCodec<BlockSetWriteThreshold> =
-        object "BlockSetWriteThresholdArgs" {
-            let! nodeName = required "node-name" Codec.str _.NodeName
-            let! writeThreshold = required "write-threshold" Codec.uint64 _.WriteThreshold
+        record "BlockSetWriteThresholdArgs" "Arguments of block-set-write-threshold." {
+            let! nodeName = doc "The node." (required "node-name" Codec.str _.NodeName)
+            let! writeThreshold =
+                doc
+                    "The offset in bytes; 0 takes the threshold away."
+                    (required "write-threshold" Codec.uint64 _.WriteThreshold)
 
             return fun m -> { NodeName = nodeName m; WriteThreshold = writeThreshold m }
         }
 
     let blockWriteThreshold: StructCodec<BlockWriteThreshold> =
-        object "BlockWriteThresholdData" {
-            let! nodeName = required "node-name" Codec.str _.NodeName
-            let! amountExceeded = required "amount-exceeded" Codec.uint64 _.AmountExceeded
-            let! writeThreshold = required "write-threshold" Codec.uint64 _.WriteThreshold
+        record "BlockWriteThresholdData" "Data of BLOCK_WRITE_THRESHOLD." {
+            let! nodeName = doc "The node." (required "node-name" Codec.str _.NodeName)
+            let! amountExceeded =
+                doc "Bytes by which the write went beyond." (required "amount-exceeded" Codec.uint64 _.AmountExceeded)
+            let! writeThreshold =
+                doc "The threshold in bytes." (required "write-threshold" Codec.uint64 _.WriteThreshold)
 
             return
                 fun m -> {
@@ -154,10 +183,11 @@ module BlockGraphCodecs =
         }
 
     let changeBackingFile: StructCodec<ChangeBackingFile> =
-        object "ChangeBackingFileArgs" {
-            let! device = required "device" Codec.str _.Device
-            let! imageNodeName = required "image-node-name" Codec.str _.ImageNodeName
-            let! backingFile = required "backing-file" Codec.str _.BackingFile
+        record "ChangeBackingFileArgs" "Arguments of change-backing-file." {
+            let! device =
+                doc "A node from which the image's node can be reached." (required "device" Codec.str _.Device)
+            let! imageNodeName = doc "The node of the image." (required "image-node-name" Codec.str _.ImageNodeName)
+            let! backingFile = doc "The name to write." (required "backing-file" Codec.str _.BackingFile)
 
             return
                 fun m -> {
@@ -173,12 +203,17 @@ module BlockGraphCodecs =
             DebugBlockGraphNodeType.BlockJob, "block-job"
             DebugBlockGraphNodeType.BlockDriver, "block-driver"
         ]
+        |> Codec.documented "What a vertex of the graph is." [
+            "block-backend", "A user such as an export."
+            "block-job", "A job."
+            "block-driver", "A node."
+        ]
 
     let private graphNode: StructCodec<DebugBlockGraphNode> =
-        object "XDbgBlockGraphNode" {
-            let! id = required "id" Codec.uint64 _.Id
-            let! nodeType = required "type" nodeType _.Type
-            let! name = required "name" Codec.str _.Name
+        record "XDbgBlockGraphNode" "A vertex." {
+            let! id = doc "Its number." (required "id" Codec.uint64 _.Id)
+            let! nodeType = doc "What it is." (required "type" nodeType _.Type)
+            let! name = doc "Its name." (required "name" Codec.str _.Name)
 
             return fun m -> { Id = id m; Type = nodeType m; Name = name m }
         }
@@ -190,14 +225,21 @@ module BlockGraphCodecs =
             BlockPermission.WriteUnchanged, "write-unchanged"
             BlockPermission.Resize, "resize"
         ]
+        |> Codec.documented "What a user of a node may do with it." [
+            "consistent-read", "Read data that make sense together."
+            "write", "Write."
+            "write-unchanged", "Write what is there already."
+            "resize", "Change the length."
+        ]
 
     let private graphEdge: StructCodec<DebugBlockGraphEdge> =
-        object "XDbgBlockGraphEdge" {
-            let! parent = required "parent" Codec.uint64 _.Parent
-            let! child = required "child" Codec.uint64 _.Child
-            let! name = required "name" Codec.str _.Name
-            let! perm = required "perm" (Codec.list permission) _.Perm
-            let! sharedPerm = required "shared-perm" (Codec.list permission) _.SharedPerm
+        record "XDbgBlockGraphEdge" "One use of a node." {
+            let! parent = doc "The vertex that uses." (required "parent" Codec.uint64 _.Parent)
+            let! child = doc "The vertex that is used." (required "child" Codec.uint64 _.Child)
+            let! name = doc "What the child is called by its parent." (required "name" Codec.str _.Name)
+            let! perm = doc "What the parent may do." (required "perm" (Codec.list permission) _.Perm)
+            let! sharedPerm =
+                doc "What it lets others do." (required "shared-perm" (Codec.list permission) _.SharedPerm)
 
             return
                 fun m -> {
@@ -210,8 +252,8 @@ module BlockGraphCodecs =
         }
 
     let debugBlockGraph: StructCodec<DebugBlockGraph> =
-        object "XDbgBlockGraph" {
-            let! nodes = required "nodes" (listOf graphNode) _.Nodes
-            let! edges = required "edges" (listOf graphEdge) _.Edges
+        record "XDbgBlockGraph" "The graph." {
+            let! nodes = doc "Its vertices." (required "nodes" (listOf graphNode) _.Nodes)
+            let! edges = doc "Who uses whom." (required "edges" (listOf graphEdge) _.Edges)
             return fun m -> { Nodes = nodes m; Edges = edges m }
         }

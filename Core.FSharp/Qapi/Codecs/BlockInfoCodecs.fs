@@ -5,10 +5,11 @@ open StorageDaemon.Core.Qapi.Describe
 /// Descriptions of qapi/block-core.json: what the queries about nodes answer.
 module BlockInfoCodecs =
     let private cacheInfo: StructCodec<BlockdevCacheInfo> =
-        object "BlockdevCacheInfo" {
-            let! writeback = required "writeback" Codec.bool _.Writeback
-            let! direct = required "direct" Codec.bool _.Direct
-            let! noFlush = required "no-flush" Codec.bool _.NoFlush
+        record "BlockdevCacheInfo" "How a node is cached." {
+            let! writeback =
+                doc "Whether writes are answered before they are durable." (required "writeback" Codec.bool _.Writeback)
+            let! direct = doc "Whether the host's page cache is passed by." (required "direct" Codec.bool _.Direct)
+            let! noFlush = doc "Whether flushes are ignored." (required "no-flush" Codec.bool _.NoFlush)
 
             return
                 fun m -> {
@@ -19,8 +20,11 @@ module BlockInfoCodecs =
         }
 
     let private specificFile: StructCodec<uint64 option> =
-        object "ImageInfoSpecificFile" {
-            let! extentSizeHint = optional "extent-size-hint" Codec.size id
+        record "ImageInfoSpecificFile" "A host file." {
+            let! extentSizeHint =
+                doc
+                    "Bytes in which the file system allocates, if it has been told."
+                    (optional "extent-size-hint" Codec.size id)
             return extentSizeHint
         }
 
@@ -36,19 +40,25 @@ module BlockInfoCodecs =
                 ImageInfoSpecific.File
                 ofFile
         ]
+        |> about "What only one format has."
 
     let private imageInfoOver (below: StructCodec<ImageInfo>) : StructCodec<ImageInfo> =
-        object "ImageInfo" {
-            let! filename = required "filename" Codec.str _.Filename
-            let! format = required "format" Codec.str _.Format
-            let! dirtyFlag = optional "dirty-flag" Codec.bool _.DirtyFlag
-            let! actualSize = optional "actual-size" Codec.int64 _.ActualSize
-            let! virtualSize = required "virtual-size" Codec.int64 _.VirtualSize
-            let! clusterSize = optional "cluster-size" Codec.int64 _.ClusterSize
-            let! encrypted = optional "encrypted" Codec.bool _.Encrypted
-            let! compressed = optional "compressed" Codec.bool _.Compressed
-            let! backingImage = optional "backing-image" (StructCodec.codec below) _.BackingImage
-            let! formatSpecific = optional "format-specific" (StructCodec.codec imageInfoSpecific) _.FormatSpecific
+        record "ImageInfo" "An image." {
+            let! filename = doc "Its file name." (required "filename" Codec.str _.Filename)
+            let! format = doc "Its format." (required "format" Codec.str _.Format)
+            let! dirtyFlag = doc "Whether it was not closed properly." (optional "dirty-flag" Codec.bool _.DirtyFlag)
+            let! actualSize = doc "Bytes that it takes on disk." (optional "actual-size" Codec.int64 _.ActualSize)
+            let! virtualSize =
+                doc "The length in bytes that users see." (required "virtual-size" Codec.int64 _.VirtualSize)
+            let! clusterSize = doc "The bytes of a cluster." (optional "cluster-size" Codec.int64 _.ClusterSize)
+            let! encrypted = doc "Whether it is encrypted." (optional "encrypted" Codec.bool _.Encrypted)
+            let! compressed = doc "Whether it is compressed." (optional "compressed" Codec.bool _.Compressed)
+            let! backingImage =
+                doc "The image of the backing node." (optional "backing-image" (StructCodec.codec below) _.BackingImage)
+            let! formatSpecific =
+                doc
+                    "What only its format has."
+                    (optional "format-specific" (StructCodec.codec imageInfoSpecific) _.FormatSpecific)
 
             return
                 fun m -> {
@@ -65,27 +75,34 @@ module BlockInfoCodecs =
                 }
         }
 
-    let imageInfo: StructCodec<ImageInfo> = StructCodec.recursive "ImageInfo" imageInfoOver
+    let imageInfo: StructCodec<ImageInfo> = StructCodec.recursiveAbout "ImageInfo" "An image." imageInfoOver
 
     let blockDeviceInfo: StructCodec<BlockDeviceInfo> =
-        object "BlockDeviceInfo" {
-            let! file = required "file" Codec.str _.File
-            let! nodeName = optional "node-name" Codec.str _.NodeName
-            let! readOnly = required "ro" Codec.bool _.ReadOnly
-            let! driver = required "drv" Codec.str _.Driver
-            let! backingFileDepth = required "backing_file_depth" Codec.int64 _.BackingFileDepth
-            let! active = required "active" Codec.bool _.Active
-            let! encrypted = required "encrypted" Codec.bool _.Encrypted
-            let! detectZeroes = required "detect_zeroes" BlockCodecs.detectZeroes _.DetectZeroes
-            let! bps = required "bps" Codec.int64 _.Bps
-            let! bpsRd = required "bps_rd" Codec.int64 _.BpsRd
-            let! bpsWr = required "bps_wr" Codec.int64 _.BpsWr
-            let! iops = required "iops" Codec.int64 _.Iops
-            let! iopsRd = required "iops_rd" Codec.int64 _.IopsRd
-            let! iopsWr = required "iops_wr" Codec.int64 _.IopsWr
-            let! image = required "image" (StructCodec.codec imageInfo) _.Image
-            let! cache = required "cache" (StructCodec.codec cacheInfo) _.Cache
-            let! writeThreshold = required "write_threshold" Codec.int64 _.WriteThreshold
+        record "BlockDeviceInfo" "A node with its image." {
+            let! file = doc "The file name of the node." (required "file" Codec.str _.File)
+            let! nodeName = doc "The name of the node." (optional "node-name" Codec.str _.NodeName)
+            let! readOnly = doc "Whether it is read-only." (required "ro" Codec.bool _.ReadOnly)
+            let! driver = doc "Its driver." (required "drv" Codec.str _.Driver)
+            let! backingFileDepth =
+                doc
+                    "How many backing nodes are below it."
+                    (required "backing_file_depth" Codec.int64 _.BackingFileDepth)
+            let! active = doc "Whether it is active." (required "active" Codec.bool _.Active)
+            let! encrypted = doc "Whether the image is encrypted." (required "encrypted" Codec.bool _.Encrypted)
+            let! detectZeroes =
+                doc
+                    "What becomes of writes of zeroes."
+                    (required "detect_zeroes" BlockCodecs.detectZeroes _.DetectZeroes)
+            let! bps = doc "Limit of bytes per second, 0 for none." (required "bps" Codec.int64 _.Bps)
+            let! bpsRd = doc "Limit of bytes read per second." (required "bps_rd" Codec.int64 _.BpsRd)
+            let! bpsWr = doc "Limit of bytes written per second." (required "bps_wr" Codec.int64 _.BpsWr)
+            let! iops = doc "Limit of requests per second." (required "iops" Codec.int64 _.Iops)
+            let! iopsRd = doc "Limit of reads per second." (required "iops_rd" Codec.int64 _.IopsRd)
+            let! iopsWr = doc "Limit of writes per second." (required "iops_wr" Codec.int64 _.IopsWr)
+            let! image = doc "The image." (required "image" (StructCodec.codec imageInfo) _.Image)
+            let! cache = doc "How it is cached." (required "cache" (StructCodec.codec cacheInfo) _.Cache)
+            let! writeThreshold =
+                doc "The threshold in bytes, 0 for none." (required "write_threshold" Codec.int64 _.WriteThreshold)
 
             return
                 fun m -> {
@@ -115,17 +132,22 @@ module BlockInfoCodecs =
             BlockDeviceIoStatus.Failed, "failed"
             BlockDeviceIoStatus.Nospace, "nospace"
         ]
+        |> Codec.documented "Whether a guest device has been stopped by an error." [
+            "ok", "There was no error."
+            "failed", "An error has stopped it."
+            "nospace", "A lack of space has stopped it."
+        ]
 
     let blockInfo: StructCodec<BlockInfo> =
-        object "BlockInfo" {
-            let! device = required "device" Codec.str _.Device
-            let! qdev = optional "qdev" Codec.str _.Qdev
-            let! typeName = required "type" Codec.str _.Type
-            let! removable = required "removable" Codec.bool _.Removable
-            let! locked = required "locked" Codec.bool _.Locked
-            let! inserted = optional "inserted" (StructCodec.codec blockDeviceInfo) _.Inserted
-            let! trayOpen = optional "tray_open" Codec.bool _.TrayOpen
-            let! ioStatus = optional "io-status" ioStatus _.IoStatus
+        record "BlockInfo" "A guest device." {
+            let! device = doc "Its name." (required "device" Codec.str _.Device)
+            let! qdev = doc "Its path among the devices." (optional "qdev" Codec.str _.Qdev)
+            let! typeName = doc "Not used." (required "type" Codec.str _.Type)
+            let! removable = doc "Whether its medium can be removed." (required "removable" Codec.bool _.Removable)
+            let! locked = doc "Whether the guest has locked it." (required "locked" Codec.bool _.Locked)
+            let! inserted = doc "Its medium." (optional "inserted" (StructCodec.codec blockDeviceInfo) _.Inserted)
+            let! trayOpen = doc "Whether its tray is open." (optional "tray_open" Codec.bool _.TrayOpen)
+            let! ioStatus = doc "Whether an error has stopped it." (optional "io-status" ioStatus _.IoStatus)
 
             return
                 fun m -> {

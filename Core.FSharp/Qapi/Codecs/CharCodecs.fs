@@ -5,18 +5,22 @@ open StorageDaemon.Core.Qapi.Describe
 /// Descriptions of qapi/char.json.
 module CharCodecs =
     let common: StructCodec<ChardevCommon> =
-        object "ChardevCommon" {
-            let! logfile = optional "logfile" Codec.str _.Logfile
-            let! logappend = optional "logappend" Codec.bool _.Logappend
+        record "ChardevCommon" "Nothing is connected: input never comes, output is dropped." {
+            let! logfile = doc "A file that gets a copy of the output." (optional "logfile" Codec.str _.Logfile)
+            let! logappend =
+                doc
+                    "Whether that file is continued instead of begun anew."
+                    (optional "logappend" Codec.bool _.Logappend)
             return fun m -> { Logfile = logfile m; Logappend = logappend m }
         }
 
     let file: StructCodec<ChardevFile> =
-        object "ChardevFile" {
+        record "ChardevFile" "Files of the host." {
             let! common = inherits common _.Common
-            let! input = optional "in" Codec.str _.In
-            let! output = required "out" Codec.str _.Out
-            let! append = optional "append" Codec.bool _.Append
+            let! input = doc "The file to read from; there is no input without it." (optional "in" Codec.str _.In)
+            let! output = doc "The file to write to." (required "out" Codec.str _.Out)
+            let! append =
+                doc "Whether that file is continued instead of begun anew." (optional "append" Codec.bool _.Append)
 
             return
                 fun m -> {
@@ -28,19 +32,28 @@ module CharCodecs =
         }
 
     let socket: StructCodec<ChardevSocket> =
-        object "ChardevSocket" {
+        record "ChardevSocket" "A stream socket that listens or connects." {
             let! common = inherits common _.Common
-            let! addr = required "addr" (StructCodec.codec SocketCodecs.socketAddressLegacy) _.Addr
-            let! tlsCreds = optional "tls-creds" Codec.str _.TlsCreds
-            let! tlsAuthz = optional "tls-authz" Codec.str _.TlsAuthz
-            let! server = optional "server" Codec.bool _.Server
-            let! wait = optional "wait" Codec.bool _.Wait
-            let! nodelay = optional "nodelay" Codec.bool _.Nodelay
-            let! telnet = optional "telnet" Codec.bool _.Telnet
-            let! tn3270 = optional "tn3270" Codec.bool _.Tn3270
-            let! websocket = optional "websocket" Codec.bool _.Websocket
-            let! reconnect = optionalWith [ Feature.Deprecated ] "reconnect" Codec.int64 _.Reconnect
-            let! reconnectMs = optional "reconnect-ms" Codec.int64 _.ReconnectMs
+            let! addr =
+                doc "The address." (required "addr" (StructCodec.codec SocketCodecs.socketAddressLegacy) _.Addr)
+            let! tlsCreds = doc "The id of TLS credentials." (optional "tls-creds" Codec.str _.TlsCreds)
+            let! tlsAuthz =
+                doc
+                    "The id of the object that decides about names in certificates."
+                    (optional "tls-authz" Codec.str _.TlsAuthz)
+            let! server = doc "Whether it listens; it does by default." (optional "server" Codec.bool _.Server)
+            let! wait =
+                doc "Whether the daemon stands still until a client has come." (optional "wait" Codec.bool _.Wait)
+            let! nodelay = doc "Whether TCP sends small pieces at once." (optional "nodelay" Codec.bool _.Nodelay)
+            let! telnet = doc "Whether the client speaks telnet." (optional "telnet" Codec.bool _.Telnet)
+            let! tn3270 =
+                doc "Whether the client speaks telnet as a 3270 terminal." (optional "tn3270" Codec.bool _.Tn3270)
+            let! websocket = doc "Whether the client speaks WebSocket." (optional "websocket" Codec.bool _.Websocket)
+            let! reconnect =
+                doc
+                    "Seconds after which a lost connection is made again; 0 for never."
+                    (optionalWith [ Feature.Deprecated ] "reconnect" Codec.int64 _.Reconnect)
+            let! reconnectMs = doc "The same in milliseconds." (optional "reconnect-ms" Codec.int64 _.ReconnectMs)
 
             return
                 fun m -> {
@@ -60,16 +73,16 @@ module CharCodecs =
         }
 
     let stdio: StructCodec<ChardevStdio> =
-        object "ChardevStdio" {
+        record "ChardevStdio" "Standard input and output of the daemon." {
             let! common = inherits common _.Common
-            let! signal = optional "signal" Codec.bool _.Signal
+            let! signal = doc "Whether the keys that end programs do so." (optional "signal" Codec.bool _.Signal)
             return fun m -> { Common = common m; Signal = signal m }
         }
 
     let pty: StructCodec<ChardevPty> =
-        object "ChardevPty" {
+        record "ChardevPty" "A new pseudo-terminal." {
             let! common = inherits common _.Common
-            let! path = optional "path" Codec.str _.Path
+            let! path = doc "A symbolic link to make, which leads to it." (optional "path" Codec.str _.Path)
             return fun m -> { Common = common m; Path = path m }
         }
 
@@ -128,31 +141,33 @@ module CharCodecs =
 
     let backend: StructCodec<ChardevBackend> =
         StructCodec.union "ChardevBackend" "type" "ChardevBackendKind" (built @ unavailable)
+        |> about "A kind of character device with its options."
 
     let chardevAdd: StructCodec<ChardevAdd> =
-        object "ChardevAddArgs" {
-            let! id = required "id" Codec.str _.Id
-            let! backend = required "backend" (StructCodec.codec backend) _.Backend
+        record "ChardevAddArgs" "Arguments of chardev-add and chardev-change." {
+            let! id = doc "The id." (required "id" Codec.str _.Id)
+            let! backend = doc "The device." (required "backend" (StructCodec.codec backend) _.Backend)
             return fun m -> { Id = id m; Backend = backend m }
         }
 
     let chardevReturn: StructCodec<ChardevReturn> =
-        object "ChardevReturn" {
-            let! pty = optional "pty" Codec.str _.Pty
+        record "ChardevReturn" "What can only be known when a device is open." {
+            let! pty = doc "The path of the pseudo-terminal." (optional "pty" Codec.str _.Pty)
             return fun m -> { Pty = pty m }
         }
 
     let chardevRemove: StructCodec<ChardevRemove> =
-        object "ChardevRemoveArgs" {
-            let! id = required "id" Codec.str _.Id
+        record "ChardevRemoveArgs" "Arguments of chardev-remove." {
+            let! id = doc "The id." (required "id" Codec.str _.Id)
             return fun m -> { Id = id m }
         }
 
     let chardevInfo: StructCodec<ChardevInfo> =
-        object "ChardevInfo" {
-            let! label = required "label" Codec.str _.Label
-            let! filename = required "filename" Codec.str _.Filename
-            let! frontendOpen = required "frontend-open" Codec.bool _.FrontendOpen
+        record "ChardevInfo" "A character device." {
+            let! label = doc "Its id." (required "label" Codec.str _.Label)
+            let! filename = doc "What it is connected to, for people." (required "filename" Codec.str _.Filename)
+            let! frontendOpen =
+                doc "Whether a user of the device has it open." (required "frontend-open" Codec.bool _.FrontendOpen)
 
             return
                 fun m -> {
@@ -163,7 +178,7 @@ module CharCodecs =
         }
 
     let chardevBackendInfo: StructCodec<ChardevBackendInfo> =
-        object "ChardevBackendInfo" {
-            let! name = required "name" Codec.str _.Name
+        record "ChardevBackendInfo" "A type of character devices." {
+            let! name = doc "Its name." (required "name" Codec.str _.Name)
             return fun m -> { Name = name m }
         }

@@ -5,12 +5,21 @@ open StorageDaemon.Core.Qapi.Describe
 /// Descriptions of qapi/block-export.json.
 module ExportCodecs =
     let private nbdServerOptionsOver name addr : StructCodec<NbdServerOptions> =
-        object name {
-            let! handshakeMaxSeconds = optional "handshake-max-seconds" Codec.uint32 _.HandshakeMaxSeconds
-            let! tlsCreds = optional "tls-creds" Codec.str _.TlsCreds
-            let! tlsAuthz = optional "tls-authz" Codec.str _.TlsAuthz
-            let! maxConnections = optional "max-connections" Codec.uint32 _.MaxConnections
-            let! addr = required "addr" (StructCodec.codec addr) _.Addr
+        record name "The NBD server." {
+            let! handshakeMaxSeconds =
+                doc
+                    "How long a client may take to choose an export; 10 by default, 0 for any time."
+                    (optional "handshake-max-seconds" Codec.uint32 _.HandshakeMaxSeconds)
+            let! tlsCreds = doc "The id of TLS credentials." (optional "tls-creds" Codec.str _.TlsCreds)
+            let! tlsAuthz =
+                doc
+                    "The id of the object that decides about names in certificates."
+                    (optional "tls-authz" Codec.str _.TlsAuthz)
+            let! maxConnections =
+                doc
+                    "The most clients at a time; 100 by default, 0 for any number."
+                    (optional "max-connections" Codec.uint32 _.MaxConnections)
+            let! addr = doc "The address to listen at." (required "addr" (StructCodec.codec addr) _.Addr)
 
             return
                 fun m -> {
@@ -30,11 +39,14 @@ module ExportCodecs =
         nbdServerOptionsOver "NbdServerOptionsLegacy" SocketCodecs.socketAddressLegacy
 
     let nbdServerAddOptions: StructCodec<NbdServerAddOptions> =
-        object "NbdServerAddOptions" {
-            let! name = optional "name" Codec.str _.Name
-            let! description = optional "description" Codec.str _.Description
-            let! device = required "device" Codec.str _.Device
-            let! writable = optional "writable" Codec.bool _.Writable
+        record "NbdServerAddOptions" "Arguments of nbd-server-add." {
+            let! name =
+                doc "The name that clients ask for; the node's by default." (optional "name" Codec.str _.Name)
+            let! description =
+                doc "A text for people, at most 4096 bytes." (optional "description" Codec.str _.Description)
+            let! device = doc "The node." (required "device" Codec.str _.Device)
+            let! writable =
+                doc "Whether clients may write; not by default." (optional "writable" Codec.bool _.Writable)
 
             return
                 fun m -> {
@@ -47,11 +59,15 @@ module ExportCodecs =
 
     let private removeMode: Codec<BlockExportRemoveMode> =
         Codec.enum "BlockExportRemoveMode" [ BlockExportRemoveMode.Safe, "safe"; BlockExportRemoveMode.Hard, "hard" ]
+        |> Codec.documented "What becomes of clients when an export is taken away." [
+            "safe", "Connected clients make the command fail."
+            "hard", "Connected clients are cut off."
+        ]
 
     let nbdServerRemove: StructCodec<NbdServerRemove> =
-        object "NbdServerRemoveArgs" {
-            let! name = required "name" Codec.str _.Name
-            let! mode = optional "mode" removeMode _.Mode
+        record "NbdServerRemoveArgs" "Arguments of nbd-server-remove." {
+            let! name = doc "The export." (required "name" Codec.str _.Name)
+            let! mode = doc "What becomes of connected clients; safe by default." (optional "mode" removeMode _.Mode)
             return fun m -> { Name = name m; Mode = mode m }
         }
 
@@ -71,23 +87,37 @@ module ExportCodecs =
             Alternate.alternative Codec.str ExportIothread.One ofOne
             Alternate.alternative (Codec.list Codec.str) ExportIothread.Many ofMany
         ]
+        |> Codec.documented "One iothread or several." []
 
     let private nbdOptions: StructCodec<BlockExportOptionsNbd> =
-        object "BlockExportOptionsNbd" {
-            let! name = optional "name" Codec.str _.Name
-            let! description = optional "description" Codec.str _.Description
+        record "BlockExportOptionsNbd" "An export over NBD; the server has to be started before." {
+            let! name =
+                doc "The name that clients ask for; the node's by default." (optional "name" Codec.str _.Name)
+            let! description =
+                doc "A text for people, at most 4096 bytes." (optional "description" Codec.str _.Description)
             return fun m -> { Name = name m; Description = description m }
         }
 
     let private commonOptions: Fields<BlockExportOptions, BlockExportBranch -> BlockExportOptions> =
         fields {
-            let! id = required "id" Codec.str _.Id
-            let! fixedIothread = optional "fixed-iothread" Codec.bool _.FixedIothread
-            let! iothread = optional "iothread" iothread _.Iothread
-            let! nodeName = required "node-name" Codec.str _.NodeName
-            let! writable = optional "writable" Codec.bool _.Writable
-            let! writethrough = optional "writethrough" Codec.bool _.Writethrough
-            let! allowInactive = optional "allow-inactive" Codec.bool _.AllowInactive
+            let! id = doc "A new id." (required "id" Codec.str _.Id)
+            let! fixedIothread =
+                doc
+                    "Whether the node has to be moved to the iothread; otherwise only an attempt is made."
+                    (optional "fixed-iothread" Codec.bool _.FixedIothread)
+            let! iothread =
+                doc
+                    "The iothread that serves it, or a list of several. Without it the daemon's own threads do."
+                    (optional "iothread" iothread _.Iothread)
+            let! nodeName = doc "The node." (required "node-name" Codec.str _.NodeName)
+            let! writable =
+                doc "Whether clients may write; not by default." (optional "writable" Codec.bool _.Writable)
+            let! writethrough =
+                doc
+                    "Whether each write is made durable before it is answered."
+                    (optional "writethrough" Codec.bool _.Writethrough)
+            let! allowInactive =
+                doc "Whether the node may be inactive." (optional "allow-inactive" Codec.bool _.AllowInactive)
 
             return
                 fun m exportType -> {
@@ -110,23 +140,26 @@ module ExportCodecs =
         ]
 
         StructCodec.unionWith "BlockExportOptions" "type" "BlockExportType" branches commonOptions _.Type
+        |> about "An export: the node, and how it is offered."
 
     let blockExportDel: StructCodec<BlockExportDel> =
-        object "BlockExportDelArgs" {
-            let! id = required "id" Codec.str _.Id
-            let! mode = optional "mode" removeMode _.Mode
+        record "BlockExportDelArgs" "Arguments of block-export-del." {
+            let! id = doc "The export." (required "id" Codec.str _.Id)
+            let! mode = doc "What becomes of connected clients; safe by default." (optional "mode" removeMode _.Mode)
             return fun m -> { Id = id m; Mode = mode m }
         }
 
     let private exportType: Codec<BlockExportType> =
         Codec.enum "BlockExportType" [ BlockExportType.Nbd, "nbd" ]
+        |> Codec.documented "Protocols of exports." [ "nbd", "Network Block Device." ]
 
     let blockExportInfo: StructCodec<BlockExportInfo> =
-        object "BlockExportInfo" {
-            let! id = required "id" Codec.str _.Id
-            let! exportType = required "type" exportType _.Type
-            let! nodeName = required "node-name" Codec.str _.NodeName
-            let! shuttingDown = required "shutting-down" Codec.bool _.ShuttingDown
+        record "BlockExportInfo" "An export." {
+            let! id = doc "Its id." (required "id" Codec.str _.Id)
+            let! exportType = doc "Its protocol." (required "type" exportType _.Type)
+            let! nodeName = doc "The node that it offers." (required "node-name" Codec.str _.NodeName)
+            let! shuttingDown =
+                doc "Whether it is about to end." (required "shutting-down" Codec.bool _.ShuttingDown)
 
             return
                 fun m -> {
@@ -138,7 +171,7 @@ module ExportCodecs =
         }
 
     let blockExportDeleted: StructCodec<BlockExportDeleted> =
-        object "BlockExportDeletedData" {
-            let! id = required "id" Codec.str _.Id
+        record "BlockExportDeletedData" "Data of BLOCK_EXPORT_DELETED." {
+            let! id = doc "The export that is gone." (required "id" Codec.str _.Id)
             return fun m -> { Id = id m }
         }

@@ -5,13 +5,27 @@ open StorageDaemon.Core.Qapi.Describe
 /// Descriptions of qapi/qom.json: objects that users create.
 module ObjectCodecs =
     let iothreadProperties: StructCodec<IothreadProperties> =
-        object "IothreadProperties" {
-            let! aioMaxBatch = optional "aio-max-batch" Codec.int64 _.AioMaxBatch
-            let! threadPoolMin = optional "thread-pool-min" Codec.int64 _.ThreadPoolMin
-            let! threadPoolMax = optional "thread-pool-max" Codec.int64 _.ThreadPoolMax
-            let! pollMaxNs = optional "poll-max-ns" Codec.int64 _.PollMaxNs
-            let! pollGrow = optional "poll-grow" Codec.int64 _.PollGrow
-            let! pollShrink = optional "poll-shrink" Codec.int64 _.PollShrink
+        record "IothreadProperties" "A thread that serves exports." {
+            let! aioMaxBatch =
+                doc
+                    "The most requests that are submitted at once; 0 leaves it to the daemon."
+                    (optional "aio-max-batch" Codec.int64 _.AioMaxBatch)
+            let! threadPoolMin =
+                doc "The fewest worker threads." (optional "thread-pool-min" Codec.int64 _.ThreadPoolMin)
+            let! threadPoolMax =
+                doc "The most worker threads." (optional "thread-pool-max" Codec.int64 _.ThreadPoolMax)
+            let! pollMaxNs =
+                doc
+                    "How long it looks for work before it sleeps, at most, in nanoseconds."
+                    (optional "poll-max-ns" Codec.int64 _.PollMaxNs)
+            let! pollGrow =
+                doc
+                    "The factor by which that time grows; 0 for the daemon's choice."
+                    (optional "poll-grow" Codec.int64 _.PollGrow)
+            let! pollShrink =
+                doc
+                    "The divisor by which it shrinks; 0 drops it to nothing."
+                    (optional "poll-shrink" Codec.int64 _.PollShrink)
 
             return
                 fun m -> {
@@ -32,9 +46,23 @@ module ObjectCodecs =
         ]
         @ [ "iops-size" ]
 
+    /// What a limit of that name means.
+    let private limitText (name: string) =
+        let unit = if name.StartsWith "bps" then "Bytes" else "Requests"
+
+        if name = "iops-size" then
+            "Bytes that count as one request; larger ones count as several."
+        elif name.EndsWith "-max-length" then
+            "Seconds that a burst at the peak rate may last."
+        elif name.EndsWith "-max" then
+            unit + " per second at the peak of a burst."
+        else
+            unit + " per second in the long run."
+
     /// `ThrottleLimits` of qapi/block-core.json: what is given, by name.
     let throttleLimits: StructCodec<Map<string, int64>> =
         StructCodec.integers "ThrottleLimits" [] limitNames
+        |> StructCodec.explained "Limits; one that is absent or 0 does not limit." limitText
 
     let private throttleGroupProperties: StructCodec<ThrottleGroupProperties> =
         let prefix = "x-"
@@ -49,9 +77,11 @@ module ObjectCodecs =
                 "ThrottleGroupLegacyProperties"
                 [ Feature.Unstable ]
                 (limitNames |> List.map (fun name -> prefix + name))
+            |> StructCodec.explained "Limits under their older names." (fun name ->
+                limitText (name.Substring prefix.Length))
 
-        object "ThrottleGroupProperties" {
-            let! limits = optional "limits" (StructCodec.codec throttleLimits) _.Limits
+        record "ThrottleGroupProperties" "Limits that the throttle nodes of the group share." {
+            let! limits = doc "The limits." (optional "limits" (StructCodec.codec throttleLimits) _.Limits)
             let! legacy = inherits legacy (fun whole -> rename (fun name -> prefix + name) whole.Legacy)
 
             return
@@ -76,7 +106,7 @@ module ObjectCodecs =
 
     let private commonOptions: Fields<ObjectOptions, ObjectBranch -> ObjectOptions> =
         fields {
-            let! id = required "id" Codec.str _.Id
+            let! id = doc "A new id." (required "id" Codec.str _.Id)
             return fun m qomType -> { Id = id m; QomType = qomType }
         }
 
@@ -84,9 +114,10 @@ module ObjectCodecs =
     let objectOptions: StructCodec<ObjectOptions> =
         let branches = built @ UnavailableObjects.branches
         StructCodec.unionWith "ObjectOptions" "qom-type" "ObjectType" branches commonOptions _.QomType
+        |> about "An object: its type and properties."
 
     let objectDel: StructCodec<ObjectDel> =
-        object "ObjectDelArgs" {
-            let! id = required "id" Codec.str _.Id
+        record "ObjectDelArgs" "Arguments of object-del." {
+            let! id = doc "The object." (required "id" Codec.str _.Id)
             return fun m -> { Id = id m }
         }

@@ -6,7 +6,7 @@ open StorageDaemon.Core.Qapi.Describe
 /// Descriptions of qapi/introspect.json.
 module SchemaInfoCodecs =
     let private features get =
-        optional "features" (Codec.list Codec.str) get
+        doc "What programs may want to know of it." (optional "features" (Codec.list Codec.str) get)
 
     let private jsonType: Codec<JsonType> =
         Codec.enum "JSONType" [
@@ -19,39 +19,56 @@ module SchemaInfoCodecs =
             JsonType.Array, "array"
             JsonType.Value, "value"
         ]
+        |> Codec.documented "Types of JSON values." [
+            "string", "A string."
+            "number", "A number with or without a fraction."
+            "int", "An integer."
+            "boolean", "True or false."
+            "null", "Null."
+            "object", "An object."
+            "array", "A list."
+            "value", "Any value."
+        ]
 
     let private builtin: StructCodec<JsonType> =
-        object "SchemaInfoBuiltin" {
-            let! jsonType = required "json-type" jsonType id
+        record "SchemaInfoBuiltin" "A scalar." {
+            let! jsonType = doc "Its type in JSON." (required "json-type" jsonType id)
             return jsonType
         }
 
     let private enumMember: StructCodec<SchemaInfoEnumMember> =
-        object "SchemaInfoEnumMember" {
-            let! name = required "name" Codec.str _.Name
+        record "SchemaInfoEnumMember" "A value of an enumeration." {
+            let! name = doc "Its name." (required "name" Codec.str _.Name)
             let! features = features _.Features
             return fun m -> { Name = name m; Features = features m }
         }
 
     let private enum: StructCodec<SchemaInfoEnum> =
-        object "SchemaInfoEnum" {
-            let! members = required "members" (Codec.list (StructCodec.codec enumMember)) _.Members
+        record "SchemaInfoEnum" "An enumeration." {
+            let! members =
+                doc "Its values." (required "members" (Codec.list (StructCodec.codec enumMember)) _.Members)
             // Deprecated, but not optional: old clients know nothing else.
-            let! values = requiredWith [ Feature.Deprecated ] "values" (Codec.list Codec.str) _.Values
+            let! values =
+                doc
+                    "The names of its values."
+                    (requiredWith [ Feature.Deprecated ] "values" (Codec.list Codec.str) _.Values)
             return fun m -> { Members = members m; Values = values m }
         }
 
     let private array: StructCodec<string> =
-        object "SchemaInfoArray" {
-            let! elementType = required "element-type" Codec.str id
+        record "SchemaInfoArray" "A list." {
+            let! elementType = doc "The type of its elements." (required "element-type" Codec.str id)
             return elementType
         }
 
     let private objectMember: StructCodec<SchemaInfoObjectMember> =
-        object "SchemaInfoObjectMember" {
-            let! name = required "name" Codec.str _.Name
-            let! typeName = required "type" Codec.str _.Type
-            let! defaultValue = optional "default" Codec.any (fun m -> if m.Optional then Some Null else None)
+        record "SchemaInfoObjectMember" "A member of an object." {
+            let! name = doc "Its name." (required "name" Codec.str _.Name)
+            let! typeName = doc "Its type." (required "type" Codec.str _.Type)
+            let! defaultValue =
+                doc
+                    "There if the member is optional."
+                    (optional "default" Codec.any (fun m -> if m.Optional then Some Null else None))
             let! features = features _.Features
 
             return
@@ -64,38 +81,42 @@ module SchemaInfoCodecs =
         }
 
     let private objectVariant: StructCodec<SchemaInfoObjectVariant> =
-        object "SchemaInfoObjectVariant" {
-            let! case = required "case" Codec.str _.Case
-            let! typeName = required "type" Codec.str _.Type
+        record "SchemaInfoObjectVariant" "Members of one value of the tag." {
+            let! case = doc "The value." (required "case" Codec.str _.Case)
+            let! typeName = doc "The type with the members." (required "type" Codec.str _.Type)
             return fun m -> { Case = case m; Type = typeName m }
         }
 
     let private objectInfo: StructCodec<SchemaInfoObject> =
-        object "SchemaInfoObject" {
-            let! members = required "members" (Codec.list (StructCodec.codec objectMember)) _.Members
-            let! tag = optional "tag" Codec.str _.Tag
-            let! variants = optional "variants" (Codec.list (StructCodec.codec objectVariant)) _.Variants
+        record "SchemaInfoObject" "An object." {
+            let! members =
+                doc "Its members." (required "members" (Codec.list (StructCodec.codec objectMember)) _.Members)
+            let! tag = doc "The member that decides about further members." (optional "tag" Codec.str _.Tag)
+            let! variants =
+                doc
+                    "The further members of each value of the tag."
+                    (optional "variants" (Codec.list (StructCodec.codec objectVariant)) _.Variants)
 
             return fun m -> { Members = members m; Tag = tag m; Variants = variants m }
         }
 
     let private alternateMember: StructCodec<SchemaInfoAlternateMember> =
-        object "SchemaInfoAlternateMember" {
-            let! typeName = required "type" Codec.str _.Type
+        record "SchemaInfoAlternateMember" "One of the types." {
+            let! typeName = doc "The type." (required "type" Codec.str _.Type)
             return fun m -> { Type = typeName m }
         }
 
     let private alternate: StructCodec<SchemaInfoAlternateMember list> =
-        object "SchemaInfoAlternate" {
-            let! members = required "members" (Codec.list (StructCodec.codec alternateMember)) id
+        record "SchemaInfoAlternate" "A value of one of several types." {
+            let! members = doc "The types." (required "members" (Codec.list (StructCodec.codec alternateMember)) id)
             return members
         }
 
     let private command: StructCodec<SchemaInfoCommand> =
-        object "SchemaInfoCommand" {
-            let! argType = required "arg-type" Codec.str _.ArgType
-            let! retType = required "ret-type" Codec.str _.RetType
-            let! allowOob = optional "allow-oob" Codec.bool _.AllowOob
+        record "SchemaInfoCommand" "A command." {
+            let! argType = doc "The type of its arguments." (required "arg-type" Codec.str _.ArgType)
+            let! retType = doc "The type of what it returns." (required "ret-type" Codec.str _.RetType)
+            let! allowOob = doc "Whether it may run out of band." (optional "allow-oob" Codec.bool _.AllowOob)
 
             return
                 fun m -> {
@@ -106,8 +127,8 @@ module SchemaInfoCodecs =
         }
 
     let private event: StructCodec<string> =
-        object "SchemaInfoEvent" {
-            let! argType = required "arg-type" Codec.str id
+        record "SchemaInfoEvent" "An event." {
+            let! argType = doc "The type of its data." (required "arg-type" Codec.str id)
             return argType
         }
 
@@ -137,7 +158,7 @@ module SchemaInfoCodecs =
 
     let private common: Fields<SchemaInfo, SchemaMetaType -> SchemaInfo> =
         fields {
-            let! name = required "name" Codec.str _.Name
+            let! name = doc "Its name; those of types are numbers." (required "name" Codec.str _.Name)
             let! features = features _.Features
 
             return
@@ -150,3 +171,4 @@ module SchemaInfoCodecs =
 
     let schemaInfo: StructCodec<SchemaInfo> =
         StructCodec.unionWith "SchemaInfo" "meta-type" "SchemaMetaType" branches common _.MetaType
+        |> about "An entity of the schema."

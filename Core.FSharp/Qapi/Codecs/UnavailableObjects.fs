@@ -9,9 +9,18 @@ module UnavailableObjects =
 
     let private netFilterDirection: Codec<string> =
         Codec.enum "NetFilterDirection" [ "all", "all"; "rx", "rx"; "tx", "tx" ]
+        |> Codec.documented "Directions of network filters, which are not built." [
+            "all", "A direction."
+            "rx", "A direction."
+            "tx", "A direction."
+        ]
 
     let private netfilterInsert: Codec<string> =
         Codec.enum "NetfilterInsert" [ "before", "before"; "behind", "behind" ]
+        |> Codec.documented "Places of network filters, which are not built." [
+            "before", "A place."
+            "behind", "A place."
+        ]
 
     let private hostMemPolicy: Codec<string> =
         Codec.enum "HostMemPolicy" [
@@ -19,6 +28,12 @@ module UnavailableObjects =
             "preferred", "preferred"
             "bind", "bind"
             "interleave", "interleave"
+        ]
+        |> Codec.documented "Memory policies of objects that are not built." [
+            "default", "A memory policy."
+            "preferred", "A memory policy."
+            "bind", "A memory policy."
+            "interleave", "A memory policy."
         ]
 
     let private grabToggleKeys: Codec<string> =
@@ -32,9 +47,16 @@ module UnavailableObjects =
         ]
 
         Codec.enum "GrabToggleKeys" (keys |> List.map (fun key -> key, key))
+        |> Codec.documented
+            "Keys of an input object that is not built."
+            (keys |> List.map (fun key -> key, "A combination of keys."))
 
     let private tlsCredsEndpoint: Codec<string> =
         Codec.enum "QCryptoTLSCredsEndpoint" [ "client", "client"; "server", "server" ]
+        |> Codec.documented "The side that TLS credentials are for." [
+            "client", "The one that connects."
+            "server", "The one that listens."
+        ]
 
     let private acpi = [
         "acpi-generic-initiator",
