@@ -78,6 +78,9 @@ module Commands =
         define "chardev-change" CharCodecs.chardevAdd (StructCodec.codec CharCodecs.chardevReturn)
 
     let chardevRemove = action "chardev-remove" CharCodecs.chardevRemove
+    let chardevSendBreak = action "chardev-send-break" CharCodecs.chardevSendBreak
+    let ringbufRead = define "ringbuf-read" CharCodecs.ringbufRead Codec.str
+    let ringbufWrite = action "ringbuf-write" CharCodecs.ringbufWrite
     let queryChardev = query "query-chardev" (listOf CharCodecs.chardevInfo)
     let queryChardevBackends = query "query-chardev-backends" (listOf CharCodecs.chardevBackendInfo)
 
@@ -121,6 +124,9 @@ module Commands =
         schema chardevAdd
         schema chardevChange
         schema chardevRemove
+        schema chardevSendBreak
+        schema ringbufRead
+        schema ringbufWrite
         schema queryChardev
         schema queryChardevBackends
     ]

@@ -73,6 +73,48 @@ module CharCodecs =
             return fun m -> { Common = common m; Path = path m }
         }
 
+    let hostdev: StructCodec<ChardevHostdev> =
+        object "ChardevHostdev" {
+            let! common = inherits common _.Common
+            let! device = required "device" Codec.str _.Device
+            return fun m -> { Common = common m; Device = device m }
+        }
+
+    let udp: StructCodec<ChardevUdp> =
+        object "ChardevUdp" {
+            let! common = inherits common _.Common
+            let! remote = required "remote" (StructCodec.codec SocketCodecs.socketAddressLegacy) _.Remote
+            let! local = optional "local" (StructCodec.codec SocketCodecs.socketAddressLegacy) _.Local
+
+            return
+                fun m -> {
+                    Common = common m
+                    Remote = remote m
+                    Local = local m
+                }
+        }
+
+    let mux: StructCodec<ChardevMux> =
+        object "ChardevMux" {
+            let! common = inherits common _.Common
+            let! chardev = required "chardev" Codec.str _.Chardev
+            return fun m -> { Common = common m; Chardev = chardev m }
+        }
+
+    let hub: StructCodec<ChardevHub> =
+        object "ChardevHub" {
+            let! common = inherits common _.Common
+            let! chardevs = required "chardevs" (Codec.list Codec.str) _.Chardevs
+            return fun m -> { Common = common m; Chardevs = chardevs m }
+        }
+
+    let ringbuf: StructCodec<ChardevRingbuf> =
+        object "ChardevRingbuf" {
+            let! common = inherits common _.Common
+            let! size = optional "size" Codec.int64 _.Size
+            return fun m -> { Common = common m; Size = size m }
+        }
+
     /// The types that the schema lists although no such device is built in, with the members of their own.
     let private unavailable: Branch<ChardevBackend> list =
         let ofUnavailable backend =
@@ -121,6 +163,30 @@ module CharCodecs =
         branch "stdio" (StructCodec.wrapped "ChardevStdioWrapper" stdio) ChardevBackend.Stdio (function
             | ChardevBackend.Stdio stdio -> ValueSome stdio
             | _ -> ValueNone)
+        branch "serial" (StructCodec.wrapped "ChardevHostdevWrapper" hostdev) ChardevBackend.Serial (function
+            | ChardevBackend.Serial hostdev -> ValueSome hostdev
+            | _ -> ValueNone)
+        branch "parallel" (StructCodec.wrapped "ChardevHostdevWrapper" hostdev) ChardevBackend.Parallel (function
+            | ChardevBackend.Parallel hostdev -> ValueSome hostdev
+            | _ -> ValueNone)
+        branch "pipe" (StructCodec.wrapped "ChardevHostdevWrapper" hostdev) ChardevBackend.Pipe (function
+            | ChardevBackend.Pipe hostdev -> ValueSome hostdev
+            | _ -> ValueNone)
+        branch "udp" (StructCodec.wrapped "ChardevUdpWrapper" udp) ChardevBackend.Udp (function
+            | ChardevBackend.Udp udp -> ValueSome udp
+            | _ -> ValueNone)
+        branch "mux" (StructCodec.wrapped "ChardevMuxWrapper" mux) ChardevBackend.Mux (function
+            | ChardevBackend.Mux mux -> ValueSome mux
+            | _ -> ValueNone)
+        branch "hub" (StructCodec.wrapped "ChardevHubWrapper" hub) ChardevBackend.Hub (function
+            | ChardevBackend.Hub hub -> ValueSome hub
+            | _ -> ValueNone)
+        branch "ringbuf" (StructCodec.wrapped "ChardevRingbufWrapper" ringbuf) ChardevBackend.Ringbuf (function
+            | ChardevBackend.Ringbuf ringbuf -> ValueSome ringbuf
+            | _ -> ValueNone)
+        branch "memory" (StructCodec.wrapped "ChardevRingbufWrapper" ringbuf) ChardevBackend.Memory (function
+            | ChardevBackend.Memory ringbuf -> ValueSome ringbuf
+            | _ -> ValueNone)
     ]
 
     /// The names of the types that are built.
@@ -146,6 +212,43 @@ module CharCodecs =
         object "ChardevRemoveArgs" {
             let! id = required "id" Codec.str _.Id
             return fun m -> { Id = id m }
+        }
+
+    let chardevSendBreak: StructCodec<ChardevSendBreak> =
+        object "ChardevSendBreakArgs" {
+            let! id = required "id" Codec.str _.Id
+            return fun m -> { Id = id m }
+        }
+
+    let private dataFormat: Codec<DataFormat> =
+        Codec.enum "DataFormat" [ DataFormat.Utf8, "utf8"; DataFormat.Base64, "base64" ]
+
+    let ringbufRead: StructCodec<RingbufRead> =
+        object "RingbufReadArgs" {
+            let! device = required "device" Codec.str _.Device
+            let! size = required "size" Codec.int64 _.Size
+            let! format = optional "format" dataFormat _.Format
+
+            return
+                fun m -> {
+                    Device = device m
+                    Size = size m
+                    Format = format m
+                }
+        }
+
+    let ringbufWrite: StructCodec<RingbufWrite> =
+        object "RingbufWriteArgs" {
+            let! device = required "device" Codec.str _.Device
+            let! data = required "data" Codec.str _.Data
+            let! format = optional "format" dataFormat _.Format
+
+            return
+                fun m -> {
+                    Device = device m
+                    Data = data m
+                    Format = format m
+                }
         }
 
     let chardevInfo: StructCodec<ChardevInfo> =
