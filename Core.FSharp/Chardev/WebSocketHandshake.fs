@@ -122,7 +122,7 @@ module WebSocketHandshake =
 
         match lines[0].Split(' ', 3) with
         // The real daemon closes without a reply there.
-        | [| _ |] -> struct ([||], false)
+        | [| _ |] when lines.Length > 1 -> struct ([||], false)
         | [| "GET"; path; _ |] when path <> "/" -> struct (notFound now, false)
         | [| "GET"; _; "HTTP/1.1" |] ->
             match headers lines[1..] |> Option.bind acceptable with
