@@ -8,10 +8,14 @@ open System.Numerics
 /// a library that may not be installed.
 module Sha1 =
     let private roundOf t b c d =
-        if t < 20 then struct ((b &&& c) ||| (~~~b &&& d), 0x5A827999u)
-        elif t < 40 then struct (b ^^^ c ^^^ d, 0x6ED9EBA1u)
-        elif t < 60 then struct ((b &&& c) ||| (b &&& d) ||| (c &&& d), 0x8F1BBCDCu)
-        else struct (b ^^^ c ^^^ d, 0xCA62C1D6u)
+        if t < 20 then
+            struct ((b &&& c) ||| (~~~b &&& d), 0x5A827999u)
+        elif t < 40 then
+            struct (b ^^^ c ^^^ d, 0x6ED9EBA1u)
+        elif t < 60 then
+            struct ((b &&& c) ||| (b &&& d) ||| (c &&& d), 0x8F1BBCDCu)
+        else
+            struct (b ^^^ c ^^^ d, 0xCA62C1D6u)
 
     /// Works one block of 64 bytes into the five words of `hash`.
     let private mix (hash: uint32[]) (block: ReadOnlySpan<byte>) =
@@ -47,7 +51,7 @@ module Sha1 =
     /// The 20 bytes of the hash.
     let compute (message: ReadOnlySpan<byte>) : byte[] =
         // The message, a byte of 0x80, zeros, and its length in bits: whole blocks.
-        let padded = Array.zeroCreate<byte> ((message.Length + 8) / 64 * 64 + 64)
+        let padded = Array.zeroCreate<byte>((message.Length + 8) / 64 * 64 + 64)
         message.CopyTo(padded.AsSpan())
         padded[message.Length] <- 0x80uy
         BinaryPrimitives.WriteUInt64BigEndian(padded.AsSpan(padded.Length - 8), uint64 message.Length * 8UL)

@@ -105,8 +105,7 @@ module Mux =
         | '?' -> struct (state, [ MuxInput.Reply help ])
         | 'x' -> struct (state, [ MuxInput.Reply farewell; MuxInput.Quit ])
         | 'b' when state.Focus >= 0 -> struct (state, [ MuxInput.Break state.Focus ])
-        | 'c' ->
-            struct ({ state with Focus = nextFocus state }, [])
+        | 'c' -> struct ({ state with Focus = nextFocus state }, [])
         | 't' ->
             struct ({
                         state with

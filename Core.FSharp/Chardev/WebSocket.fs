@@ -54,7 +54,7 @@ module WebSocket =
     /// A frame of the server, not masked and not fragmented.
     let private frame (opcode: byte) (payload: ReadOnlySpan<byte>) : byte[] =
         let headerBytes = if payload.Length <= MaxControlBytes then 2 else 4
-        let result = Array.zeroCreate<byte> (headerBytes + payload.Length)
+        let result = Array.zeroCreate<byte>(headerBytes + payload.Length)
         result[0] <- 0x80uy ||| opcode
 
         if headerBytes = 2 then
@@ -80,7 +80,7 @@ module WebSocket =
 
     /// A close frame with a status (section 7.4.1) and its reason.
     let private closing (status: uint16) (reason: string) =
-        let payload = Array.zeroCreate<byte> (2 + reason.Length)
+        let payload = Array.zeroCreate<byte>(2 + reason.Length)
         BinaryPrimitives.WriteUInt16BigEndian(payload.AsSpan(), status)
         Encoding.ASCII.GetBytes(reason, payload.AsSpan 2) |> ignore
 
@@ -122,8 +122,9 @@ module WebSocket =
         | 127uy -> BinaryPrimitives.ReadUInt64BigEndian(header.Slice 2)
         | length -> uint64 length
 
-    let private pong payload =
-        [ WebSocketOutput.Send(ReadOnlyMemory(frame Pong (ReadOnlySpan<byte>(payload: byte[])))) ]
+    let private pong payload = [
+        WebSocketOutput.Send(ReadOnlyMemory(frame Pong (ReadOnlySpan<byte>(payload: byte[]))))
+    ]
 
     /// A whole header: the payload begins. A ping without payload is answered at once.
     let private beginPayload message opcode (header: ReadOnlySpan<byte>) =
@@ -145,7 +146,12 @@ module WebSocket =
         if header.Length < 2 then
             struct (Header(message, header), [])
         else
-            match (if header.Length = 2 then refusal header[0] opcode b else ValueNone) with
+            match
+                (if header.Length = 2 then
+                     refusal header[0] opcode b
+                 else
+                     ValueNone)
+            with
             | ValueSome outputs -> struct (Finished, outputs)
             | ValueNone when header.Length < headerBytes header[1] -> struct (Header(message, header), [])
             | ValueNone -> beginPayload message opcode (ReadOnlySpan header)
@@ -165,9 +171,12 @@ module WebSocket =
         let ping = if opcode = Ping then Array.append ping plain else [||]
 
         let outputs =
-            if opcode = Binary then [ WebSocketOutput.Data(ReadOnlyMemory plain) ]
-            elif opcode = Ping && left = 0UL then pong ping
-            else []
+            if opcode = Binary then
+                [ WebSocketOutput.Data(ReadOnlyMemory plain) ]
+            elif opcode = Ping && left = 0UL then
+                pong ping
+            else
+                []
 
         if left = 0UL then
             struct (Header(message, [||]), outputs)

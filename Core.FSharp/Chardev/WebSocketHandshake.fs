@@ -22,7 +22,20 @@ module WebSocketHandshake =
 
     let private days = [| "Sun"; "Mon"; "Tue"; "Wed"; "Thu"; "Fri"; "Sat" |]
 
-    let private months = [| "Jan"; "Feb"; "Mar"; "Apr"; "May"; "Jun"; "Jul"; "Aug"; "Sep"; "Oct"; "Nov"; "Dec" |]
+    let private months = [|
+        "Jan"
+        "Feb"
+        "Mar"
+        "Apr"
+        "May"
+        "Jun"
+        "Jul"
+        "Aug"
+        "Sep"
+        "Oct"
+        "Nov"
+        "Dec"
+    |]
 
     let private twoDigits (value: int) =
         (if value < 10 then "0" else "") + string<int> value
@@ -69,7 +82,11 @@ module WebSocketHandshake =
         reply
             now
             "101 Switching Protocols"
-            ([ "Upgrade: websocket"; "Connection: Upgrade"; "Sec-WebSocket-Accept: " + accept key ]
+            ([
+                "Upgrade: websocket"
+                "Connection: Upgrade"
+                "Sec-WebSocket-Accept: " + accept key
+             ]
              @ (if hasProtocol then
                     [ "Sec-WebSocket-Protocol: binary" ]
                 else
@@ -98,7 +115,8 @@ module WebSocketHandshake =
         String.Equals(text, expected, StringComparison.OrdinalIgnoreCase)
 
     let private isUpgrade (connection: string) =
-        connection.Split ',' |> Array.exists (fun token -> equals "Upgrade" (token.Trim ' '))
+        connection.Split ','
+        |> Array.exists (fun token -> equals "Upgrade" (token.Trim ' '))
 
     /// The key of an acceptable request and whether it names protocols.
     let private acceptable headers =
@@ -111,7 +129,8 @@ module WebSocketHandshake =
             && isUpgrade connection
             && equals "websocket" upgrade
             && (value "host").IsSome
-            && protocols |> Option.forall (fun text -> text.Contains("binary", StringComparison.Ordinal))
+            && protocols
+               |> Option.forall (fun text -> text.Contains("binary", StringComparison.Ordinal))
             ->
             Some(key, protocols.IsSome)
         | _ -> None

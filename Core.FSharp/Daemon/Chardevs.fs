@@ -65,10 +65,7 @@ module Chardevs =
             | Some chardev -> chardevs.Add(id, { chardev with Users = chardev.Users + count })
             | None -> chardevs
 
-        {
-            state with
-                Chardevs = List.fold add state.Chardevs ids
-        }
+        { state with Chardevs = List.fold add state.Chardevs ids }
 
     let private checkMux (state: State) (mux: ChardevMux) =
         if state.Chardevs.ContainsKey mux.Chardev then
@@ -187,13 +184,7 @@ module Chardevs =
         match opening.MadeFor with
         | None -> Transition.fail state error
         | Some made ->
-            Transition.finished
-                {
-                    state with
-                        Chardevs = state.Chardevs.Remove made
-                }
-                [ CloseChardev made ]
-                (Error error)
+            Transition.finished { state with Chardevs = state.Chardevs.Remove made } [ CloseChardev made ] (Error error)
 
     /// The mux of a device that was just opened for it.
     let private addMux (state: State) id baseId : Transition =
@@ -249,10 +240,7 @@ module Chardevs =
         | Some { Users = users } when users > 0 ->
             Transition.fail state (QapiError.generic ("Chardev '" + arguments.Id + "' is busy"))
         | Some chardev ->
-            let without = {
-                state with
-                    Chardevs = state.Chardevs.Remove arguments.Id
-            }
+            let without = { state with Chardevs = state.Chardevs.Remove arguments.Id }
 
             Transition.ok (addUsers -1 without (below chardev.Backend)) [ CloseChardev arguments.Id ]
 
@@ -287,7 +275,9 @@ module Chardevs =
     let private checkRing (state: State) id =
         match state.Chardevs.TryFind id with
         | None -> QapiError.fail ("Device '" + id + "' not found")
-        | Some { Backend = ChardevBackend.Ringbuf _ | ChardevBackend.Memory _ } -> Ok()
+        | Some {
+                   Backend = ChardevBackend.Ringbuf _ | ChardevBackend.Memory _
+               } -> Ok()
         | Some _ -> QapiError.fail (id + " is not a ringbuf device")
 
     let readRing (state: State) (arguments: RingbufRead) : Transition =
@@ -325,8 +315,7 @@ module Chardevs =
             |> Result.bind (fun () ->
                 match arguments.Format with
                 | Some DataFormat.Base64 ->
-                    RingBufferRules.decodeBase64 arguments.Data
-                    |> Result.mapError QapiError.generic
+                    RingBufferRules.decodeBase64 arguments.Data |> Result.mapError QapiError.generic
                 | _ -> Ok(ringText arguments.Data))
 
         Transition.bind state data (fun bytes -> Transition.ok state [ WriteChardev(arguments.Device, bytes) ])

@@ -110,11 +110,7 @@ module Objects =
                 [ StopObject(id, object) ]
 
     let private tree (state: State) (chardevs: ChardevStatus list) : QomTree =
-        let connected =
-            chardevs
-            |> List.filter _.Connected
-            |> List.map _.Info.Label
-            |> Set.ofList
+        let connected = chardevs |> List.filter _.Connected |> List.map _.Info.Label |> Set.ofList
 
         {
             Objects = state.Objects
@@ -142,7 +138,10 @@ module Objects =
 
     /// `QAPI SocketAddress` of a socket chardev: where it listens, or what it connects to.
     let private chardevAddress (state: State) (chardevs: ChardevStatus list) id : Json =
-        let bound = chardevs |> List.tryFind (fun status -> status.Info.Label = id) |> Option.bind _.Bound
+        let bound =
+            chardevs
+            |> List.tryFind (fun status -> status.Info.Label = id)
+            |> Option.bind _.Bound
 
         match state.Chardevs.TryFind id with
         | Some { Backend = ChardevBackend.Socket socket } ->

@@ -140,7 +140,18 @@ let private muxRun (frontends: int) (pieces: byte[] list) =
 
 /// Bytes with many escapes and keys.
 let private keys =
-    Gen.elements [ 1uy; 1uy; byte 'c'; byte 't'; byte 'h'; byte 'b'; byte 'x'; byte 'a'; 10uy; 0uy ]
+    Gen.elements [
+        1uy
+        1uy
+        byte 'c'
+        byte 't'
+        byte 'h'
+        byte 'b'
+        byte 'x'
+        byte 'a'
+        10uy
+        0uy
+    ]
     |> Gen.listOf
     |> Gen.map Array.ofList
     |> Arb.fromGen

@@ -35,7 +35,8 @@ let private chardevMessages text =
 
     let checkedRequest =
         match request with
-        | Ok(ChardevRequest.Create({ Backend = ChardevBackend.Socket socket }, _)) -> ChardevOptions.validateSocket socket
+        | Ok(ChardevRequest.Create({ Backend = ChardevBackend.Socket socket }, _)) ->
+            ChardevOptions.validateSocket socket
         | Ok _ -> Ok()
         | Error error -> Error error
 

@@ -23,7 +23,8 @@ type private Listening() =
 
     interface IChardevFrontend with
         member _.OnOpened() = events.Add "opened"
-        member _.OnBytes bytes = input.Append(Encoding.Latin1.GetString bytes) |> ignore
+        member _.OnBytes bytes =
+            input.Append(Encoding.Latin1.GetString bytes) |> ignore
         member _.OnClosed() = events.Add "closed"
         member _.OnDrained() = ()
 
@@ -80,12 +81,12 @@ let private portTests =
 
         test "datagrams open the device with the first" {
             withReactor (fun reactor ->
-                use peer =
-                    new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp)
+                use peer = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp)
 
                 peer.Bind(IPEndPoint(IPAddress.Loopback, 0))
                 peer.ReceiveTimeout <- 5000
-                let port (socket: Socket) = (socket.LocalEndPoint :?> IPEndPoint).Port
+                let port (socket: Socket) =
+                    (socket.LocalEndPoint :?> IPEndPoint).Port
 
                 let own =
                     use probe = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp)
@@ -238,8 +239,7 @@ let private webSocketTests =
                 Expect.equal listening.Events "opened" "after the handshake"
                 let data = Array.init 100_000 (fun i -> byte (i * 7))
 
-                let sending =
-                    client.SendAsync(ArraySegment data, WebSocketMessageType.Binary, true, limit.Token)
+                let sending = client.SendAsync(ArraySegment data, WebSocketMessageType.Binary, true, limit.Token)
 
                 pumpUntil reactor "input came" (fun () -> listening.Input.Length = data.Length)
                 sending.GetAwaiter().GetResult()

@@ -86,12 +86,7 @@ module CharCodecs =
             let! remote = required "remote" (StructCodec.codec SocketCodecs.socketAddressLegacy) _.Remote
             let! local = optional "local" (StructCodec.codec SocketCodecs.socketAddressLegacy) _.Local
 
-            return
-                fun m -> {
-                    Common = common m
-                    Remote = remote m
-                    Local = local m
-                }
+            return fun m -> { Common = common m; Remote = remote m; Local = local m }
         }
 
     let mux: StructCodec<ChardevMux> =
@@ -229,12 +224,7 @@ module CharCodecs =
             let! size = required "size" Codec.int64 _.Size
             let! format = optional "format" dataFormat _.Format
 
-            return
-                fun m -> {
-                    Device = device m
-                    Size = size m
-                    Format = format m
-                }
+            return fun m -> { Device = device m; Size = size m; Format = format m }
         }
 
     let ringbufWrite: StructCodec<RingbufWrite> =
@@ -243,12 +233,7 @@ module CharCodecs =
             let! data = required "data" Codec.str _.Data
             let! format = optional "format" dataFormat _.Format
 
-            return
-                fun m -> {
-                    Device = device m
-                    Data = data m
-                    Format = format m
-                }
+            return fun m -> { Device = device m; Data = data m; Format = format m }
         }
 
     let chardevInfo: StructCodec<ChardevInfo> =

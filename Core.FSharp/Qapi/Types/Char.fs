@@ -120,11 +120,7 @@ type RingbufRead = {
 }
 
 /// Arguments of `ringbuf-write`.
-type RingbufWrite = {
-    Device: string
-    Data: string
-    Format: DataFormat option
-}
+type RingbufWrite = { Device: string; Data: string; Format: DataFormat option }
 
 /// `ChardevInfo` of qapi/char.json.
 type ChardevInfo = { Label: string; Filename: string; FrontendOpen: bool }
