@@ -179,7 +179,7 @@ module CharCodecs =
         branch "ringbuf" (StructCodec.wrapped "ChardevRingbufWrapper" ringbuf) ChardevBackend.Ringbuf (function
             | ChardevBackend.Ringbuf ringbuf -> ValueSome ringbuf
             | _ -> ValueNone)
-        branch "memory" (StructCodec.wrapped "ChardevRingbufWrapper" ringbuf) ChardevBackend.Memory (function
+        branchWith [ Feature.Deprecated ] "memory" (StructCodec.wrapped "ChardevRingbufWrapper" ringbuf) ChardevBackend.Memory (function
             | ChardevBackend.Memory ringbuf -> ValueSome ringbuf
             | _ -> ValueNone)
     ]
