@@ -700,9 +700,7 @@ let private devices: QmpScript list = [
 {"execute": "qom-get", "arguments": {"path": "/chardevs/w1", "property": "connected"}}
 {"execute": "chardev-add", "arguments": {"id": "tz", "backend": {"type": "socket", "data": {"addr": {"type": "inet", "data": {"host": "127.0.0.1", "port": "0"}}, "server": true, "wait": false, "tls-creds": "foo", "tls-authz": "x"}}}}
 {"execute": "chardev-add", "arguments": {"id": "tz", "backend": {"type": "socket", "data": {"addr": {"type": "inet", "data": {"host": "127.0.0.1", "port": "0"}}, "server": true, "wait": false, "tls-authz": "x"}}}}
-{"execute": "query-chardev-backends"}
 {"execute": "query-chardev"}
-{"execute": "qom-list-types", "arguments": {"implements": "chardev", "abstract": true}}
 {"execute": "qom-list-properties", "arguments": {"typename": "chardev-mux"}}
 {"execute": "qom-list-properties", "arguments": {"typename": "chardev-hub"}}
 {"execute": "qom-list-properties", "arguments": {"typename": "chardev-udp"}}
