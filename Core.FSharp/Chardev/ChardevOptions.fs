@@ -7,8 +7,9 @@ open StorageDaemon.Core.Qapi
 /// What a --chardev option asks for.
 [<RequireQualifiedAccess>]
 type ChardevRequest =
-    /// The arguments of chardev-add that do the same.
-    | Create of ChardevAdd
+    /// The arguments of chardev-add that do the same. With `shared`, the device is made under `ChardevOptions.baseId`
+    /// and gets a `mux` of the id itself.
+    | Create of ChardevAdd * shared: bool
     /// Print `typeHelpText` and exit with status 0.
     | ListTypes
     /// Print `optionHelpText` and exit with status 1.
@@ -78,13 +79,25 @@ module ChardevOptions =
         }
 
     /// The types that can be made, in the order of the real daemon's list.
-    let private builtTypes = [ "pty"; "file"; "stdio"; "socket"; "null" ]
-
-    let private otherTypes = [ "udp"; "memory"; "ringbuf"; "parallel"; "pipe"; "mux"; "serial"; "hub" ]
+    let private types = [
+        "pty"
+        "file"
+        "udp"
+        "memory"
+        "stdio"
+        "socket"
+        "ringbuf"
+        "null"
+        "parallel"
+        "pipe"
+        "mux"
+        "serial"
+        "hub"
+    ]
 
     /// What `--chardev help` prints.
     let typeHelpText =
-        let lines = builtTypes |> List.map (fun name -> "  " + name + "\n")
+        let lines = types |> List.map (fun name -> "  " + name + "\n")
         "Available chardev backend types: \n" + System.String.Concat lines
 
     /// What `--chardev TYPE,help` prints; the same for every type.
@@ -92,6 +105,9 @@ module ChardevOptions =
 
     let unknownType name =
         QapiError.generic ("'" + name + "' is not a valid char driver name")
+
+    /// The id of the device below the `mux` that `mux=on` makes.
+    let baseId (id: string) = id + "-base"
 
     let private flagOr fallback name options =
         QemuOpts.flag name options |> Option.defaultValue fallback
@@ -169,9 +185,69 @@ module ChardevOptions =
             }
             |> Ok
 
-    /// A type that the real daemon has and this one has not.
-    let private notBuilt typeName =
-        ChardevBackend.Unavailable { Tag = typeName; Members = [] }
+    let private hostdev typeName what common options : Result<ChardevHostdev, QapiError> =
+        match QemuOpts.text "path" options with
+        | None -> QapiError.fail ("chardev: " + typeName + ": no " + what + " given")
+        | Some device -> Ok { Common = common; Device = device }
+
+    /// A text that counts as absent when it is empty.
+    let private filled name options =
+        QemuOpts.text name options |> Option.filter (fun text -> text <> "")
+
+    let private inet host port ipv4 ipv6 =
+        SocketAddress.Inet {
+            Host = host
+            Port = port
+            Numeric = None
+            To = None
+            Ipv4 = ipv4
+            Ipv6 = ipv6
+            KeepAlive = None
+            Mptcp = None
+        }
+
+    let private udp common options =
+        match filled "port" options with
+        | None -> QapiError.fail "chardev: udp: remote port not specified"
+        | Some port ->
+            let host = filled "host" options |> Option.defaultValue "localhost"
+
+            let local =
+                match QemuOpts.text "localaddr" options, QemuOpts.text "localport" options with
+                | None, None -> None
+                | host, port ->
+                    let port = port |> Option.filter (fun text -> text <> "") |> Option.defaultValue "0"
+                    Some(inet (Option.defaultValue "" host) port None None)
+
+            ChardevBackend.Udp {
+                Common = common
+                Remote = inet host port (QemuOpts.flag "ipv4" options) (QemuOpts.flag "ipv6" options)
+                Local = local
+            }
+            |> Ok
+
+    let private mux common options =
+        match QemuOpts.text "chardev" options with
+        | None -> QapiError.fail "chardev: mux: no chardev given"
+        | Some chardev -> Ok(ChardevBackend.Mux { Common = common; Chardev = chardev })
+
+    /// The devices end with the first that is not given.
+    let private hub common options : ChardevBackend =
+        let chardevs =
+            [ 0..3 ]
+            |> List.map (fun index -> QemuOpts.text ("chardevs." + string<int> index) options)
+            |> List.takeWhile Option.isSome
+            |> List.choose id
+
+        ChardevBackend.Hub { Common = common; Chardevs = chardevs }
+
+    let private ringbuf common options : ChardevRingbuf = {
+        Common = common
+        Size =
+            QemuOpts.size "size" options
+            |> Option.filter (fun size -> size <> 0UL)
+            |> Option.map int64
+    }
 
     let private backend typeName options =
         let logFile = QemuOpts.text "logfile" options
@@ -197,7 +273,18 @@ module ChardevOptions =
         | "null" -> Ok(ChardevBackend.Null common)
         | "file" -> file common options
         | "pty" -> Ok(ChardevBackend.Pty { Common = common; Path = QemuOpts.text "path" options })
-        | other when List.contains other otherTypes -> Ok(notBuilt other)
+        | "serial" ->
+            hostdev "serial/tty" "device path" common options
+            |> Result.map ChardevBackend.Serial
+        | "parallel" ->
+            hostdev typeName "device path" common options
+            |> Result.map ChardevBackend.Parallel
+        | "pipe" -> hostdev typeName "device path" common options |> Result.map ChardevBackend.Pipe
+        | "udp" -> udp common options
+        | "mux" -> mux common options
+        | "hub" -> Ok(hub common options)
+        | "ringbuf" -> Ok(ChardevBackend.Ringbuf(ringbuf common options))
+        | "memory" -> Ok(ChardevBackend.Memory(ringbuf common options))
         | other -> Error(unknownType other)
 
     let private create (options: ParsedOptions) =
@@ -208,15 +295,7 @@ module ChardevOptions =
         | Some id, Some typeName ->
             backend typeName options
             |> Result.map (fun backend ->
-                ChardevRequest.Create {
-                    Id = id
-                    // Several frontends would share it.
-                    Backend =
-                        if flagOr false "mux" options then
-                            notBuilt "mux"
-                        else
-                            backend
-                })
+                ChardevRequest.Create({ Id = id; Backend = backend }, flagOr false "mux" options))
 
     /// Reads the value of a --chardev option.
     let parse (text: string) : struct (Warning list * Result<ChardevRequest, QapiError>) =

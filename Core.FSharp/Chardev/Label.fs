@@ -1,5 +1,7 @@
 namespace StorageDaemon.Core.Chardev
 
+open StorageDaemon.Core.Qapi
+
 /// A socket address as the `filename` of query-chardev shows it.
 [<NoComparison>]
 type LabelAddress =
@@ -67,3 +69,28 @@ module Label =
         | _ -> "unknown"
 
     let pty (slavePath: string) = "pty:" + slavePath
+
+    /// The address of a listening socket as QAPI has it: where it is bound, however it was asked for.
+    let toAddress (bound: LabelAddress) : SocketAddress =
+        match bound with
+        | UnixLabel(path, isAbstract, tight) ->
+            SocketAddress.Unix {
+                Path = path
+                Abstract = if isAbstract then Some true else None
+                Tight = if isAbstract then Some tight else None
+            }
+        | InetLabel(host, port) ->
+            let isIpv6 = host.Contains ':'
+
+            SocketAddress.Inet {
+                Host = host
+                Port = port
+                Numeric = None
+                To = None
+                Ipv4 = if isIpv6 then None else Some true
+                Ipv6 = if isIpv6 then Some true else None
+                KeepAlive = None
+                Mptcp = None
+            }
+        | VsockLabel(cid, port) -> SocketAddress.Vsock { Cid = cid; Port = port }
+        | FdLabel name -> SocketAddress.Fd name

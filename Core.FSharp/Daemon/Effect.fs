@@ -60,6 +60,8 @@ type Call =
     | ReplaceChardev of id: string * ChardevBackend
     /// Labels and states of chardevs, which change as clients come and go.
     | DescribeChardevs
+    /// Take bytes out of a ring buffer.
+    | ReadRing of id: string * limit: int64
     | StartMonitor of MonitorOptions
 
 /// Counts of requests since a node or an export was made; one that is missing has seen none.
@@ -69,6 +71,16 @@ type IoCounts = {
     Exports: Map<ExportKey, IoCounters>
     /// Discards that reached a host file.
     Discards: Map<NodeId, BlockStatsSpecificFile>
+}
+
+/// What only the shell knows of a character device.
+[<NoComparison>]
+type ChardevStatus = {
+    Info: ChardevInfo
+    /// A socket has a peer.
+    Connected: bool
+    /// Where a listening socket is bound.
+    Bound: SocketAddress option
 }
 
 /// The answer to a `Call`. A failure carries the text that the command reports, as the real daemon words it.
@@ -87,7 +99,8 @@ type Answer =
     | Counted of IoCounts
     | Count of int
     | ChardevOpened of ChardevReturn
-    | Chardevs of ChardevInfo list
+    | Chardevs of ChardevStatus list
+    | Bytes of byte[]
 
 /// What the shell does without being asked back, in order.
 [<NoComparison; NoEquality>]
@@ -113,5 +126,7 @@ type Effect =
     | TuneObject of id: string * UserObject
     | StopObject of id: string * UserObject
     | CloseChardev of id: string
+    /// Write to a character device, as its frontend would.
+    | WriteChardev of id: string * byte[]
     /// End the process in good order.
     | Shutdown

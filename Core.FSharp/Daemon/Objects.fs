@@ -109,12 +109,8 @@ module Objects =
                 }
                 [ StopObject(id, object) ]
 
-    let private tree (state: State) (chardevs: ChardevInfo list) : QomTree =
-        let connected =
-            chardevs
-            |> List.filter (fun info -> not (info.Filename.StartsWith("disconnected:", StringComparison.Ordinal)))
-            |> List.map _.Label
-            |> Set.ofList
+    let private tree (state: State) (chardevs: ChardevStatus list) : QomTree =
+        let connected = chardevs |> List.filter _.Connected |> List.map _.Info.Label |> Set.ofList
 
         {
             Objects = state.Objects
@@ -140,15 +136,20 @@ module Objects =
     let get (state: State) (arguments: QomGet) : Transition =
         Transition.wait state DescribeChardevs (QomChardevsDescribed arguments)
 
-    /// `QAPI SocketAddress` of a socket chardev.
-    let private chardevAddress (state: State) id : Json =
+    /// `QAPI SocketAddress` of a socket chardev: where it listens, or what it connects to.
+    let private chardevAddress (state: State) (chardevs: ChardevStatus list) id : Json =
+        let bound =
+            chardevs
+            |> List.tryFind (fun status -> status.Info.Label = id)
+            |> Option.bind _.Bound
+
         match state.Chardevs.TryFind id with
         | Some { Backend = ChardevBackend.Socket socket } ->
-            Object(StructCodec.encode SocketCodecs.socketAddress socket.Addr)
+            Object(StructCodec.encode SocketCodecs.socketAddress (Option.defaultValue socket.Addr bound))
         | _ -> Json.Null
 
-    let described (state: State) (arguments: QomGet) (chardevs: ChardevInfo list) : Transition =
-        QomTree.get (tree state chardevs) (chardevAddress state) arguments.Path arguments.Property
+    let described (state: State) (arguments: QomGet) (chardevs: ChardevStatus list) : Transition =
+        QomTree.get (tree state chardevs) (chardevAddress state chardevs) arguments.Path arguments.Property
         |> Transition.finished state []
 
     let set (state: State) (arguments: QomSet) : Transition =

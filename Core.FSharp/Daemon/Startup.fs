@@ -62,7 +62,7 @@ module Startup =
             | Error error -> Run(Transition.fail state error)
             | Ok ChardevRequest.ListTypes -> Print(ChardevOptions.typeHelpText, 0)
             | Ok ChardevRequest.ListOptions -> Print(ChardevOptions.optionHelpText, 1)
-            | Ok(ChardevRequest.Create chardev) -> Run(Chardevs.addFromOption state chardev)
+            | Ok(ChardevRequest.Create(chardev, shared)) -> Run(Chardevs.addFromOption state chardev shared)
 
         struct (warnings, begun)
 

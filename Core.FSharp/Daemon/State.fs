@@ -27,8 +27,20 @@ type Chardev = {
     /// The name of its type in the object tree.
     TypeName: string
     Backend: ChardevBackend
-    /// Has a monitor on it.
-    Busy: bool
+    /// How many monitors and other devices use it.
+    Users: int
+}
+
+/// A character device that is being opened.
+type ChardevOpening = {
+    Id: string
+    Backend: ChardevBackend
+    /// Errors name the device.
+    Named: bool
+    /// The id of a `mux` that it gets.
+    MuxId: string option
+    /// The device that was made for it, and goes if it does not come about.
+    MadeFor: string option
 }
 
 /// Everything the control plane knows: one value, on one thread.
@@ -127,8 +139,8 @@ type Continuation =
     /// The listener is open, but the server cannot be: it is closed again.
     | NbdServerGivenUp of QapiError
     | ObjectStarted of id: string * UserObject
-    /// `named`: errors name the device.
-    | ChardevIsOpen of id: string * ChardevBackend * named: bool
+    | ChardevIsOpen of ChardevOpening
+    | RingWasRead of DataFormat
     | ChardevsDescribed
     | QomChardevsDescribed of QomGet
     | MonitorStarted of MonitorOptions

@@ -76,6 +76,9 @@ module Step =
             on Commands.chardevAdd Chardevs.add
             on Commands.chardevRemove Chardevs.remove
             on Commands.chardevChange Chardevs.change
+            on Commands.chardevSendBreak Chardevs.sendBreak
+            on Commands.ringbufRead Chardevs.readRing
+            on Commands.ringbufWrite Chardevs.writeRing
             query Commands.queryChardev Chardevs.query
             query Commands.queryChardevBackends Chardevs.backends
         ]
@@ -119,7 +122,8 @@ module Step =
         | NbdServerClosed, _ -> NbdServer.closed state
         | NbdServerGivenUp error, _ -> Transition.fail state error
         | ObjectStarted(id, object), _ -> Objects.started state id object answer
-        | ChardevIsOpen(id, backend, named), _ -> Chardevs.opened state id backend named answer
+        | ChardevIsOpen opening, _ -> Chardevs.opened state opening answer
+        | RingWasRead format, Bytes bytes -> Chardevs.ringWasRead state format bytes
         | ChardevsDescribed, Chardevs infos -> Chardevs.described state infos
         | QomChardevsDescribed question, Chardevs infos -> Objects.described state question infos
         | MonitorStarted options, _ -> Chardevs.monitorStarted state options answer

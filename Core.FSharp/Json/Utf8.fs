@@ -72,10 +72,8 @@ module internal Utf8 =
             target[1] <- char (0xDC00 + ((codepoint - 0x10000) &&& 0x3FF))
             2
 
-    /// The text of arbitrary input for an error message: U+FFFD for each invalid sequence, ending before the first
-    /// zero byte and after at most `MaxQuotedBytes` bytes.
-    let quote (input: ReadOnlySpan<byte>) =
-        let input = input.Slice(0, min input.Length MaxQuotedBytes)
+    /// The text of arbitrary input: U+FFFD for each invalid sequence, ending before the first zero byte.
+    let lenientText (input: ReadOnlySpan<byte>) =
         let zero = input.IndexOf 0uy
         let input = if zero < 0 then input else input.Slice(0, zero)
         let text = StringBuilder(input.Length)
@@ -94,3 +92,7 @@ module internal Utf8 =
             position <- position + length
 
         text.ToString()
+
+    /// The text of arbitrary input for an error message: as `lenientText`, of at most `MaxQuotedBytes` bytes.
+    let quote (input: ReadOnlySpan<byte>) =
+        lenientText (input.Slice(0, min input.Length MaxQuotedBytes))

@@ -170,6 +170,12 @@ module QemuOpts =
         | Some(OptionValue.Number value) -> Some value
         | _ -> None
 
+    /// The size that was given for `name`, in bytes.
+    let size name (options: ParsedOptions) =
+        match Map.tryFind name options.Values with
+        | Some(OptionValue.Size value) -> Some value
+        | _ -> None
+
     /// What asking for help prints: a heading and one sorted line for each option.
     let helpText (group: OptionGroup) =
         let line (name, optionType) =

@@ -144,6 +144,18 @@ module Commands =
     let chardevRemove =
         action "chardev-remove" CharCodecs.chardevRemove
         |> does "Removes a character device that nothing uses."
+    let chardevSendBreak =
+        action "chardev-send-break" CharCodecs.chardevSendBreak
+        |> does "Sends a break to a character device."
+
+    let ringbufRead =
+        define "ringbuf-read" CharCodecs.ringbufRead Codec.str
+        |> does "Takes data out of a ring buffer."
+
+    let ringbufWrite =
+        action "ringbuf-write" CharCodecs.ringbufWrite
+        |> does "Puts data into a ring buffer; the oldest data make room."
+
     let queryChardev =
         query "query-chardev" (listOf CharCodecs.chardevInfo)
         |> does "Lists character devices."
@@ -191,6 +203,9 @@ module Commands =
         schema chardevAdd
         schema chardevChange
         schema chardevRemove
+        schema chardevSendBreak
+        schema ringbufRead
+        schema ringbufWrite
         schema queryChardev
         schema queryChardevBackends
     ]

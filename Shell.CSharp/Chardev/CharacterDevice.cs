@@ -1,4 +1,5 @@
 using System;
+using StorageDaemon.Core.Chardev;
 
 namespace StorageDaemon.Shell.Chardev;
 
@@ -24,7 +25,16 @@ internal abstract class CharacterDevice : IDisposable
     /// <summary>The label that query-chardev calls `filename`.</summary>
     internal abstract string Filename { get; }
 
-    internal bool FrontendOpen => _frontend is not null;
+    internal virtual bool FrontendOpen => _frontend is { IsListening: true };
+
+    /// <summary>How many devices stand one on another below this one.</summary>
+    internal virtual int Height => 0;
+
+    /// <summary>A socket that has a peer now.</summary>
+    internal virtual bool HasPeer => false;
+
+    /// <summary>Where a listening socket is bound; null for all other kinds.</summary>
+    internal virtual LabelAddress? Bound => null;
 
     /// <summary>The path of the slave side of a pseudo-terminal; null for all other kinds.</summary>
     internal virtual string? PtyPath => null;
@@ -39,6 +49,11 @@ internal abstract class CharacterDevice : IDisposable
 
     /// <summary>The frontend takes input now; a device without one does not read.</summary>
     protected bool WantsInput => _frontend is not null && _suspendCount == 0;
+
+    /// <summary>
+    /// The device that a new frontend attaches to: another one where several share it; null when there are too many.
+    /// </summary>
+    internal virtual CharacterDevice? NewPort() => this;
 
     /// <summary>
     /// Gives the device to a frontend; false when another has it. An open device says so to it at once.
@@ -67,6 +82,7 @@ internal abstract class CharacterDevice : IDisposable
         IChardevFrontend? previous = _frontend;
         _frontend = null;
         OnInputWanted();
+        OnFrontendGone();
         return previous;
     }
 
@@ -121,6 +137,11 @@ internal abstract class CharacterDevice : IDisposable
 
     /// <summary><see cref="WantsInput"/> may have changed.</summary>
     protected virtual void OnInputWanted()
+    {
+    }
+
+    /// <summary>The frontend has been taken away.</summary>
+    protected virtual void OnFrontendGone()
     {
     }
 

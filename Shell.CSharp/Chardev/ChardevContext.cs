@@ -14,4 +14,8 @@ internal sealed record ChardevContext(
     Reactor Reactor,
     Action<string> Report,
     Action<string> Inform,
-    bool Daemonized);
+    bool Daemonized)
+{
+    /// <summary>Somebody at a shared device asks for the daemon's end.</summary>
+    internal Action Quit { get; init; } = () => { };
+}

@@ -1,3 +1,4 @@
+using System.Collections.Generic;
 using StorageDaemon.Shell.Net;
 
 namespace StorageDaemon.Shell.Chardev;
@@ -36,4 +37,24 @@ internal sealed record SocketOptions(
     bool NoDelay = false,
     bool Telnet = false,
     bool Tn3270 = false,
-    long ReconnectMs = 0) : ChardevOptions;
+    long ReconnectMs = 0,
+    bool WebSocket = false) : ChardevOptions;
+
+/// <summary>Datagrams to and from one peer.</summary>
+/// <param name="Local">Where to receive; null for any free port.</param>
+internal sealed record UdpOptions(InetAddress Remote, InetAddress? Local) : ChardevOptions;
+
+/// <summary>A serial line of the host.</summary>
+internal sealed record SerialOptions(string Path) : ChardevOptions;
+
+/// <summary>A parallel port of the host.</summary>
+internal sealed record ParallelOptions(string Path) : ChardevOptions;
+
+/// <param name="Label">The name of the type: it has two.</param>
+internal sealed record RingBufferOptions(int CapacityBytes, string Label) : ChardevOptions;
+
+/// <summary>Shares a device between several frontends.</summary>
+internal sealed record MuxOptions(CharacterDevice Base) : ChardevOptions;
+
+/// <summary>Gives one frontend several devices.</summary>
+internal sealed record HubOptions(IReadOnlyList<CharacterDevice> Devices) : ChardevOptions;

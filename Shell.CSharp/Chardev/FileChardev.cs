@@ -65,7 +65,7 @@ internal static class FileChardev
             new StreamChardev(reactor, id, log, "pipe", input, output, ownsDescriptors: true));
     }
 
-    private static int OpenFile(string path, int flags)
+    internal static int OpenFile(string path, int flags)
     {
         int fd;
         do
@@ -76,7 +76,7 @@ internal static class FileChardev
         return fd;
     }
 
-    private static Outcome<CharacterDevice> CannotOpen(string path)
+    internal static Outcome<CharacterDevice> CannotOpen(string path)
     {
         string reason = Libc.Strerror(Libc.Errno);
         return Outcome<CharacterDevice>.Fail("Could not open '" + path + "': " + reason);

@@ -5,6 +5,9 @@ namespace StorageDaemon.Shell.Chardev;
 /// <summary>What uses a character device (a monitor). All calls come on the loop's thread.</summary>
 internal interface IChardevFrontend
 {
+    /// <summary>Somebody uses the device through this: another device may have no frontend itself.</summary>
+    bool IsListening => true;
+
     /// <summary>The other side is there: after a connect, or at once when attaching to an open device.</summary>
     void OnOpened();
 

@@ -1,4 +1,5 @@
 using System;
+using Microsoft.FSharp.Collections;
 using StorageDaemon.Core.Chardev;
 using StorageDaemon.Shell.Control;
 using StorageDaemon.Shell.Native;
@@ -14,6 +15,8 @@ internal abstract class SocketChardev : CharacterDevice, IByteStreamOwner
     private int _fd = -1;
     private string _connectedLabel = "";
     private TelnetState _telnetState;
+    private WebSocketState? _webSocket;
+    private bool _isGreeted;
 
     protected SocketChardev(ChardevContext context, string id, SocketOptions options, OutputLog? log)
         : base(id, log)
@@ -35,7 +38,12 @@ internal abstract class SocketChardev : CharacterDevice, IByteStreamOwner
     protected abstract string DisconnectedLabel { get; }
 
     // The real daemon shows a tn3270 device as plain TCP.
-    protected SocketProtocol Protocol => _options.Telnet ? SocketProtocol.Telnet : SocketProtocol.Plain;
+    protected SocketProtocol Protocol =>
+        _options.Telnet ? SocketProtocol.Telnet
+        : _options.WebSocket ? SocketProtocol.WebSocket
+        : SocketProtocol.Plain;
+
+    internal override bool HasPeer => IsConnected;
 
     private bool FiltersTelnet => _options.Telnet || _options.Tn3270;
 
@@ -52,6 +60,55 @@ internal abstract class SocketChardev : CharacterDevice, IByteStreamOwner
     }
 
     void IByteStreamOwner.OnStreamBytes(Span<byte> bytes)
+    {
+        if (_webSocket is null)
+        {
+            TakeBytes(bytes);
+            return;
+        }
+
+        (WebSocketState state, FSharpList<WebSocketOutput> outputs) =
+            WebSocket.feed(DateTime.UtcNow, _webSocket, bytes);
+        _webSocket = state;
+        ByteStream? current = _stream;
+        foreach (WebSocketOutput output in outputs)
+        {
+            // A frontend may cut the connection while it reads.
+            if (_stream is null || _stream != current)
+            {
+                return;
+            }
+
+            RunWebSocket(output);
+        }
+    }
+
+    private void RunWebSocket(WebSocketOutput output)
+    {
+        switch (output)
+        {
+            case WebSocketOutput.Send send:
+                _stream?.Write(send.Item.Span);
+                break;
+            case WebSocketOutput.Data data:
+                TakeBytes(data.Item.ToArray());
+                break;
+            default:
+                if (output.IsOpened)
+                {
+                    Greet();
+                }
+                else
+                {
+                    _stream?.Flush(FinalFlushMs);
+                    DropConnection();
+                }
+
+                break;
+        }
+    }
+
+    private void TakeBytes(Span<byte> bytes)
     {
         if (FiltersTelnet)
         {
@@ -97,18 +154,47 @@ internal abstract class SocketChardev : CharacterDevice, IByteStreamOwner
         _connectedLabel = Label.connected(Protocol, local, peer, IsServer);
         _telnetState = TelnetState.Data;
         _stream = new ByteStream(Context.Reactor, _fd, _fd, this);
-        _stream.WantInput(WantsInput);
+        _isGreeted = false;
+        _webSocket = _options.WebSocket ? WebSocket.initial : null;
+        _stream.WantInput(ReadsStream);
+        if (_webSocket is null)
+        {
+            Greet();
+        }
+    }
+
+    /// <summary>A handshake is read even while no frontend wants input.</summary>
+    private bool ReadsStream => WantsInput || (_webSocket is not null && !_isGreeted);
+
+    /// <summary>The connection carries data from here on.</summary>
+    private void Greet()
+    {
+        _isGreeted = true;
+        _stream?.WantInput(ReadsStream);
         if (FiltersTelnet)
         {
-            _stream.Write(_options.Tn3270 ? Telnet.greetingTn3270 : Telnet.greeting);
+            WriteOut(_options.Tn3270 ? Telnet.greetingTn3270 : Telnet.greeting);
         }
 
         RaiseOpened();
     }
 
-    protected override void OnInputWanted() => _stream?.WantInput(WantsInput);
+    protected override void OnInputWanted() => _stream?.WantInput(ReadsStream);
 
-    protected override void WriteOut(ReadOnlySpan<byte> bytes) => _stream?.Write(bytes);
+    protected override void WriteOut(ReadOnlySpan<byte> bytes)
+    {
+        if (_webSocket is null)
+        {
+            _stream?.Write(bytes);
+        }
+        else if (_isGreeted)
+        {
+            foreach (byte[] frame in WebSocket.encode(bytes))
+            {
+                _stream?.Write(frame);
+            }
+        }
+    }
 
     protected override void DisposeDevice()
     {

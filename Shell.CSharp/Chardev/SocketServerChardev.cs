@@ -22,6 +22,8 @@ internal sealed class SocketServerChardev : SocketChardev
 
     protected override string DisconnectedLabel { get; }
 
+    internal override LabelAddress? Bound => _listener.Label;
+
     /// <summary>
     /// Listens. With `wait` this returns when the first client is there, or without one when a signal asks the
     /// process to end, which the loop then finds.

@@ -1,5 +1,6 @@
 using System;
 using System.Linq;
+using Microsoft.FSharp.Collections;
 using Microsoft.FSharp.Core;
 using StorageDaemon.Core;
 using StorageDaemon.Core.Daemon;
@@ -39,7 +40,7 @@ internal sealed class ControlLoop : IDisposable
         PathCompiler paths = new(_files, _nodes, (path, end) => reactor.Post(() => OnBeyondLimit(path, end)));
         _exports = new ExportTable(paths, _nodes, _threads, reactor.Post, OnExportStopped);
         _nbdServer = new NbdListener(reactor, _exports, () => StateModule.nbdExports(_state));
-        _chardevs = new ChardevTable(chardevs);
+        _chardevs = new ChardevTable(chardevs with { Quit = Quit });
         _monitors = new MonitorTable(
             package,
             FSharpFunc<string, bool>.FromConverter(Step.isCommand),
@@ -88,6 +89,9 @@ internal sealed class ControlLoop : IDisposable
 
     private void OnBeyondLimit(NodePath path, long end) =>
         _ = Settle(Step.wrote(_state, path.Nodes.Select(node => Tuple.Create(node.Node, end - node.LeafOffset))));
+
+    private void Quit() =>
+        _ = Settle(Step.execute(_state, Core.Qapi.Commands.quit.Name, FSharpList<Tuple<string, Json>>.Empty));
 
     private void OnExportStopped(int key) => _ = Settle(Step.exportStopped(_state, key));
 

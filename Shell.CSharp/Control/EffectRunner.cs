@@ -70,10 +70,12 @@ internal sealed class EffectRunner(
             case Call.OpenChardev open:
                 Trace.Write(TracePoints.ChardevOpen, open.id);
                 return chardevs.Open(open.id, open.Item2);
+            case Call.ReadRing read:
+                return Core.Daemon.Answer.NewBytes(chardevs.ReadRing(read.id, read.limit));
             case Call.ReplaceChardev replace:
                 return chardevs.Replace(replace.id, replace.Item2);
             case Call.StartMonitor start:
-                monitors.Start(start.Item, chardevs[start.Item.Chardev]);
+                monitors.Start(start.Item, chardevs.PortOf(start.Item.Chardev));
                 return Core.Daemon.Answer.Finished;
             default:
                 return AnswerPlain(call);
@@ -147,6 +149,9 @@ internal sealed class EffectRunner(
                 break;
             case Effect.StopObject stop:
                 objects.Stop(stop.id, stop.Item2);
+                break;
+            case Effect.WriteChardev write:
+                chardevs.Write(write.id, write.Item2);
                 break;
             case Effect.CloseChardev close:
                 Trace.Write(TracePoints.ChardevClose, close.id);

@@ -84,6 +84,7 @@ internal static unsafe partial class Libc
     internal const int SHUT_RD = 0;
     internal const int SHUT_WR = 1;
     internal const int SHUT_RDWR = 2;
+    internal const int AI_V4MAPPED = 8;
     internal const int AI_PASSIVE = 1;
     internal const int AI_NUMERICHOST = 4;
     internal const int AI_ADDRCONFIG = 0x20;

@@ -35,6 +35,10 @@ internal static unsafe partial class Libc
     internal const uint CSIZE = 0x30;
     internal const uint CS8 = 0x30;
     internal const uint PARENB = 0x100;
+    internal const uint PARODD = 0x200;
+    internal const uint CSTOPB = 0x40;
+    internal const uint CRTSCTS = 0x80000000;
+    internal const uint B115200 = 0x1002;
     internal const uint ISIG = 1;
     internal const uint ICANON = 2;
     internal const uint ECHO = 8;
@@ -47,6 +51,9 @@ internal static unsafe partial class Libc
 
     [LibraryImport(Name, EntryPoint = "tcsetattr")]
     internal static partial int TcSetAttr(int fd, int when, Termios* attributes);
+
+    [LibraryImport(Name, EntryPoint = "cfsetspeed")]
+    internal static partial int CfSetSpeed(Termios* attributes, uint speed);
 
     [LibraryImport(Name, EntryPoint = "cfmakeraw")]
     internal static partial void CfMakeRaw(Termios* attributes);

@@ -11,7 +11,7 @@ internal static unsafe class Resolver
     /// All addresses of a host and port in the system's order of preference. <paramref name="passive"/>: for
     /// listening, where an empty host means every interface.
     /// </summary>
-    internal static Outcome<List<SocketName>> Resolve(InetAddress address, FamilyChoice family, bool passive)
+    internal static Outcome<List<SocketName>> Resolve(InetAddress address, FamilyChoice family, bool passive, int socketType = Libc.SOCK_STREAM)
     {
         var hints = new AddrInfo
         {
@@ -21,12 +21,18 @@ internal static unsafe class Resolver
                 FamilyChoice.Ipv6Only or FamilyChoice.Ipv6Dual => Libc.AF_INET6,
                 _ => Libc.AF_UNSPEC,
             },
-            SocketType = Libc.SOCK_STREAM,
+            SocketType = socketType,
             Flags = (passive ? Libc.AI_PASSIVE : 0)
                 | (address.Numeric ? Libc.AI_NUMERICHOST | Libc.AI_NUMERICSERV : 0),
         };
         string? host = passive && address.Host.Length == 0 ? null : address.Host;
         string service = address.Port.Length == 0 ? "0" : address.Port;
+
+        // Over an IPv6 socket, datagrams reach IPv4 hosts too.
+        if (socketType == Libc.SOCK_DGRAM && !passive)
+        {
+            hints.Flags |= Libc.AI_V4MAPPED;
+        }
 
         // Families without an interface are left out, unless nothing would be left.
         hints.Flags |= Libc.AI_ADDRCONFIG;

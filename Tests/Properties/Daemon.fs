@@ -85,6 +85,25 @@ let private startupTests =
             fails [ nullDevice; StartupStep.Monitor "x"; StartupStep.Monitor "x,mode=readline" ] "Only QMP is supported"
         }
 
+        test "a shared device takes four monitors, and stands below its mux" {
+            let shared = StartupStep.Chardev "null,id=x,mux=on"
+            let monitors count =
+                List.replicate count (StartupStep.Monitor "x")
+            Expect.isOk (startup (shared :: monitors 4)) "four"
+            fails (shared :: monitors 5) "too many uses of multiplexed chardev 'x' (maximum is 4)"
+            fails [ shared; StartupStep.Monitor "x-base" ] "chardev 'x-base' is already in use"
+
+            match startup [ nullDevice; StartupStep.Chardev "null,id=y" ] with
+            | Ok state ->
+                match Startup.step state (StartupStep.Chardev "null,id=x,mux=on") with
+                | struct (_, Run { Outcome = Waiting(_, continuation) }) ->
+                    let after = Step.resume state continuation (ChardevOpened { Pty = None })
+                    Expect.equal (Seq.toList after.State.Chardevs.Keys) [ "x"; "y" ] "the base goes with it"
+                    Expect.isNonEmpty after.Effects "it is closed"
+                | _ -> failtest "the base is opened first"
+            | Error text -> failtest text
+        }
+
         test "monitors may have any id" {
             let steps = [
                 nullDevice

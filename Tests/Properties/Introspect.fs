@@ -106,9 +106,6 @@ let private deviations =
         "QUORUM_REPORT_BAD"
         "blockdev-snapshot-internal-sync"
         "blockdev-snapshot-delete-internal-sync"
-        "ringbuf-write"
-        "ringbuf-read"
-        "chardev-send-break"
         "VSERPORT_CHANGE"
     ]
 
@@ -148,7 +145,6 @@ let private deviations =
             "tls-creds-psk"
             "tls-creds-x509"
         ]
-        under "chardev-add.backend(type=" "-" [ "serial"; "parallel"; "pipe"; "udp"; "mux"; "hub"; "ringbuf"; "memory" ]
 
         // What the queries tell about formats, backing files, bitmaps and throttling.
         under "query-block[].inserted." "-" [

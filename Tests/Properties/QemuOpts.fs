@@ -35,7 +35,8 @@ let private chardevMessages text =
 
     let checkedRequest =
         match request with
-        | Ok(ChardevRequest.Create { Backend = ChardevBackend.Socket socket }) -> ChardevOptions.validateSocket socket
+        | Ok(ChardevRequest.Create({ Backend = ChardevBackend.Socket socket }, _)) ->
+            ChardevOptions.validateSocket socket
         | Ok _ -> Ok()
         | Error error -> Error error
 
@@ -45,7 +46,7 @@ let private chardevMessages text =
 
 let private created text =
     match ChardevOptions.parse text with
-    | struct (_, Ok(ChardevRequest.Create chardev)) -> chardev
+    | struct (_, Ok(ChardevRequest.Create(chardev, _))) -> chardev
     | _ -> failtest ("not created: " + text)
 
 let private socketOf text =
@@ -79,7 +80,7 @@ let private chardevTests =
 
             Expect.equal
                 ChardevOptions.typeHelpText
-                "Available chardev backend types: \n  pty\n  file\n  stdio\n  socket\n  null\n"
+                "Available chardev backend types: \n  pty\n  file\n  udp\n  memory\n  stdio\n  socket\n  ringbuf\n  null\n  parallel\n  pipe\n  mux\n  serial\n  hub\n"
                 "types"
 
             for text in [ "help"; "?"; "help,id=c"; "id=c,backend=help" ] do
@@ -159,8 +160,38 @@ let private chardevTests =
                     Append = Some true
                 }
             Expect.equal (backend "file,id=c,path=o,input-path=i,append=on") file "file"
-            Expect.equal (backend "udp,id=c") (ChardevBackend.Unavailable { Tag = "udp"; Members = [] }) "udp"
-            Expect.equal (backend "null,id=c,mux=on") (ChardevBackend.Unavailable { Tag = "mux"; Members = [] }) "mux"
+            let hostdev: ChardevHostdev = { Common = noLog; Device = "d" }
+            Expect.equal (backend "serial,id=c,path=d") (ChardevBackend.Serial hostdev) "serial"
+            Expect.equal (backend "parallel,id=c,path=d") (ChardevBackend.Parallel hostdev) "parallel"
+            Expect.equal (backend "pipe,id=c,path=d") (ChardevBackend.Pipe hostdev) "pipe"
+            let ring: ChardevRingbuf = { Common = noLog; Size = Some 65536L }
+            Expect.equal (backend "ringbuf,id=c,size=64k") (ChardevBackend.Ringbuf ring) "ringbuf"
+            Expect.equal (backend "memory,id=c,size=0") (ChardevBackend.Memory { ring with Size = None }) "memory"
+            let mux = ChardevBackend.Mux { Common = noLog; Chardev = "x" }
+            Expect.equal (backend "mux,id=c,chardev=x") mux "mux"
+            let hub = ChardevBackend.Hub { Common = noLog; Chardevs = [ "a"; "b" ] }
+            Expect.equal (backend "hub,id=c,chardevs.0=a,chardevs.1=b,chardevs.3=d") hub "hub, up to the first gap"
+            Expect.equal (backend "null,id=c,mux=on") (ChardevBackend.Null noLog) "the device below a mux"
+
+        testCase "datagrams"
+        <| fun () ->
+            let udp text =
+                match (created ("udp,id=c," + text)).Backend with
+                | ChardevBackend.Udp { Remote = SocketAddress.Inet remote; Local = local } ->
+                    let local =
+                        match local with
+                        | Some(SocketAddress.Inet local) -> Some(local.Host, local.Port)
+                        | _ -> None
+
+                    (remote.Host, remote.Port), local
+                | _ -> failtest text
+
+            Expect.equal (udp "port=9") (("localhost", "9"), None) "defaults"
+            Expect.equal (udp "host=,port=9,localport=7") (("localhost", "9"), Some("", "7")) "a port"
+            Expect.equal (udp "host=h,port=9,localaddr=l") (("h", "9"), Some("l", "0")) "an address"
+
+        testCase "other types"
+        <| fun () ->
             let logged = ChardevBackend.Null { Logfile = Some "l"; Logappend = Some true }
             let device = created "null,id=c,id=d,logfile=l,logappend=on"
             Expect.equal device { Id = "c"; Backend = logged } "log"

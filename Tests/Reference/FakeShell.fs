@@ -25,6 +25,8 @@ type FakeShell(lengths: (string * int64) list) =
     let everServed = HashSet<ExportKey>()
     let iothreads = HashSet<string>()
     let chardevs = Dictionary<string, ChardevBackend>()
+    /// What was written to ring buffers and not read.
+    let rings = Dictionary<string, byte[]>()
     let monitors = HashSet<string>()
     let events = ResizeArray<string * (string * Json) list>()
     let mutable files: Map<NodeId, HostFile> = Map.empty
@@ -95,15 +97,19 @@ type FakeShell(lengths: (string * int64) list) =
 
         opened.Clear()
 
-    let describe () : ChardevInfo list = [
+    let describe () : ChardevStatus list = [
         for KeyValue(id, backend) in chardevs ->
             {
-                Label = id
-                Filename =
-                    match backend with
-                    | ChardevBackend.Socket _ -> "disconnected:a socket"
-                    | _ -> "a device"
-                FrontendOpen = monitors.Contains id
+                Info = {
+                    Label = id
+                    Filename =
+                        match backend with
+                        | ChardevBackend.Socket _ -> "disconnected:a socket"
+                        | _ -> "a device"
+                    FrontendOpen = monitors.Contains id
+                }
+                Connected = false
+                Bound = None
             }
     ]
 
@@ -210,9 +216,19 @@ type FakeShell(lengths: (string * int64) list) =
             Expect.isTrue (chardevs.ContainsKey id) "there is a device to replace"
             openChardev id backend
         | DescribeChardevs -> Chardevs(describe ())
+        | ReadRing(id, limit) ->
+            Expect.isGreaterThan limit 0L "something is asked for"
+            let written = rings.GetValueOrDefault(id, [||])
+            rings[id] <- Array.skip (int (min limit (int64 written.Length))) written
+            Bytes(Array.truncate (int (min limit (int64 written.Length))) written)
         | StartMonitor options ->
             orRefused (fun () ->
-                finished (fun () -> Expect.isTrue (monitors.Add options.Chardev) "one monitor for a device"))
+                finished (fun () ->
+                    let isNew = monitors.Add options.Chardev
+
+                    match chardevs[options.Chardev] with
+                    | ChardevBackend.Mux _ -> ()
+                    | _ -> Expect.isTrue isNew "one monitor for a device"))
 
     member private _.Serve(served: ServedExport) =
         Expect.isTrue (everServed.Add served.Key) "a key is never given twice"
@@ -257,6 +273,9 @@ type FakeShell(lengths: (string * int64) list) =
         | StopExport key -> this.Stop key
         | TuneObject(id, _) -> Expect.isTrue (iothreads.Contains id) "the thread runs"
         | StopObject(id, _) -> Expect.isTrue (iothreads.Remove id) "the thread runs"
+        | WriteChardev(id, bytes) ->
+            Expect.isTrue (chardevs.ContainsKey id) "the device is there"
+            rings[id] <- Array.append (rings.GetValueOrDefault(id, [||])) bytes
         | CloseChardev id -> Expect.isTrue (chardevs.Remove id) "the device is there"
         | Shutdown -> shutdowns <- shutdowns + 1
 

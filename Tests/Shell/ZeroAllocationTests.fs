@@ -38,11 +38,7 @@ let private kind name command length throughRing = {
     Count = 2000
 }
 
-let private noLimit: ThrottleBucket = {
-    Average = 0.0
-    Max = 0.0
-    BurstSeconds = 1.0
-}
+let private noLimit: ThrottleBucket = { Average = 0.0; Max = 0.0; BurstSeconds = 1.0 }
 
 /// A throttle group that counts every request and is never full.
 let private throttled (path: NodePath) : NodePath =

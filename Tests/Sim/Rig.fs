@@ -170,7 +170,11 @@ let private realRing =
 let withFileOver
     (wrap: NodePath -> NodePath)
     (content: byte[])
-    (engine: AioEngine) (direct: bool) (budgetBytes: int64) (body: Rig -> string -> unit) =
+    (engine: AioEngine)
+    (direct: bool)
+    (budgetBytes: int64)
+    (body: Rig -> string -> unit)
+    =
     use folder = new TempDir.TempDir()
     let path = folder.File "image"
     File.WriteAllBytes(path, content)

@@ -86,6 +86,49 @@ module CharCodecs =
             return fun m -> { Common = common m; Path = path m }
         }
 
+    let hostdev: StructCodec<ChardevHostdev> =
+        record "ChardevHostdev" "A device or file of the host." {
+            let! common = inherits common _.Common
+            let! device = doc "Its path." (required "device" Codec.str _.Device)
+            return fun m -> { Common = common m; Device = device m }
+        }
+
+    let udp: StructCodec<ChardevUdp> =
+        record "ChardevUdp" "Datagrams to and from one peer." {
+            let! common = inherits common _.Common
+            let! remote =
+                doc
+                    "Where datagrams go."
+                    (required "remote" (StructCodec.codec SocketCodecs.socketAddressLegacy) _.Remote)
+            let! local =
+                doc
+                    "Where datagrams are received; any port if absent."
+                    (optional "local" (StructCodec.codec SocketCodecs.socketAddressLegacy) _.Local)
+
+            return fun m -> { Common = common m; Remote = remote m; Local = local m }
+        }
+
+    let mux: StructCodec<ChardevMux> =
+        record "ChardevMux" "A device that several users share by turns." {
+            let! common = inherits common _.Common
+            let! chardev = doc "The id of the shared device." (required "chardev" Codec.str _.Chardev)
+            return fun m -> { Common = common m; Chardev = chardev m }
+        }
+
+    let hub: StructCodec<ChardevHub> =
+        record "ChardevHub" "Several devices that one user has as one." {
+            let! common = inherits common _.Common
+            let! chardevs = doc "Their ids, four at most." (required "chardevs" (Codec.list Codec.str) _.Chardevs)
+            return fun m -> { Common = common m; Chardevs = chardevs m }
+        }
+
+    let ringbuf: StructCodec<ChardevRingbuf> =
+        record "ChardevRingbuf" "A buffer in memory that keeps the newest output." {
+            let! common = inherits common _.Common
+            let! size = doc "Bytes, a power of two; 65536 by default." (optional "size" Codec.int64 _.Size)
+            return fun m -> { Common = common m; Size = size m }
+        }
+
     /// The types that the schema lists although no such device is built in, with the members of their own.
     let private unavailable: Branch<ChardevBackend> list =
         let ofUnavailable backend =
@@ -134,6 +177,35 @@ module CharCodecs =
         branch "stdio" (StructCodec.wrapped "ChardevStdioWrapper" stdio) ChardevBackend.Stdio (function
             | ChardevBackend.Stdio stdio -> ValueSome stdio
             | _ -> ValueNone)
+        branch "serial" (StructCodec.wrapped "ChardevHostdevWrapper" hostdev) ChardevBackend.Serial (function
+            | ChardevBackend.Serial hostdev -> ValueSome hostdev
+            | _ -> ValueNone)
+        branch "parallel" (StructCodec.wrapped "ChardevHostdevWrapper" hostdev) ChardevBackend.Parallel (function
+            | ChardevBackend.Parallel hostdev -> ValueSome hostdev
+            | _ -> ValueNone)
+        branch "pipe" (StructCodec.wrapped "ChardevHostdevWrapper" hostdev) ChardevBackend.Pipe (function
+            | ChardevBackend.Pipe hostdev -> ValueSome hostdev
+            | _ -> ValueNone)
+        branch "udp" (StructCodec.wrapped "ChardevUdpWrapper" udp) ChardevBackend.Udp (function
+            | ChardevBackend.Udp udp -> ValueSome udp
+            | _ -> ValueNone)
+        branch "mux" (StructCodec.wrapped "ChardevMuxWrapper" mux) ChardevBackend.Mux (function
+            | ChardevBackend.Mux mux -> ValueSome mux
+            | _ -> ValueNone)
+        branch "hub" (StructCodec.wrapped "ChardevHubWrapper" hub) ChardevBackend.Hub (function
+            | ChardevBackend.Hub hub -> ValueSome hub
+            | _ -> ValueNone)
+        branch "ringbuf" (StructCodec.wrapped "ChardevRingbufWrapper" ringbuf) ChardevBackend.Ringbuf (function
+            | ChardevBackend.Ringbuf ringbuf -> ValueSome ringbuf
+            | _ -> ValueNone)
+        branchWith
+            [ Feature.Deprecated ]
+            "memory"
+            (StructCodec.wrapped "ChardevRingbufWrapper" ringbuf)
+            ChardevBackend.Memory
+            (function
+             | ChardevBackend.Memory ringbuf -> ValueSome ringbuf
+             | _ -> ValueNone)
     ]
 
     /// The names of the types that are built.
@@ -160,6 +232,37 @@ module CharCodecs =
         record "ChardevRemoveArgs" "Arguments of chardev-remove." {
             let! id = doc "The id." (required "id" Codec.str _.Id)
             return fun m -> { Id = id m }
+        }
+
+    let chardevSendBreak: StructCodec<ChardevSendBreak> =
+        record "ChardevSendBreakArgs" "Arguments of chardev-send-break." {
+            let! id = doc "The id." (required "id" Codec.str _.Id)
+            return fun m -> { Id = id m }
+        }
+
+    let private dataFormat: Codec<DataFormat> =
+        Codec.enum "DataFormat" [ DataFormat.Utf8, "utf8"; DataFormat.Base64, "base64" ]
+        |> Codec.documented "How data stand in JSON." [
+            "utf8", "As text; what is no UTF-8 is lost."
+            "base64", "In base64."
+        ]
+
+    let ringbufRead: StructCodec<RingbufRead> =
+        record "RingbufReadArgs" "Arguments of ringbuf-read." {
+            let! device = doc "The id of the ring buffer." (required "device" Codec.str _.Device)
+            let! size = doc "The most bytes to take." (required "size" Codec.int64 _.Size)
+            let! format = doc "How to write them; utf8 by default." (optional "format" dataFormat _.Format)
+
+            return fun m -> { Device = device m; Size = size m; Format = format m }
+        }
+
+    let ringbufWrite: StructCodec<RingbufWrite> =
+        record "RingbufWriteArgs" "Arguments of ringbuf-write." {
+            let! device = doc "The id of the ring buffer." (required "device" Codec.str _.Device)
+            let! data = doc "What to write." (required "data" Codec.str _.Data)
+            let! format = doc "How it is written; utf8 by default." (optional "format" dataFormat _.Format)
+
+            return fun m -> { Device = device m; Data = data m; Format = format m }
         }
 
     let chardevInfo: StructCodec<ChardevInfo> =
