@@ -33,13 +33,10 @@ module Changes =
                     | BackendUser backend -> backends.Add backend |> ignore)
             | _ -> ()
 
-        if backends.Count = 0 then
-            []
-        else
-            State.exports state
-            |> List.filter (fun export -> backends.Contains export.Backend)
-            |> List.rev
-            |> List.map _.Key
+        backends
+        |> Seq.choose (fun backend -> state.ExportBackends.TryFind backend)
+        |> Seq.sort
+        |> List.ofSeq
 
     /// The new paths of exports that rest.
     let update (state: State) (next: Graph) (keys: ExportKey list) : Effect list =

@@ -187,6 +187,7 @@ module Exports =
                     State.withExports (state.Exports.Add(key, export)) state with
                         Graph = graph
                         ExportKeys = state.ExportKeys.Add(export.Id, key)
+                        ExportBackends = state.ExportBackends.Add(export.Backend, key)
                         ExportNames = state.ExportNames.Add(export.Name, key)
                         NextExport = key + 1<exportKey>
                 }
@@ -213,6 +214,7 @@ module Exports =
             struct ({
                         State.withExports (state.Exports.Remove key) state with
                             ExportKeys = state.ExportKeys.Remove export.Id
+                            ExportBackends = state.ExportBackends.Remove export.Backend
                             ExportNames = names
                     },
                     effects

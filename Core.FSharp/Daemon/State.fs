@@ -52,6 +52,8 @@ type State = {
     /// What NBD clients may ask for, made once for all handshakes until the exports change.
     Offered: Lazy<ExportInfo list>
     ExportKeys: Map<string, ExportKey>
+    /// By the user that the graph knows.
+    ExportBackends: Map<BackendId, ExportKey>
     /// By the name that NBD clients use; without those on their way out.
     ExportNames: Map<string, ExportKey>
     NextExport: ExportKey
@@ -87,6 +89,7 @@ module State =
         Exports = Map.empty
         Offered = offered Map.empty
         ExportKeys = Map.empty
+        ExportBackends = Map.empty
         ExportNames = Map.empty
         NextExport = 1<exportKey>
         NbdServer = None

@@ -115,8 +115,9 @@ let private qemuImgBench (more: string list) (settings: Settings) (server: Runni
 /// Connects as soon as the socket is there, without the pauses of a polite client.
 let private connectEagerly (path: string) : Net.Sockets.Socket =
     let deadline = Stopwatch.StartNew()
+    let mutable connected: Net.Sockets.Socket option = None
 
-    let rec attempt () =
+    while connected.IsNone do
         let socket =
             new Net.Sockets.Socket(
                 Net.Sockets.AddressFamily.Unix,
@@ -126,13 +127,12 @@ let private connectEagerly (path: string) : Net.Sockets.Socket =
 
         try
             socket.Connect(Net.Sockets.UnixDomainSocketEndPoint path)
-            socket
+            connected <- Some socket
         with :? Net.Sockets.SocketException when deadline.Elapsed < Wait.defaultTimeout ->
             socket.Dispose()
             Thread.Sleep(TimeSpan.FromMicroseconds 100.0)
-            attempt ()
 
-    attempt ()
+    connected.Value
 
 /// Milliseconds from the start of the process to its NBD greeting and its QMP greeting.
 let private startUp (contestant: Contestant) (serving: Serving) : Measurement =

@@ -2,6 +2,7 @@
 module StorageDaemon.Tests.EndToEnd.GraphChanges
 
 open System
+open System.Collections.Generic
 open System.IO
 open System.Threading.Tasks
 open Expecto
@@ -33,8 +34,8 @@ let private arguments = [
     "nbd,id=e0,node-name=r,writable=on"
 ]
 
-/// One change: a command with its arguments.
-let private change (random: Random) (number: int) : string * string =
+/// One change: a command with its arguments. What one change adds, a later one takes away.
+let private change (random: Random) (added: Queue<string * string>) (number: int) : string * string =
     let pick (choices: string list) = choices[random.Next choices.Length]
 
     match random.Next 8 with
@@ -59,9 +60,14 @@ let private change (random: Random) (number: int) : string * string =
         let thread = pick [ "null"; "\"io0\"" ]
         "x-blockdev-set-iothread", $"""{{"node-name": "f", "iothread": {thread}, "force": true}}"""
     | 6 -> "block-set-write-threshold", $"""{{"node-name": "f", "write-threshold": {random.Next 1000000}}}"""
+    | _ when added.Count > 4 -> added.Dequeue()
     | _ when number % 2 = 0 ->
+        added.Enqueue("blockdev-del", $"""{{"node-name": "extra{number}"}}""")
+
         "blockdev-add", $"""{{"driver": "raw", "node-name": "extra{number}", "file": "f", "read-only": true}}"""
     | _ ->
+        added.Enqueue("block-export-del", $"""{{"id": "extra{number}"}}""")
+
         "block-export-add", $"""{{"type": "nbd", "id": "extra{number}", "name": "extra{number}", "node-name": "r"}}"""
 
 let private fioArguments (directory: TempDir.TempDir) =
@@ -98,11 +104,12 @@ let private underLoad =
         let load =
             Task.Run(fun () -> ChildProcess.runFor (TimeSpan.FromSeconds 120.0) "/" fio (fioArguments directory))
 
+        let added = Queue<string * string>()
         let mutable changes = 0
 
         while not load.IsCompleted do
             changes <- changes + 1
-            let command, arguments = change random changes
+            let command, arguments = change random added changes
             qmp.Execute(command, arguments) |> ignore
             Threading.Thread.Sleep(random.Next 20)
 
