@@ -38,7 +38,7 @@ let private keyVal text =
 
 let private chardev text =
     match ChardevOptions.parse text with
-    | struct (_, Ok(ChardevRequest.Create { Backend = ChardevBackend.Socket socket })) ->
+    | struct (_, Ok(ChardevRequest.Create({ Backend = ChardevBackend.Socket socket }, _))) ->
         ChardevOptions.validateSocket socket |> ignore
         ChardevOptions.reconnectDelayMs socket |> ignore
 
@@ -61,9 +61,11 @@ let private commandLine (text: string) =
             match item.Step with
             | StartupStep.Chardev value -> chardev value
             | StartupStep.Trace value -> trace value
+            | StartupStep.Config _
             | StartupStep.Stray -> ()
             | StartupStep.Blockdev value
             | StartupStep.Export value
+            | StartupStep.Metrics value
             | StartupStep.Monitor value
             | StartupStep.NbdServer value
             | StartupStep.Object value -> keyVal value
@@ -78,3 +80,4 @@ let run (input: byte[]) =
     NumberText.parseSize text |> ignore
     NumberText.parseUInt64 text |> ignore
     commandLine text
+    ConfigFile.steps "--config f" input |> ignore
