@@ -102,16 +102,13 @@ module GraphCommands =
         Changes.exportsAbove state nodes
         |> List.map (fun key -> LimitWrites(Changes.served state.Graph state.Exports[key]))
 
-    let private setThreshold (threshold: uint64) (node: Node) (graph: Graph) : Graph =
-        Graph.setWriteThreshold node.Id threshold graph
-
     let setWriteThreshold (state: State) (arguments: BlockSetWriteThreshold) : Transition =
         match Graph.tryByName arguments.NodeName state.Graph with
         | None -> Transition.fail state (QapiError.generic ("Device '" + arguments.NodeName + "' not found"))
         | Some node ->
             let next = {
                 state with
-                    Graph = setThreshold arguments.WriteThreshold node state.Graph
+                    Graph = Graph.setWriteThreshold node.Id arguments.WriteThreshold state.Graph
             }
 
             Transition.ok next (limitWrites next [ node.Id ])
@@ -130,7 +127,7 @@ module GraphCommands =
             state with
                 Graph =
                     passed
-                    |> List.fold (fun graph (node, _) -> setThreshold 0UL node graph) state.Graph
+                    |> List.fold (fun graph (node, _) -> Graph.setWriteThreshold node.Id 0UL graph) state.Graph
         }
 
         let event (node: Node, exceeded) =

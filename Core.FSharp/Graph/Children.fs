@@ -95,7 +95,8 @@ module Children =
 
         found
 
-    let private checkCycle (parent: Node) (name: string) (child: Node) (graph: Graph) =
+    /// Nothing can stand on itself.
+    let checkCycle (parent: Node) (name: string) (child: Node) (graph: Graph) =
         if reaches child.Id parent.Id graph then
             "Making '"
             + child.Name

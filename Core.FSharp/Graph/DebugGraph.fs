@@ -26,7 +26,6 @@ type DebugGraph = {
 module DebugGraph =
     [<NoComparison; NoEquality>]
     type private Walk = {
-        Backends: Map<BackendId, int64>
         Nodes: Map<NodeId, int64>
         Next: int64
         Listing: DebugGraph
@@ -66,11 +65,7 @@ module DebugGraph =
     let private addBackend (walk: Walk) (backend: Backend) =
         let number = walk.Next
 
-        {
-            walk with
-                Backends = walk.Backends.Add(backend.Id, number)
-                Next = number + 1L
-        }
+        { walk with Next = number + 1L }
         |> addVertex number (BackendVertex backend.Id)
         |> addEdge number "root" backend.Perms backend.Node
 
@@ -88,7 +83,6 @@ module DebugGraph =
 
     let ofGraph (graph: Graph) : DebugGraph =
         let start = {
-            Backends = Map.empty
             Nodes = Map.empty
             Next = 1L
             Listing = { Vertices = []; Edges = [] }

@@ -82,19 +82,6 @@ module Reopen =
             QapiError.fail ("Throttle group '" + group + "' does not exist")
         | _ -> Ok()
 
-    let private checkCycle (graph: Graph) (node: Node) (name: string) (child: Node) =
-        if Children.reaches child.Id node.Id graph then
-            "Making '"
-            + child.Name
-            + "' a "
-            + name
-            + " child of '"
-            + node.Name
-            + "' would create a cycle"
-            |> QapiError.fail
-        else
-            Ok()
-
     /// Another node for a child, if the reference means another.
     let private newChild (graph: Graph) (node: Node) (name: string, child: ChildSpec) =
         match child, Children.tryFind name node with
@@ -105,7 +92,7 @@ module Reopen =
                 if target.Id = present.Node then
                     return None
                 else
-                    do! checkCycle graph node name target
+                    do! Children.checkCycle node name target graph
                     return Some(name, target.Id)
             }
         | Inline _, Some present when (Graph.node present.Node graph).InheritsFrom = Some node.Id -> Ok None

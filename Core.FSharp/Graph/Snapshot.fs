@@ -117,24 +117,16 @@ module Snapshot =
         (graph: Graph)
         : Result<GraphChange, QapiError> =
         result {
-            do! checkOverlay supportsBacking (Graph.node overlayId graph)
+            let node, overlay = Graph.node nodeId graph, Graph.node overlayId graph
+            do! checkOverlay supportsBacking overlay
+            do! Children.checkCycle overlay Driver.BackingName node graph
+            let! attached = Children.attach overlayId Driver.BackingName nodeId graph
+            let! next = replaceNode nodeId overlayId attached
 
-            if Children.reaches nodeId overlayId graph then
-                return!
-                    "Making '"
-                    + (Graph.node nodeId graph).Name
-                    + "' a backing child of '"
-                    + (Graph.node overlayId graph).Name
-                    + "' would create a cycle"
-                    |> QapiError.fail
-            else
-                let! attached = Children.attach overlayId Driver.BackingName nodeId graph
-                let! next = replaceNode nodeId overlayId attached
-
-                return {
-                    GraphChange.between true [ overlayId; nodeId ] graph next with
-                        Touched = [ overlayId; nodeId ]
-                }
+            return {
+                GraphChange.between true [ overlayId; nodeId ] graph next with
+                    Touched = [ overlayId; nodeId ]
+            }
         }
 
     /// The command: both nodes by name.

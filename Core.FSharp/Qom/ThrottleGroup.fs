@@ -27,15 +27,7 @@ module ThrottleGroup =
     ]
 
     /// The names of all limits, in the order of the schema.
-    let names: string list = [
-        for unit in List.rev units do
-            for direction in directions do
-                let name = unit + "-" + direction
-                name
-                name + "-max"
-                name + lengthSuffix
-        RequestBytes
-    ]
+    let names: string list = StorageDaemon.Core.Qapi.ObjectCodecs.limitNames
 
     /// Nothing is limited.
     let defaults: ThrottleSettings =
@@ -47,7 +39,8 @@ module ThrottleGroup =
     [<Literal>]
     let private MaxValue = 1000000000000000L
 
-    let private sum (settings: ThrottleSettings) (suffix: string) unit =
+    /// Whether a limit of everything stands beside one of reads or writes.
+    let private clashes (settings: ThrottleSettings) (suffix: string) unit =
         let value direction =
             settings[unit + "-" + direction + suffix]
         value "total" <> 0L && (value "read" <> 0L || value "write" <> 0L)
@@ -76,7 +69,10 @@ module ThrottleGroup =
     let check (settings: ThrottleSettings) : Result<ThrottleSettings, QapiError> =
         let limitsRequests = directions |> List.exists (fun direction -> settings["iops-" + direction] <> 0L)
 
-        if List.exists (sum settings "") units || List.exists (sum settings "-max") units then
+        if
+            List.exists (clashes settings "") units
+            || List.exists (clashes settings "-max") units
+        then
             QapiError.fail "bps/iops/max total values and read/write values cannot be used at the same time"
         elif settings[RequestBytes] <> 0L && not limitsRequests then
             QapiError.fail "iops size requires an iops value to be set"

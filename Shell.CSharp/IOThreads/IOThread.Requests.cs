@@ -18,10 +18,7 @@ internal sealed unsafe partial class IOThread
     /// <param name="prototype">Kind, flags, and a range of the file.</param>
     /// <param name="buffer">Data to read into or write from; null for requests without data.</param>
     /// <param name="tag">Comes back with the end.</param>
-    internal void Start(
-        OpenFile file, NodePath path, in FileRequest prototype, byte* buffer, IRequestOwner owner, int tag) =>
-        Start(file, path, in prototype, buffer, owner, tag, countedFrom: 0);
-
+    /// <param name="countedFrom">When the request began, if its end counts for the path; zero where the owner counts.</param>
     private void Start(
         OpenFile file,
         NodePath path,

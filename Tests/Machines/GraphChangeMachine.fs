@@ -26,12 +26,7 @@ type Step =
     | Threshold of name: byte * bytes: uint16
 
 [<NoComparison; NoEquality>]
-type private Life = {
-    World: World
-    Users: BackendId list
-    /// Users that have ended in a failed step must not be there.
-    Snapshots: int
-}
+type private Life = { World: World; Users: BackendId list }
 
 let private name (number: byte) = "n" + string (number % 9uy)
 
@@ -115,7 +110,7 @@ let private step (life: Life) (step: Step) : Life =
                 let expected = if was = below then top else was
                 Expect.equal world.Graph.Backends[id].Node expected "the node's users follow, and nobody else"
 
-            { life with World = world; Snapshots = life.Snapshots + 1 }
+            { life with World = world }
     | Wake number -> settle life (onNode life number Activate.node)
     | Rest number -> settle life (onNode life number Activate.deactivate)
     | WakeAll -> settle life (planned life Activate.all)
@@ -152,7 +147,7 @@ let private run (life: Life) (command: Step) : Life =
     Expect.equal next.World.Graph.Backends.Count next.Users.Length "users come and go with their commands only"
     next
 
-let private start = { World = emptyWorld; Users = []; Snapshots = 0 }
+let private start = { World = emptyWorld; Users = [] }
 
 let private config = {
     FsCheckConfig.defaultConfig with

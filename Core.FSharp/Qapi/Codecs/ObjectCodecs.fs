@@ -38,7 +38,8 @@ module ObjectCodecs =
                 }
         }
 
-    let private limitNames =
+    /// The members of `ThrottleLimits`.
+    let limitNames =
         [
             for unit in [ "iops"; "bps" ] do
                 for direction in [ "total"; "read"; "write" ] do
