@@ -1,6 +1,8 @@
 namespace StorageDaemon.Core.Daemon
 
+open System
 open StorageDaemon.Core
+open StorageDaemon.Core.Filter
 open StorageDaemon.Core.Json
 open StorageDaemon.Core.Graph
 open StorageDaemon.Core.Image
@@ -39,15 +41,20 @@ module BlockdevMapping =
 
     /// What was given, by dotted names, without the children. `members` is the description encoded.
     let private given (children: (string * ChildSpec) list) (members: (string * Json) list) : Map<string, string> =
-        let isChild name =
-            children |> List.exists (fun (child, _) -> child = name)
+        let isChild (name: string) =
+            children
+            |> List.exists (fun (child, _) -> child = name || child.StartsWith(name + ".", StringComparison.Ordinal))
 
-        // Options of a driver are one level deep; children, which nest, are left out.
+        // Options of a driver are a few levels deep; children, which nest, are left out.
         let rec flatten prefix (members: (string * Json) list) =
             members
             |> List.collect (fun (name, value) ->
                 match value with
                 | Object members -> flatten (prefix + name + ".") members
+                | List items ->
+                    items
+                    |> List.mapi (fun number item -> string number, item)
+                    |> flatten (prefix + name + ".")
                 | value -> [ prefix + name, JsonPrinter.toString value ])
 
         members
@@ -55,10 +62,103 @@ module BlockdevMapping =
         |> flatten ""
         |> Map.ofList
 
+    /// The members of a child, which a dotted name leads to.
     let private membersOf (name: string) (members: (string * Json) list) =
-        match members |> List.tryFind (fun (key, _) -> key = name) with
-        | Some(_, Object members) -> members
+        let find key (members: (string * Json) list) =
+            members |> List.tryFind (fun (k, _) -> k = key) |> Option.map snd
+
+        let found =
+            match name.Split '.' with
+            | [| list; number |] ->
+                match find list members with
+                | Some(List items) -> List.tryItem (int number) items
+                | _ -> None
+            | _ -> find name members
+
+        match found with
+        | Some(Object members) -> members
         | _ -> []
+
+    let private sequence (results: Result<'T, QapiError> list) : Result<'T list, QapiError> =
+        List.foldBack (fun item rest -> Result.bind (fun x -> Result.map (fun xs -> x :: xs) rest) item) results (Ok [])
+
+    let private quorumOptions (o: BlockdevOptionsQuorum) : QuorumOptions = {
+        VoteThreshold = o.VoteThreshold
+        BlkVerify = defaultArg o.Blkverify false
+        RewriteCorrupted = defaultArg o.RewriteCorrupted false
+        ReadPattern =
+            o.ReadPattern
+            |> Option.map (function
+                | QuorumReadPattern.Quorum -> ReadAll
+                | QuorumReadPattern.Fifo -> ReadFifo)
+    }
+
+    let private limit (name: string) (value: int64 option) : Result<uint64, QapiError> =
+        match value with
+        | Some value when value < 0L ->
+            QapiError.fail ("Value '" + string value + "' is out of range for parameter '" + name + "'")
+        | value -> Ok(uint64 (defaultArg value 0L))
+
+    let private limits (o: BlockdevOptionsBlkdebug) : Result<BlkDebugLimits, QapiError> =
+        result {
+            let! align = limit "align" o.Align
+            let! maxTransfer = limit "max-transfer" o.MaxTransfer
+            let! optWriteZero = limit "opt-write-zero" o.OptWriteZero
+            let! maxWriteZero = limit "max-write-zero" o.MaxWriteZero
+            let! optDiscard = limit "opt-discard" o.OptDiscard
+            let! maxDiscard = limit "max-discard" o.MaxDiscard
+
+            return {
+                Align = align
+                MaxTransfer = maxTransfer
+                OptWriteZero = optWriteZero
+                MaxWriteZero = maxWriteZero
+                OptDiscard = optDiscard
+                MaxDiscard = maxDiscard
+            }
+        }
+
+    let private injectRule (o: BlkdebugInjectErrorOptions) : BlkDebugRule = {
+        Event = o.Event
+        State = int (defaultArg o.State 0L)
+        Action =
+            InjectError(
+                int (defaultArg o.Errno (int64 Errno.EIO)),
+                defaultArg o.Sector -1L,
+                defaultArg o.Once false,
+                defaultArg o.Iotype BlkDebugRules.allData
+            )
+    }
+
+    let private stateRule (o: BlkdebugSetStateOptions) : BlkDebugRule = {
+        Event = o.Event
+        State = int (defaultArg o.State 0L)
+        Action = SetState(int o.NewState)
+    }
+
+    let private permissions (names: BlockPermission list option) : Perm =
+        defaultArg names []
+        |> List.fold
+            (fun set name ->
+                set
+                ||| match name with
+                    | BlockPermission.ConsistentRead -> Perm.ConsistentRead
+                    | BlockPermission.Write -> Perm.Write
+                    | BlockPermission.WriteUnchanged -> Perm.WriteUnchanged
+                    | BlockPermission.Resize -> Perm.Resize)
+            Perm.None
+
+    let private blkDebugOptions (o: BlockdevOptionsBlkdebug) : Result<BlkDebugOptions, QapiError> =
+        limits o
+        |> Result.map (fun limits -> {
+            Config = o.Config
+            Limits = limits
+            Rules =
+                (defaultArg o.InjectError [] |> List.map injectRule)
+                @ (defaultArg o.SetState [] |> List.map stateRule)
+            TakePerms = permissions o.TakeChildPerms
+            UnsharePerms = permissions o.UnshareChildPerms
+        })
 
     let rec private specOf
         (members: (string * Json) list)
@@ -117,6 +217,36 @@ module BlockdevMapping =
 
             child "file" o.File
             |> Result.map (fun file -> make (Preallocate options) [ file ])
+        | BlockdevDriver.Quorum o ->
+            o.Children
+            |> List.mapi (fun number reference -> child (Driver.quorumChildName number) reference)
+            |> sequence
+            |> Result.map (make (Quorum(quorumOptions o)))
+        | BlockdevDriver.Blkverify o ->
+            result {
+                let! raw = child "raw" o.Raw
+                let! test = child "test" o.Test
+                return make BlkVerify [ raw; test ]
+            }
+        | BlockdevDriver.Blkdebug o ->
+            result {
+                let! options = blkDebugOptions o
+                let! image = child "image" o.Image
+                return make (BlkDebug options) [ image ]
+            }
+        | BlockdevDriver.Blklogwrites o ->
+            result {
+                let! file = child "file" o.File
+                let! log = child "log" o.Log
+
+                let options = {
+                    SectorBytes = o.LogSectorSize |> Option.map uint64
+                    Append = defaultArg o.LogAppend false
+                    SuperInterval = o.LogSuperUpdateInterval
+                }
+
+                return make (BlkLogWrites options) [ file; log ]
+            }
         | BlockdevDriver.Unavailable branch -> QapiError.fail ("Unknown driver '" + branch.Tag + "'")
 
     /// The description, or the error for a driver that is listed but not built.

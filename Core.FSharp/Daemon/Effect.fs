@@ -35,6 +35,8 @@ type ServedExport = {
 /// What the shell is asked, and must answer before the command goes on.
 [<NoComparison; NoEquality>]
 type Call =
+    /// Read small files whole: each up to that many bytes.
+    | ReadFiles of paths: string list * maxBytes: int
     /// Open files, in order, and keep them until they are adopted or discarded.
     | OpenFiles of OpenRequest list
     /// Adopt the files that were opened last, then run the change's file steps (`FileChange`).
@@ -83,11 +85,18 @@ type ChardevStatus = {
     Bound: SocketAddress option
 }
 
+/// Why a file could not be read: the C library's text.
+type ReadFault =
+    | CannotOpen of reason: string
+    | CannotRead of reason: string
+
 /// The answer to a `Call`. A failure carries the text that the command reports, as the real daemon words it.
 [<NoComparison; NoEquality>]
 type Answer =
     | Finished
     | Refused of QapiError
+    /// What files hold.
+    | Contents of (string * Result<byte[], ReadFault>) list
     /// Files are as the change wants them; the alignment of those that were opened anew, in bytes.
     | Applied of (NodeId * int) list
     | OpenOutcomes of OpenOutcome list
@@ -107,6 +116,8 @@ type Answer =
 type Effect =
     /// Send an event to all monitors.
     | Emit of name: string * data: (string * Json) list
+    /// Tell people on standard error.
+    | Complain of text: string
     /// Close the files that were opened last and not adopted.
     | DiscardOpened
     /// File steps that can only give something up; errors are ignored.

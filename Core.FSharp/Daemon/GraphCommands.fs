@@ -60,12 +60,11 @@ module GraphCommands =
                 | Some child, None ->
                     match Children.tryFind child parent with
                     | None -> return! QapiError.fail ("Node '" + parent.Name + "' does not have child '" + child + "'")
-                    | Some _ ->
-                        return! QapiError.fail ("The node " + parent.Name + " does not support removing a child")
+                    | Some present -> return! QuorumChildren.remove parent present state.Graph
                 | None, Some name ->
                     match Graph.tryByName name state.Graph with
                     | None -> return! QapiError.fail ("Node '" + name + "' not found")
-                    | Some _ -> return! QapiError.fail ("The node " + parent.Name + " does not support adding a child")
+                    | Some child -> return! QuorumChildren.add parent child state.Graph
             }
 
         Transition.bind state planned (Changes.run state [])

@@ -11,11 +11,22 @@ module Listings =
     let private fileNodes (state: State) =
         Graph.nodes state.Graph |> List.filter _.Driver.IsFile |> List.map _.Id
 
-    /// The node at the bottom, where the data are.
-    let rec private leaf (graph: Graph) (node: Node) : Node =
-        match node.Children with
-        | child :: _ -> leaf graph (Graph.node child.Node graph)
-        | [] -> node
+    /// Whether the driver looks at its image's format information; the null drivers have none.
+    let rec private hasFormatInfo (graph: Graph) (node: Node) : bool =
+        match Node.primary node with
+        | Some child -> hasFormatInfo graph (Graph.node child.Node graph)
+        | None -> node.Driver.IsFile
+
+    /// Bytes on disk: of the host file, or of all that a node stands on. Two test drivers do not say.
+    let rec private actualSize (graph: Graph) (sizes: Map<NodeId, int64>) (node: Node) : int64 option =
+        match node.Driver, Node.primary node with
+        | (BlkDebug _ | BlkVerify), _ -> None
+        | _, Some child -> actualSize graph sizes (Graph.node child.Node graph)
+        | _, None when node.Children.IsEmpty -> Some(Map.tryFind node.Id sizes |> Option.defaultValue 0L)
+        | _, None ->
+            node.Children
+            |> List.sumBy (fun child -> actualSize graph sizes (Graph.node child.Node graph) |> Option.defaultValue 0L)
+            |> Some
 
     /// The image below as users see it: what a filter shows, or the backing image.
     let private below (graph: Graph) (node: Node) : Node option =
@@ -38,29 +49,26 @@ module Listings =
         (sizes: Map<NodeId, int64>)
         filename
         (node: Node)
-        : ImageInfo =
-        let leaf = leaf graph node
-
-        {
-            Filename = filename
-            Format = Driver.name node.Driver
-            DirtyFlag = if leaf.Driver.IsNull then None else Some false
-            ActualSize = sizes |> Map.tryFind leaf.Id |> Option.defaultValue 0L |> Some
-            VirtualSize = node.SizeBytes
-            ClusterSize = None
-            Encrypted = None
-            Compressed = None
-            BackingImage =
-                if flat then
-                    None
-                else
-                    below graph node
-                    |> Option.map (fun next -> imageInfo flat graph sizes (Filename.ofNode graph next) next)
-            FormatSpecific =
-                match node.Driver with
-                | File _ -> Some(ImageInfoSpecific.File None)
-                | _ -> None
-        }
+        : ImageInfo = {
+        Filename = filename
+        Format = Driver.name node.Driver
+        DirtyFlag = if hasFormatInfo graph node then Some false else None
+        ActualSize = actualSize graph sizes node
+        VirtualSize = node.SizeBytes
+        ClusterSize = None
+        Encrypted = None
+        Compressed = None
+        BackingImage =
+            if flat then
+                None
+            else
+                below graph node
+                |> Option.map (fun next -> imageInfo flat graph sizes (Filename.ofNode graph next) next)
+        FormatSpecific =
+            match node.Driver with
+            | File _ -> Some(ImageInfoSpecific.File None)
+            | _ -> None
+    }
 
     let private deviceInfo (flat: bool) (graph: Graph) sizes (node: Node) : BlockDeviceInfo =
         let filename = Filename.ofNode graph node
@@ -167,8 +175,7 @@ module Listings =
                 | File(HostDevice, _) -> Some(BlockStatsSpecific.HostDevice discards)
                 | _ -> None
             Parent =
-                node.Children
-                |> List.tryHead
+                Node.primary node
                 |> Option.map (fun child -> blockStats graph counts (Graph.node child.Node graph))
             Backing = None
         }

@@ -1,6 +1,7 @@
 namespace StorageDaemon.Core.Daemon
 
 open StorageDaemon.Core
+open StorageDaemon.Core.Filter
 open StorageDaemon.Core.Json
 open StorageDaemon.Core.Graph
 open StorageDaemon.Core.Qapi
@@ -9,12 +10,19 @@ open StorageDaemon.Core.Qapi
 module Nodes =
     let private unexpected = QapiError.generic "Internal error: unexpected answer"
 
-    let add (state: State) (options: BlockdevOptions) : Transition =
-        let planned =
-            BlockdevMapping.spec options
-            |> Result.bind (fun spec -> Add.plan spec state.Graph)
+    let private addSpec (state: State) (spec: BlockdevSpec) : Transition =
+        Transition.bind state (Add.plan spec state.Graph) (fun plan ->
+            Transition.wait state (OpenFiles plan.Opens) (AddOpened plan))
 
-        Transition.bind state planned (fun plan -> Transition.wait state (OpenFiles plan.Opens) (AddOpened plan))
+    let add (state: State) (options: BlockdevOptions) : Transition =
+        Transition.bind state (BlockdevMapping.spec options) (fun spec ->
+            match BlkDebugConfigs.paths spec with
+            | [] -> addSpec state spec
+            | paths -> Transition.wait state (ReadFiles(paths, BlkDebugConfig.MaxBytes)) (AddConfigsRead spec))
+
+    /// The files with rules that a description names have been read.
+    let configsRead (state: State) (spec: BlockdevSpec) (contents: (string * Result<byte[], ReadFault>) list) =
+        Transition.bind state (BlkDebugConfigs.apply (Map.ofList contents) spec) (addSpec state)
 
     /// All files of a planned addition have been tried.
     let opened (state: State) (plan: AddPlan) (answer: Answer) : Transition =

@@ -123,6 +123,7 @@ module State =
 /// What a command waits for, with all that it needs to go on.
 [<NoComparison; NoEquality>]
 type Continuation =
+    | AddConfigsRead of BlockdevSpec
     | AddOpened of AddPlan
     | AddApplied of AddedNodes
     | ResizeGranted of ResizePlan

@@ -3,6 +3,7 @@ namespace StorageDaemon.Core.Daemon
 open StorageDaemon.Core
 open StorageDaemon.Core.Json
 open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Io
 open StorageDaemon.Core.Qapi
 
 /// The control plane's transitions: a command or an answer comes in, the next state and what to do go out.
@@ -104,6 +105,7 @@ module Step =
     /// nothing else may happen to it, for the plans of changes are made for the state that they were made from.
     let resume (state: State) (continuation: Continuation) (answer: Answer) : Transition =
         match continuation, answer with
+        | AddConfigsRead spec, Contents contents -> Nodes.configsRead state spec contents
         | AddOpened plan, _ -> Nodes.opened state plan answer
         | AddApplied added, _ -> Nodes.applied state added answer
         | ResizeGranted plan, _ -> Nodes.resizeGranted state plan answer
@@ -140,6 +142,10 @@ module Step =
     /// Writes have ended beyond an export's limit: for each node on the way, where.
     let wrote (state: State) (ends: (NodeId * int64) seq) : Transition =
         GraphCommands.wrote state (List.ofSeq ends)
+
+    /// The machine of a node has something to say. `errorText` is the C library's for an errno.
+    let noticed (errorText: System.Func<int, string>) (state: State) (id: NodeId) (notices: LayerNotice seq) =
+        Notices.told errorText.Invoke state id (List.ofSeq notices)
 
     /// The exports to end when the process ends without a command.
     let exportsToStop (state: State) : ExportKey list = allExports state

@@ -1,6 +1,7 @@
 namespace StorageDaemon.Core.Graph
 
 open StorageDaemon.Core
+open StorageDaemon.Core.Filter
 open StorageDaemon.Core.Image
 
 /// What a host file turned out to be.
@@ -213,9 +214,38 @@ module Add =
     [<Literal>]
     let private DefaultNullBytes = 1073741824L
 
-    /// A filter is as its child, but for its name.
-    let private filtered (child: Node) : struct (int64 * int * string option) =
-        struct (child.SizeBytes, child.AlignmentBytes, None)
+    /// A filter is as its child, but for its name and what it asks of requests.
+    let private filtered (driver: Driver) (child: Node) : struct (int64 * int * string option) =
+        struct (child.SizeBytes, max (Driver.alignment driver) child.AlignmentBytes, None)
+
+    let private checkQuorum (options: QuorumOptions) (children: Node list) : Result<unit, QapiError> =
+        let count = int64 children.Length
+
+        if options.VoteThreshold < 1L then
+            QapiError.fail "Parameter 'vote-threshold' expects a value >= 1"
+        elif options.VoteThreshold > count then
+            QapiError.fail "threshold may not exceed children count"
+        elif count > int64 Quorum.MaxChildren then
+            QapiError.fail "Too many children"
+        elif options.BlkVerify && (count <> 2L || options.VoteThreshold <> 2L) then
+            QapiError.fail "blkverify=on can only be set if there are exactly two files and vote-threshold is 2"
+        elif options.BlkVerify && options.RewriteCorrupted then
+            QapiError.fail "rewrite-corrupted=on cannot be used with blkverify=on"
+        else
+            Ok()
+
+    let private measureQuorum (options: QuorumOptions) (children: Node list) =
+        match children with
+        | [] -> QapiError.fail "Number of provided children must be 1 or more"
+        | first :: rest ->
+            result {
+                do! checkQuorum options children
+
+                if rest |> List.exists (fun child -> child.SizeBytes <> first.SizeBytes) then
+                    return! QapiError.fail "Could not refresh total sector count: Input/output error"
+                else
+                    return struct (first.SizeBytes, children |> List.map _.AlignmentBytes |> List.max, None)
+            }
 
     /// The node of copy-on-read's `bottom` must be in the chain below, and no filter.
     let private checkBottom (graph: Graph) (child: Node) (bottom: string option) : Result<unit, QapiError> =
@@ -251,9 +281,9 @@ module Add =
         (graph: Graph)
         (node: PlannedNode)
         (outcome: OpenOutcome option)
-        (child: Node option)
+        (children: Node list)
         : Result<struct (int64 * int * string option), QapiError> =
-        match node.Driver, outcome, child with
+        match node.Driver, outcome, List.tryHead children with
         | File(_, file), Some(NotOpened reason), _ -> Error(OpenFailure.error file.Filename reason)
         | File(kind, file), Some(Opened opened), _ ->
             result {
@@ -271,16 +301,32 @@ module Add =
                 let! geometry = Raw.settle options child.SizeBytes
                 return struct (geometry.LengthBytes, child.AlignmentBytes, Filename.ofRaw options child)
             }
-        | Throttle group, _, Some child when graph.ThrottleGroups.Contains group -> Ok(filtered child)
+        | Throttle group, _, Some child when graph.ThrottleGroups.Contains group -> Ok(filtered node.Driver child)
         | Throttle group, _, Some _ -> QapiError.fail ("Throttle group '" + group + "' does not exist")
-        | CopyOnRead bottom, _, Some child -> checkBottom graph child bottom |> Result.map (fun () -> filtered child)
-        | Compress, _, Some child when Driver.canCompress child.Driver -> Ok(filtered child)
+        | CopyOnRead bottom, _, Some child ->
+            checkBottom graph child bottom
+            |> Result.map (fun () -> filtered node.Driver child)
+        | Compress, _, Some child when Driver.canCompress child.Driver -> Ok(filtered node.Driver child)
         | Compress, _, Some child ->
             QapiError.fail (
                 "Compression is not supported for underlying format: "
                 + Driver.name child.Driver
             )
-        | Preallocate options, _, Some child -> checkPreallocate options |> Result.map (fun () -> filtered child)
+        | Preallocate options, _, Some child ->
+            checkPreallocate options |> Result.map (fun () -> filtered node.Driver child)
+        | Quorum options, _, _ -> measureQuorum options children
+        | BlkVerify, _, Some raw ->
+            match children with
+            | [ _; test ] ->
+                let struct (size, alignment, _) = filtered node.Driver test
+                Ok struct (size, max alignment raw.AlignmentBytes, Filename.ofBlkVerify raw test)
+            | _ -> QapiError.fail "The node lacks an image"
+        | BlkDebug options, _, Some image ->
+            BlkDebugLimits.check options.Limits
+            |> Result.map (fun () ->
+                let struct (size, alignment, _) = filtered node.Driver image
+                struct (size, alignment, Filename.ofBlkDebug node.Given options image))
+        | BlkLogWrites _, _, Some file -> Ok(filtered node.Driver file)
         | _ -> QapiError.fail "The node lacks its file"
 
     let private takeName (node: PlannedNode) (graph: Graph) : Result<struct (string * Graph), QapiError> =
@@ -355,8 +401,7 @@ module Add =
 
             let! struct (name, graph) = takeName node state.Graph
             let! children = childIds state.Ids graph node
-            let child = children |> List.tryHead |> Option.map (fun (_, id) -> Graph.node id graph)
-            let! measured = measure graph node outcome child
+            let! measured = measure graph node outcome (children |> List.map (fun (_, id) -> Graph.node id graph))
             let struct (id, graph) = insert node name measured graph
 
             let attach graph (childName, child) =

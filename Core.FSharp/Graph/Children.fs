@@ -119,9 +119,11 @@ module Children =
             return! graph |> detach parent old |> link place parent old.Name next
         }
 
-    /// The length that a node takes from its first child, if it does.
-    let private lengthOver (node: Node) (child: Node) : int64 =
+    /// The length that a node takes from its children, if it does; `child` is the one that stands for its data.
+    let private lengthOver (node: Node) (child: Node) (children: Node list) : int64 =
         match node.Driver with
+        // The image under test says.
+        | BlkVerify -> (List.last children).SizeBytes
         | Raw options ->
             match Raw.settle options child.SizeBytes with
             | Ok geometry -> geometry.LengthBytes
@@ -130,9 +132,11 @@ module Children =
         | driver when Driver.isFilter driver -> child.SizeBytes
         | _ -> node.SizeBytes
 
-    let private filenameOver (node: Node) (child: Node) : string option =
-        match node.Driver with
-        | Raw options -> Filename.ofRaw options child
+    let private filenameOver (node: Node) (children: Node list) : string option =
+        match node.Driver, children with
+        | Raw options, child :: _ -> Filename.ofRaw options child
+        | BlkVerify, [ raw; test ] -> Filename.ofBlkVerify raw test
+        | BlkDebug options, image :: _ -> Filename.ofBlkDebug node.Given options image
         | _ -> node.ExactFilename
 
     /// Lengths, alignments and names of `start` and everything above it, after something below has changed them.
@@ -147,17 +151,18 @@ module Children =
             let node = Graph.node (waiting.Dequeue()) next
 
             let refreshed =
-                match node.Children with
-                | child :: _ when child.Role.HasFlag ChildRole.Primary ->
+                match Node.primary node with
+                | Some child ->
                     let child = Graph.node child.Node next
+                    let children = node.Children |> List.map (fun child -> Graph.node child.Node next)
 
                     {
                         node with
-                            SizeBytes = lengthOver node child
-                            AlignmentBytes = child.AlignmentBytes
-                            ExactFilename = filenameOver node child
+                            SizeBytes = lengthOver node child children
+                            AlignmentBytes = max (Driver.alignment node.Driver) child.AlignmentBytes
+                            ExactFilename = filenameOver node children
                     }
-                | _ -> node
+                | None -> node
 
             let changed =
                 refreshed.SizeBytes <> node.SizeBytes

@@ -2,6 +2,7 @@ namespace StorageDaemon.Core.Graph
 
 open System.Text
 open StorageDaemon.Core
+open StorageDaemon.Core.Filter
 open StorageDaemon.Core.Image
 
 /// How listings name an image: by a plain name where that says all, else by the options that matter, as JSON.
@@ -9,6 +10,21 @@ module Filename =
     /// The longest name in characters; a longer one ends in "...".
     [<Literal>]
     let MaxLength = 4095
+
+    /// Options that every node has: they do not show in a name.
+    let private commonOptions =
+        Set.ofList [
+            "driver"
+            "node-name"
+            "discard"
+            "cache.direct"
+            "cache.no-flush"
+            "active"
+            "read-only"
+            "auto-read-only"
+            "force-share"
+            "detect-zeroes"
+        ]
 
     /// The plain name of a null node, which has no place for options.
     let ofNull (driver: Driver) (options: NullOptions) : string option =
@@ -24,49 +40,110 @@ module Filename =
         | Null _ when Raw.isPassThrough options -> child.ExactFilename
         | _ -> None
 
-    let private appendMember (text: StringBuilder) (first: bool) (name: string) (value: string) =
-        text.Append(if first then "" else ", ").Append('"').Append(name).Append("\": ").Append(value)
-        |> ignore
+    /// The plain name of a blkverify node.
+    let ofBlkVerify (raw: Node) (test: Node) : string option =
+        match raw.ExactFilename, test.ExactFilename with
+        | Some raw, Some test -> Some("blkverify:" + raw + ":" + test)
+        | _ -> None
 
-    /// Writes the options of a node up to the place of its child; whether there is one.
-    let private appendOptions (text: StringBuilder) (driver: Driver) : bool =
-        let before = text.Append('{').Length
-        let add name value =
-            appendMember text (text.Length = before) name value
-        let addDriver () =
-            add "driver" ("\"" + Driver.name driver + "\"")
+    /// The plain name of a blkdebug node, where a file has all of its rules.
+    let ofBlkDebug (given: Map<string, string>) (options: BlkDebugOptions) (image: Node) : string option =
+        let isCommon (name: string) = Set.contains name commonOptions
 
-        match driver with
-        | File(_, options) ->
-            addDriver ()
-            add "filename" ""
-            text.Append(Json.JsonPrinter.toString (Json.Json.String options.Filename))
-            |> ignore
-            false
+        match image.ExactFilename with
+        | Some name when given |> Map.forall (fun key _ -> key = "config" || isCommon key) ->
+            Some("blkdebug:" + defaultArg options.Config "" + ":" + name)
+        | _ -> None
+
+    /// What stands for a member of the options in a name.
+    [<NoComparison>]
+    type private Part =
+        | Text of string
+        | Below of NodeId
+        | AllBelow of NodeId list
+
+    let private quoted (text: string) =
+        Text(Json.JsonPrinter.toString (Json.Json.String text))
+
+    let private flag (name: string) (value: bool) =
+        if value then [ name, Text "true" ] else []
+
+    let private number (name: string) (value: 'T option) =
+        value |> Option.map (fun value -> name, Text(string value)) |> Option.toList
+
+    let private children (node: Node) =
+        node.Children |> List.map (fun child -> child.Name, Below child.Node)
+
+    /// The options that matter, the last one given first.
+    let private parts (node: Node) : (string * Part) list =
+        match node.Driver with
+        | File(_, options) -> [ "filename", quoted options.Filename ]
         | Null(_, options) ->
-            options.ReadZeroes
-            |> Option.iter (fun value -> add "read-zeroes" (if value then "true" else "false"))
-
-            addDriver ()
-            options.SizeBytes |> Option.iter (fun value -> add "size" (string value))
-            false
+            (options.ReadZeroes
+             |> Option.map (fun value -> "read-zeroes", Text(if value then "true" else "false"))
+             |> Option.toList)
+            @ number "size" options.SizeBytes
         | Raw options ->
-            options.OffsetBytes |> Option.iter (fun value -> add "offset" (string value))
-            addDriver ()
-            options.SizeBytes |> Option.iter (fun value -> add "size" (string value))
-            add "file" ""
-            true
-        | Throttle group ->
-            add "throttle-group" (Json.JsonPrinter.toString (Json.Json.String group))
-            addDriver ()
-            add "file" ""
-            true
+            number "offset" options.OffsetBytes
+            @ number "size" options.SizeBytes
+            @ children node
+        | Throttle group -> ("throttle-group", quoted group) :: children node
         | CopyOnRead _
         | Compress
-        | Preallocate _ ->
-            addDriver ()
-            add "file" ""
-            true
+        | Preallocate _
+        | BlkVerify -> children node
+        | Quorum options ->
+            [
+                "children", AllBelow(node.Children |> List.map _.Node)
+                "vote-threshold", Text(string options.VoteThreshold)
+            ]
+            @ flag "blkverify" options.BlkVerify
+            @ flag "rewrite-corrupted" options.RewriteCorrupted
+            @ (match options.ReadPattern with
+               | None -> []
+               | Some ReadAll -> [ "read-pattern", quoted "quorum" ]
+               | Some ReadFifo -> [ "read-pattern", quoted "fifo" ])
+        | BlkLogWrites options ->
+            number "log-sector-size" options.SectorBytes
+            @ flag "log-append" options.Append
+            @ number "log-super-update-interval" options.SuperInterval
+            @ children node
+        | BlkDebug _ ->
+            (node.Given
+             |> Map.toList
+             |> List.filter (fun (name, _) -> not (commonOptions.Contains name || name.Contains "-child-perms."))
+             |> List.rev
+             |> List.map (fun (name, value) -> name, Text value))
+            @ children node
+
+    let rec private append (graph: Graph) (text: StringBuilder) (node: Node) : unit =
+        text.Append '{' |> ignore
+
+        ("driver", quoted (Driver.name node.Driver)) :: parts node
+        |> HashOrder.sort
+        |> List.iteri (fun i (name, part) ->
+            text.Append(if i = 0 then "" else ", ").Append('"').Append(name).Append("\": ")
+            |> ignore
+
+            match part with
+            | Text value -> text.Append value |> ignore
+            | Below id -> appendNode graph text id
+            | AllBelow ids ->
+                text.Append '[' |> ignore
+
+                ids
+                |> List.iteri (fun i id ->
+                    text.Append(if i = 0 then "" else ", ") |> ignore
+                    appendNode graph text id)
+
+                text.Append ']' |> ignore)
+
+        text.Append '}' |> ignore
+
+    /// What lies beyond the greatest length is not looked at: each level takes some of it, so the recursion is short.
+    and private appendNode (graph: Graph) (text: StringBuilder) (id: NodeId) =
+        if text.Length <= MaxLength then
+            Graph.tryNode id graph |> Option.iter (append graph text)
 
     /// The name of a node's image. The work is bounded by the name's greatest length, however deep the graph is.
     let ofNode (graph: Graph) (node: Node) : string =
@@ -74,19 +151,7 @@ module Filename =
         | Some name -> name
         | None ->
             let text = StringBuilder "json:"
-            let mutable current = Some node
-            let mutable depth = 0
-
-            while current.IsSome && text.Length <= MaxLength do
-                let node = current.Value
-                depth <- depth + 1
-
-                current <-
-                    match appendOptions text node.Driver, node.Children with
-                    | true, child :: _ -> Graph.tryNode child.Node graph
-                    | _ -> None
-
-            text.Append('}', depth) |> ignore
+            append graph text node
 
             if text.Length <= MaxLength then
                 text.ToString()

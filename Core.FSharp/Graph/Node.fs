@@ -1,5 +1,6 @@
 namespace StorageDaemon.Core.Graph
 
+open StorageDaemon.Core.Filter
 open StorageDaemon.Core.Image
 
 [<Measure>]
@@ -79,6 +80,19 @@ type PreallocateOptions = {
     SizeBytes: int64
 }
 
+/// Options of blkdebug.
+[<NoComparison>]
+type BlkDebugOptions = {
+    /// A file with rules. They stand in `Rules` before those that were given otherwise.
+    Config: string option
+    Limits: BlkDebugLimits
+    Rules: BlkDebugRule list
+    /// Permissions to hold on the child whether they are needed or not.
+    TakePerms: Perm
+    /// Permissions that others may not have on the child.
+    UnsharePerms: Perm
+}
+
 /// A block driver with its own options; children are given apart.
 [<NoComparison>]
 type Driver =
@@ -92,6 +106,14 @@ type Driver =
     /// What is written is compressed.
     | Compress
     | Preallocate of PreallocateOptions
+    /// Children with the same data, which vote.
+    | Quorum of QuorumOptions
+    /// An image under test beside one that is held to be right.
+    | BlkVerify
+    /// Errors on demand.
+    | BlkDebug of BlkDebugOptions
+    /// Writes are logged for tests of crash consistency.
+    | BlkLogWrites of LogWritesOptions
 
 module FileOptions =
     /// All options but the name at their defaults.
@@ -119,7 +141,11 @@ module Driver =
         | Throttle _
         | CopyOnRead _
         | Compress
-        | Preallocate _ -> false
+        | Preallocate _
+        | Quorum _
+        | BlkVerify
+        | BlkDebug _
+        | BlkLogWrites _ -> false
 
     /// Whether a node shows its child's data as they are.
     let isFilter (driver: Driver) =
@@ -127,10 +153,14 @@ module Driver =
         | Throttle _
         | CopyOnRead _
         | Compress
-        | Preallocate _ -> true
+        | Preallocate _
+        | BlkVerify
+        | BlkDebug _
+        | BlkLogWrites _ -> true
         | File _
         | Null _
-        | Raw _ -> false
+        | Raw _
+        | Quorum _ -> false
 
     /// Whether a node takes writes that are to be compressed.
     let canCompress (driver: Driver) =
@@ -142,8 +172,27 @@ module Driver =
     let supportsReopen (driver: Driver) =
         match driver with
         | CopyOnRead _
-        | Compress -> false
+        | Compress
+        | Quorum _
+        | BlkVerify
+        | BlkLogWrites _ -> false
         | _ -> true
+
+    /// Whether a child is written beyond its end, and grows then.
+    let growsChild (driver: Driver) (childName: string) =
+        match driver with
+        | BlkLogWrites _ -> childName = "log"
+        | _ -> false
+
+    /// Bytes; the unit of requests that a driver asks for by itself, whatever its children take.
+    let alignment (driver: Driver) : int =
+        match driver with
+        | BlkDebug options -> int (max 1UL options.Limits.Align)
+        | BlkLogWrites options -> int (defaultArg options.SectorBytes LogWritesOptions.DefaultSectorBytes)
+        | _ -> 1
+
+    /// The name of a quorum's child with that number.
+    let quorumChildName (number: int) = "children." + string number
 
     /// The throttle group of a node.
     let throttleGroup (driver: Driver) =
@@ -179,6 +228,10 @@ module Driver =
         | CopyOnRead _ -> "copy-on-read"
         | Compress -> "compress"
         | Preallocate _ -> "preallocate"
+        | Quorum _ -> "quorum"
+        | BlkVerify -> "blkverify"
+        | BlkDebug _ -> "blkdebug"
+        | BlkLogWrites _ -> "blklogwrites"
 
     /// What the child of that name is to a node of this driver.
     let childRole (driver: Driver) (childName: string) : ChildRole =
@@ -187,6 +240,9 @@ module Driver =
         | Raw options when not (Raw.isPassThrough options) -> ChildRole.Data ||| ChildRole.Primary
         | File _
         | Null _ -> ChildRole.None
+        | Quorum _ -> ChildRole.Data
+        | BlkVerify when childName = "test" -> ChildRole.Data
+        | BlkLogWrites _ when childName = "log" -> ChildRole.Metadata
         | _ -> ChildRole.Filtered ||| ChildRole.Primary
 
     /// What a node of this driver wants of its child, from what its own users want.
@@ -196,6 +252,13 @@ module Driver =
         | Raw options -> Perm.forRaw (Raw.needsFixedChild options) users
         | CopyOnRead _ when isActive -> { users with Used = users.Used ||| Perm.WriteUnchanged }
         | Preallocate _ when isActive -> Perm.forPreallocate users
+        | Quorum options -> Perm.forQuorum options.RewriteCorrupted users
+        | BlkVerify when role.HasFlag ChildRole.Data -> Perm.forStorage users
+        | BlkLogWrites _ when role.HasFlag ChildRole.Metadata -> Perm.forFormat isActive users
+        | BlkDebug options -> {
+            Used = users.Used ||| options.TakePerms
+            Shared = Perm.without options.UnsharePerms users.Shared
+          }
         | _ -> Perm.forFilter users
 
 /// The behaviour that every node has, settled: given, inherited from the parent that the node was opened for, or
@@ -298,6 +361,11 @@ module Backend =
     let UnnamedLabel = "an unnamed block device"
 
 module Node =
+    /// The child that stands for the node's own data.
+    let primary (node: Node) : Child option =
+        node.Children
+        |> List.tryFind (fun child -> child.Role.HasFlag ChildRole.Primary)
+
     /// What all users of a node want together.
     let perms (node: Node) : PermPair = Users.total node.Users
 

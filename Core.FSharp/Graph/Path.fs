@@ -29,6 +29,8 @@ and [<NoComparison>] DataPath = {
     /// What becomes of writes of zeroes: the mode of the highest layer that looks for them. Unmap only where all
     /// layers from that one down let discards through.
     DetectZeroes: DetectZeroesMode
+    /// The node right above the leaf is a format driver.
+    ViaFormat: bool
     /// Flushes end above the disk. Only the leaf counts.
     NoFlush: bool
     Direct: bool
@@ -53,10 +55,30 @@ module Path =
         | Preallocate _ -> true
         | File _
         | Null _
-        | Throttle _ -> false
+        | Throttle _
+        | Quorum _
+        | BlkVerify
+        | BlkDebug _
+        | BlkLogWrites _ -> false
 
-    /// The child that tells of holes for a node that does not know by itself.
-    let private extentsChild (_driver: Driver) (children: DataPath list) = List.tryHead children
+    /// The child that tells of holes for a node that does not know by itself. The children of a quorum would have to
+    /// agree on each range: there all is data.
+    let private extentsChild (node: Node) (children: DataPath list) =
+        List.zip node.Children children
+        |> List.tryFind (fun (child, _) -> child.Role.HasFlag ChildRole.Primary)
+        |> Option.map snd
+
+    /// What a child of a layer is to it: some grow as they are written.
+    let private asGrowing (driver: Driver) (child: Child) (path: DataPath) =
+        let isPlain =
+            match path.Leaf with
+            | FileLeaf _ -> path.BaseOffset = 0L
+            | _ -> false
+
+        if isPlain && Driver.growsChild driver child.Name then
+            { path with SizeBytes = System.Int64.MaxValue }
+        else
+            path
 
     /// What one more layer on top makes of a path.
     let private extend (path: DataPath) (layer: Node) : DataPath =
@@ -102,6 +124,7 @@ module Path =
         ReadOnly = false
         Discard = true
         DetectZeroes = DetectZeroesOff
+        ViaFormat = false
         NoFlush = node.Options.NoFlush
         Direct = node.Options.Direct
         AlignmentBytes = node.AlignmentBytes
@@ -118,7 +141,16 @@ module Path =
             | _ -> struct (node, above)
 
         let struct (leaf, above) = descend [] (Graph.node id graph)
-        List.fold extend (compileLeaf graph leaf) above
+
+        let path = {
+            compileLeaf graph leaf with
+                ViaFormat =
+                    match above with
+                    | first :: _ -> first.Driver.IsRaw
+                    | [] -> false
+        }
+
+        List.fold extend path above
 
     and private compileLeaf (graph: Graph) (node: Node) : DataPath =
         let path =
@@ -127,10 +159,12 @@ module Path =
                 bottom (NullLeaf(int64 options.LatencyNs, defaultArg options.ReadZeroes false)) node ValueNone
             | _, [] -> bottom (FileLeaf node.Id) node (ValueSome(struct (node.Id, 0L)))
             | driver, children ->
-                let paths = children |> List.map (fun child -> compile graph child.Node)
+                let paths =
+                    children
+                    |> List.map (fun child -> compile graph child.Node |> asGrowing driver child)
 
                 let extents =
-                    match extentsChild driver paths with
+                    match extentsChild node paths with
                     | Some child -> child.Extents
                     | None -> ValueNone
 

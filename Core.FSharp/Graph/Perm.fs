@@ -95,6 +95,22 @@ module Perm =
         else
             users
 
+    /// A place where data are kept: it may have to grow for them, and nobody else may change its length.
+    let forStorage (users: PermPair) = {
+        Used =
+            (if has Perm.Write users.Used then
+                 users.Used ||| Perm.Resize
+             else
+                 users.Used)
+        Shared = without Perm.Resize users.Shared
+    }
+
+    /// Children of a quorum must not be changed by anybody else, or they would differ.
+    let forQuorum (rewrites: bool) (users: PermPair) = {
+        Used = users.Used ||| (if rewrites then Perm.Write else Perm.None)
+        Shared = users.Shared &&& (Perm.ConsistentRead ||| Perm.WriteUnchanged)
+    }
+
     /// A raw image wants what its users want; a slice cannot work when others change the child's length.
     let forRaw (isSlice: bool) (users: PermPair) =
         if isSlice then

@@ -35,9 +35,11 @@ module Reopen =
 
         match
             node.Given
-            |> Map.tryFindKey (fun name _ -> not (mayVanish.Contains name || given.ContainsKey name))
+            |> Map.toList
+            |> HashOrder.sort
+            |> List.tryFind (fun (name, _) -> not (mayVanish.Contains name || given.ContainsKey name))
         with
-        | Some name -> QapiError.fail ("Option '" + name + "' cannot be reset to its default value")
+        | Some(name, _) -> QapiError.fail ("Option '" + name + "' cannot be reset to its default value")
         | None -> Ok()
 
     let private cannotChange (name: string) =
@@ -53,9 +55,12 @@ module Reopen =
 
         match
             given
-            |> Map.tryFindKey (fun name value -> not (mayChange.Contains name) && node.Given.TryFind name <> Some value)
+            |> Map.toList
+            |> HashOrder.sort
+            |> List.tryFind (fun (name, value) ->
+                not (mayChange.Contains name) && node.Given.TryFind name <> Some value)
         with
-        | Some name -> cannotChange name
+        | Some(name, _) -> cannotChange name
         | None -> Ok()
 
     let private checkReopens (node: Node) =
@@ -134,7 +139,9 @@ module Reopen =
                             Active = node.Options.Active
                             ForceShare = node.Options.ForceShare
                     }
-                    Driver = spec.Driver
+                    Driver =
+                        // Rules stay in force with what has become of them: none of their options may change.
+                        if node.Driver.IsBlkDebug then node.Driver else spec.Driver
                     Given = spec.Given
                     Children = children
                 }

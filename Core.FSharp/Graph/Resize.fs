@@ -45,14 +45,14 @@ module Resize =
         | Ok() ->
             let path = node.Id :: above
 
-            match node.Driver, node.Children with
+            match node.Driver, Node.primary node with
             | File(RegularFile, _), _ -> Ok(struct (Truncate(node.Id, newBytes), List.rev path))
             | File _, _ -> Ok(struct (Measure(node.Id, newBytes), List.rev path))
-            | Raw options, child :: _ ->
+            | Raw options, Some child ->
                 match Raw.childLength options newBytes with
                 | Error error -> Error error
                 | Ok childBytes -> descend graph (Graph.node child.Node graph) childBytes path
-            | driver, child :: _ when Driver.isFilter driver ->
+            | driver, Some child when Driver.isFilter driver ->
                 descend graph (Graph.node child.Node graph) newBytes path
             | _ -> QapiError.fail "Image format driver does not support resize"
 

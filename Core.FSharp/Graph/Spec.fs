@@ -1,6 +1,7 @@
 namespace StorageDaemon.Core.Graph
 
 open StorageDaemon.Core
+open StorageDaemon.Core.Filter
 open StorageDaemon.Core.Image
 
 /// A node as a user describes it (blockdev-add, --blockdev). What is not given is inherited by a child that is
@@ -124,6 +125,10 @@ module BlockdevSpec =
                 do! outOfRange "prealloc-align" options.AlignBytes
                 do! outOfRange "prealloc-size" options.SizeBytes
             }
+        | BlkLogWrites options -> LogWritesOptions.check options
         | Throttle _
         | CopyOnRead _
-        | Compress -> Ok()
+        | Compress
+        | Quorum _
+        | BlkVerify
+        | BlkDebug _ -> Ok()

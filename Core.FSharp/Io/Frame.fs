@@ -35,9 +35,12 @@ type Frame =
     val mutable WakeNs: int64
     /// For `Admit`: bytes to account for.
     val mutable AdmitBytes: int64
-    /// Buffers of the layer's own that the request needs, of `Length` bytes each; set in `Layer.Start` or with the
-    /// first child request that uses one.
+    /// Buffers of the layer's own that the request needs; set in `Layer.Prepare`.
     val mutable ScratchCount: int
+    /// Bytes of each of them; zero for `Length`.
+    val mutable ScratchBytes: int64
+    /// The request comes through a format driver right above the layer.
+    val mutable ViaFormat: bool
     /// The machine's own.
     val mutable Phase: int
     val mutable Counter: int
@@ -105,7 +108,13 @@ type FrameMemory() =
     /// The request's own buffer, `Frame.Length` bytes; zero where it has no data.
     member val Own = 0n with get, set
 
-    /// The layer's own buffers, `Frame.Length` bytes each.
+    /// How many children the layer has.
+    member val ChildCount = 0 with get, set
+
+    /// What the machine keeps with the slot from request to request, so that it is made once only.
+    member val State: obj = null with get, set
+
+    /// The layer's own buffers, `Frame.ScratchBytes` each.
     member _.Scratch
         with get () = scratch
         and set value = scratch <- value
@@ -131,6 +140,11 @@ type Layer() =
 
     default _.IsStateful = false
 
+    /// Says how much memory of its own a request needs, before it starts.
+    abstract Prepare: memory: FrameMemory * frame: byref<Frame> -> unit
+
+    default _.Prepare(_, _) = ()
+
     /// A request arrives: kind, flags, offset and length are set, everything else is zero. The range lies in the node,
     /// and writes are allowed.
     abstract Start: nowNs: int64 * memory: FrameMemory * frame: byref<Frame> * sink: ChildRequests -> unit
@@ -145,6 +159,11 @@ type Layer() =
     default _.Resume(_, _, frame, _) =
         frame.Error <- StorageDaemon.Core.Errno.EIO
         frame.Op <- FrameOp.Done
+
+    /// The error of asking which parts of a range hold data; zero for none.
+    abstract BlockStatus: offset: int64 * length: int64 -> int
+
+    default _.BlockStatus(_, _) = 0
 
 module Frame =
     /// Passes the request on to a child as it is, with its data at `offset` of the child.

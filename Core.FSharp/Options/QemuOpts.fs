@@ -74,7 +74,8 @@ module QemuOpts =
             + "and exabytes, respectively."
         )
 
-    let private check (name: string) (text: string) optionType =
+    /// The value of an option of that type.
+    let check (name: string) (text: string) (optionType: OptionType) : Result<OptionValue, QapiError> =
         match optionType with
         | OptionType.Text -> Ok(OptionValue.Text text)
         | OptionType.Bool ->

@@ -14,5 +14,21 @@ module Events =
         |> Event.means
             "A write went beyond the threshold of a node. It happens once for each block-set-write-threshold."
 
+    /// Too few children of a quorum agree.
+    let quorumFailure =
+        Event.define "QUORUM_FAILURE" BlockGraphCodecs.quorumFailure
+        |> Event.means "Too few copies of a quorum agree on data or on an error. At most one in a second is told."
+
+    /// A child of a quorum is not as the others.
+    let quorumReportBad =
+        Event.define "QUORUM_REPORT_BAD" BlockGraphCodecs.quorumReportBad
+        |> Event.means
+            "One copy of a quorum has failed, or has other data than the majority. At most one in a second is told of each copy."
+
     /// What introspection lists.
-    let schemas: EventSchema list = [ Event.schema blockExportDeleted; Event.schema blockWriteThreshold ]
+    let schemas: EventSchema list = [
+        Event.schema blockExportDeleted
+        Event.schema blockWriteThreshold
+        Event.schema quorumFailure
+        Event.schema quorumReportBad
+    ]

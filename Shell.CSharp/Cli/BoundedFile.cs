@@ -1,6 +1,7 @@
 using System.Collections.Generic;
+using Microsoft.FSharp.Core;
+using StorageDaemon.Core.Daemon;
 using StorageDaemon.Shell.Native;
-using StorageDaemon.Shell.Net;
 
 namespace StorageDaemon.Shell.Cli;
 
@@ -12,12 +13,12 @@ internal static unsafe class BoundedFile
     /// <summary>
     /// The content, or of a longer file more than <paramref name="maxBytes"/> bytes of it. Pipes are read to their end.
     /// </summary>
-    internal static Outcome<byte[]> Read(string path, int maxBytes)
+    internal static FSharpResult<byte[], ReadFault> Read(string path, int maxBytes)
     {
         int fd = Libc.Open(path, Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
         if (fd < 0)
         {
-            return Outcome<byte[]>.Fail("Could not open '" + path + "': " + Libc.Strerror(Libc.Errno));
+            return FSharpResult<byte[], ReadFault>.NewError(ReadFault.NewCannotOpen(Libc.Strerror(Libc.Errno)));
         }
 
         List<byte> content = [];
@@ -46,7 +47,7 @@ internal static unsafe class BoundedFile
 
         _ = Libc.Close(fd);
         return error == 0
-            ? Outcome<byte[]>.Ok([.. content])
-            : Outcome<byte[]>.Fail("Could not read '" + path + "': " + Libc.Strerror(error));
+            ? FSharpResult<byte[], ReadFault>.NewOk([.. content])
+            : FSharpResult<byte[], ReadFault>.NewError(ReadFault.NewCannotRead(Libc.Strerror(error)));
     }
 }

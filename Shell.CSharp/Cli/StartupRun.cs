@@ -113,15 +113,20 @@ internal sealed class StartupRun : IDisposable
     /// <param name="option">The option as it was typed.</param>
     private int? TakeConfig(string path, string option)
     {
-        Outcome<byte[]> content = BoundedFile.Read(path, ConfigFile.MaxBytes);
-        if (content.Error != null)
+        FSharpResult<byte[], ReadFault> content = BoundedFile.Read(path, ConfigFile.MaxBytes);
+        if (content.IsError)
         {
-            ErrorReport.Error(content.Error);
+            ErrorReport.Error(content.ErrorValue switch
+            {
+                ReadFault.CannotOpen fault => "Could not open '" + path + "': " + fault.reason,
+                ReadFault.CannotRead fault => "Could not read '" + path + "': " + fault.reason,
+                _ => throw new UnreachableException(),
+            });
             return 1;
         }
 
         FSharpResult<FSharpList<StartupItem>, Tuple<Location, QapiError>> steps =
-            ConfigFile.steps(option, content.Value);
+            ConfigFile.steps(option, content.ResultValue);
         if (steps.IsError)
         {
             Locate(steps.ErrorValue.Item1);

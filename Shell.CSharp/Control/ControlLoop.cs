@@ -1,9 +1,11 @@
 using System;
+using System.Collections.Generic;
 using System.Linq;
 using Microsoft.FSharp.Collections;
 using Microsoft.FSharp.Core;
 using StorageDaemon.Core;
 using StorageDaemon.Core.Daemon;
+using StorageDaemon.Core.Io;
 using StorageDaemon.Core.Json;
 using StorageDaemon.Core.Nbd;
 using StorageDaemon.Core.Observe;
@@ -13,6 +15,7 @@ using StorageDaemon.Shell.Drivers;
 using StorageDaemon.Shell.Exports.Nbd;
 using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.IOThreads;
+using StorageDaemon.Shell.Native;
 using StorageDaemon.Shell.Observe;
 
 namespace StorageDaemon.Shell.Control;
@@ -36,12 +39,14 @@ internal sealed class ControlLoop : IDisposable
     internal ControlLoop(Reactor reactor, string package, ulong seed, ChardevContext chardevs)
     {
         _state = StateModule.create(seed, package);
-        _threads = new IOThreadPool(new MemoryBudget(MemoryBudget.DefaultBytes), null);
+        _threads = new IOThreadPool(
+            new MemoryBudget(MemoryBudget.DefaultBytes), (node, notices) => reactor.Post(() => OnNotices(node, notices)));
         PathCompiler paths = new(_files, _nodes, (path, end) => reactor.Post(() => OnBeyondLimit(path, end)));
         _exports = new ExportTable(paths, _nodes, _threads, reactor.Post, OnExportStopped);
         _nbdServer = new NbdListener(reactor, _exports, () => StateModule.nbdExports(_state));
         _chardevs = new ChardevTable(chardevs with { Quit = Quit });
         _monitors = new MonitorTable(
+            reactor,
             package,
             FSharpFunc<string, bool>.FromConverter(Step.isCommand),
             request => Settle(Step.execute(_state, request.Command, request.Arguments)));
@@ -89,6 +94,9 @@ internal sealed class ControlLoop : IDisposable
 
     private void OnBeyondLimit(NodePath path, long end) =>
         _ = Settle(Step.wrote(_state, path.Nodes.Select(node => Tuple.Create(node.Node, end - node.LeafOffset))));
+
+    private void OnNotices(long node, IEnumerable<LayerNotice> notices) =>
+        _ = Settle(Step.noticed(Libc.Strerror, _state, node, notices));
 
     private void Quit() =>
         _ = Settle(Step.execute(_state, Core.Qapi.Commands.quit.Name, FSharpList<Tuple<string, Json>>.Empty));

@@ -7,6 +7,7 @@ using StorageDaemon.Core.Daemon;
 using StorageDaemon.Core.Json;
 using StorageDaemon.Core.Observe;
 using StorageDaemon.Shell.Chardev;
+using StorageDaemon.Shell.Cli;
 using StorageDaemon.Shell.Exports.Nbd;
 using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.IOThreads;
@@ -70,6 +71,9 @@ internal sealed class EffectRunner(
             case Call.OpenChardev open:
                 Trace.Write(TracePoints.ChardevOpen, open.id);
                 return chardevs.Open(open.id, open.Item2);
+            case Call.ReadFiles read:
+                return Core.Daemon.Answer.NewContents(ListModule.OfSeq(read.paths.Select(path =>
+                    Tuple.Create(path, BoundedFile.Read(path, read.maxBytes)))));
             case Call.ReadRing read:
                 return Core.Daemon.Answer.NewBytes(chardevs.ReadRing(read.id, read.limit));
             case Call.ReplaceChardev replace:
@@ -118,7 +122,10 @@ internal sealed class EffectRunner(
         {
             case Effect.Emit emit:
                 Trace.Write(TracePoints.QmpEvent, emit.name);
-                monitors.Emit(emit.name, Json.NewObject(emit.data));
+                monitors.Emit(emit.name, emit.data);
+                break;
+            case Effect.Complain complain:
+                ErrorReport.ErrorWithoutLocation(complain.text);
                 break;
             case Effect.RelaxFiles relax:
                 files.Relax(relax.Item);

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Diagnostics;
 using System.Linq;
 using Microsoft.FSharp.Collections;
 using Microsoft.FSharp.Core;
@@ -14,9 +15,11 @@ namespace StorageDaemon.Shell.Control;
 
 /// <summary>The monitors, all of which hear of each event.</summary>
 internal sealed class MonitorTable(
-    string package, FSharpFunc<string, bool> isCommand, Func<Request, FSharpResult<Json, QapiError>> execute)
+    Reactor reactor, string package, FSharpFunc<string, bool> isCommand, Func<Request, FSharpResult<Json, QapiError>> execute)
 {
     private readonly List<(string Chardev, Monitor Monitor)> _monitors = [];
+    private EventRate _rate = EventRateModule.empty;
+    private bool _waiting;
 
     internal FSharpList<MonitorMetrics> Metrics() => ListModule.OfSeq(_monitors.Select(entry =>
     {
@@ -33,12 +36,46 @@ internal sealed class MonitorTable(
         monitor.Start();
     }
 
-    internal void Emit(string name, Json data)
+    /// <summary>Tells an event, now or, where its kind comes too often, later.</summary>
+    internal void Emit(string name, FSharpList<Tuple<string, Json>> data)
     {
+        QmpEvent happened = new(name, data);
+        (bool now, _rate) = EventRateModule.offer(Stopwatch.GetTimestamp(), happened, _rate);
+        if (now)
+        {
+            Tell(happened);
+        }
+
+        WaitForPeriod();
+    }
+
+    private void WaitForPeriod()
+    {
+        if (!_waiting && EventRateModule.nextNs(_rate) is { Value: var due })
+        {
+            _waiting = true;
+            long delayMs = Math.Max(0, (due - Stopwatch.GetTimestamp() + 999_999) / 1_000_000);
+            _ = reactor.AfterMs(delayMs, () =>
+            {
+                _waiting = false;
+                (FSharpList<QmpEvent> events, _rate) = EventRateModule.expire(Stopwatch.GetTimestamp(), _rate);
+                foreach (QmpEvent late in events)
+                {
+                    Tell(late);
+                }
+
+                WaitForPeriod();
+            });
+        }
+    }
+
+    private void Tell(QmpEvent happened)
+    {
+        Json data = Json.NewObject(happened.Data);
         long microseconds = (DateTime.UtcNow - DateTime.UnixEpoch).Ticks / TimeSpan.TicksPerMicrosecond;
         foreach ((_, Monitor monitor) in _monitors)
         {
-            monitor.Emit(name, data, microseconds / 1_000_000, microseconds % 1_000_000);
+            monitor.Emit(happened.Name, data, microseconds / 1_000_000, microseconds % 1_000_000);
         }
     }
 }

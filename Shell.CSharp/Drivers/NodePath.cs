@@ -43,6 +43,9 @@ internal sealed class NodePath
     /// <summary>A node is read-only or inactive: writes fail whatever the export promised.</summary>
     internal required bool ReadOnly { get; init; }
 
+    /// <summary>The node above the leaf is a format driver.</summary>
+    internal bool ViaFormat { get; init; }
+
     /// <summary>What the nodes' options add to the file's own traits: unmapping, no flushes.</summary>
     internal required FileTraits Traits { get; init; }
 

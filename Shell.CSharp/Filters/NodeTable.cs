@@ -50,6 +50,11 @@ internal sealed class NodeTable
     private Filter Create(Driver driver) => driver switch
     {
         Driver.Throttle throttle => new Filter(driver, new ThrottleLayer(), _groups[throttle.group].Join()),
+        Driver.Quorum quorum => new Filter(driver, new QuorumLayer(quorum.Item), null),
+        Driver.BlkDebug debug =>
+            new Filter(driver, new BlkDebugLayer(debug.Item.Limits, [.. debug.Item.Rules]), null),
+        Driver.BlkLogWrites log => new Filter(driver, LogWritesLayer.Create(log.Item), null),
+        _ when driver.IsBlkVerify => new Filter(driver, new BlkVerifyLayer(), null),
         _ => throw new UnreachableException(),
     };
 

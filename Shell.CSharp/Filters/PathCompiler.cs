@@ -25,6 +25,7 @@ internal sealed class PathCompiler(FileTable files, NodeTable nodes, Action<Node
             BaseOffset = path.BaseOffset,
             SizeBytes = path.SizeBytes,
             ReadOnly = path.ReadOnly,
+            ViaFormat = path.ViaFormat,
             Traits = (path.Discard ? FileTraits.Unmap : FileTraits.None)
                 | (path.NoFlush ? FileTraits.NoFlush : FileTraits.None),
             DetectZeroes = path.DetectZeroes.IsDetectZeroesOff ? DetectZeroes.Off

@@ -109,8 +109,10 @@ internal sealed unsafe partial class IOThread
             slot.Frame.Flags = at.Flags;
             slot.Frame.Offset = at.Offset;
             slot.Frame.Length = at.Length;
+            slot.Frame.ViaFormat = path.ViaFormat;
             slot.Path = path;
             slot.Memory.Own = (nint)buffer;
+            slot.Memory.ChildCount = path.Layer.Children.Length;
             slot.Owner = owner;
             slot.Tag = tag;
             slot.CountedFrom = countedFrom;
@@ -274,7 +276,17 @@ internal sealed unsafe partial class IOThread
         switch (happened.Kind)
         {
             case FrameEventKind.Start:
-                machine.Start(now, slot.Memory, ref slot.Frame, _children);
+                machine.Prepare(slot.Memory, ref slot.Frame);
+                if (TryRentScratch(ref slot))
+                {
+                    machine.Start(now, slot.Memory, ref slot.Frame, _children);
+                }
+                else
+                {
+                    slot.Frame.Error = Errno.ENOMEM;
+                    slot.Frame.Op = FrameOp.Done;
+                }
+
                 break;
             case FrameEventKind.ChildDone:
                 slot.Outstanding--;
@@ -302,14 +314,6 @@ internal sealed unsafe partial class IOThread
         int count = _children.Count;
         if (count == 0)
         {
-            _children.Clear();
-            return;
-        }
-
-        if (!TryRentScratch(ref slot))
-        {
-            slot.Frame.Error = Errno.ENOMEM;
-            slot.Frame.Op = FrameOp.Done;
             _children.Clear();
             return;
         }
@@ -344,11 +348,7 @@ internal sealed unsafe partial class IOThread
     private bool TryRentScratch(ref LayerFrame slot)
     {
         int wanted = slot.Frame.ScratchCount;
-        if (wanted <= slot.ScratchCount)
-        {
-            return true;
-        }
-
+        long length = slot.Frame.ScratchBytes > 0 ? slot.Frame.ScratchBytes : slot.Frame.Length;
         if (slot.Scratch.Length < wanted)
         {
             Array.Resize(ref slot.Scratch, wanted);
@@ -357,9 +357,9 @@ internal sealed unsafe partial class IOThread
             slot.Memory.Scratch = addresses;
         }
 
-        for (int i = slot.ScratchCount; i < wanted; i++)
+        for (int i = 0; i < wanted; i++)
         {
-            if (!Buffers.TryRent(slot.Frame.Length, anyway: true, out slot.Scratch[i]))
+            if (!Buffers.TryRent(length, anyway: true, out slot.Scratch[i]))
             {
                 return false;
             }

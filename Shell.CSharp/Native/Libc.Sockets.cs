@@ -72,6 +72,8 @@ internal static unsafe partial class Libc
     internal const int SO_SNDBUF = 7;
     internal const int SO_RCVBUF = 8;
     internal const int SO_KEEPALIVE = 9;
+    internal const int SO_SNDBUFFORCE = 32;
+    internal const int SO_DOMAIN = 39;
     internal const int SO_ACCEPTCONN = 30;
     internal const int SO_TYPE = 3;
     internal const int TCP_NODELAY = 1;
@@ -153,4 +155,12 @@ internal static unsafe partial class Libc
     /// <summary>Sets an option of type int; the result is that of setsockopt(2).</summary>
     internal static int SetSockOptInt(int fd, int level, int name, int value) =>
         SetSockOpt(fd, level, name, &value, sizeof(int));
+
+    /// <summary>An option of type int; null where the socket has no such option.</summary>
+    internal static int? GetSockOptInt(int fd, int level, int name)
+    {
+        int value = 0;
+        uint length = sizeof(int);
+        return GetSockOpt(fd, level, name, &value, &length) < 0 ? null : value;
+    }
 }

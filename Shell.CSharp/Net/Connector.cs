@@ -137,9 +137,7 @@ internal static class Connector
             }
         }
 
-        int error = 0;
-        uint length = sizeof(int);
-        return Libc.GetSockOpt(fd, Libc.SOL_SOCKET, Libc.SO_ERROR, &error, &length) < 0 ? Libc.Errno : error;
+        return Libc.GetSockOptInt(fd, Libc.SOL_SOCKET, Libc.SO_ERROR) ?? Libc.Errno;
     }
 
     /// <summary>A connection under way on another thread.</summary>

@@ -38,7 +38,7 @@ internal static class PassedSocket
         }
 
         int fd = number.ResultValue;
-        if (Option(fd, Libc.SO_TYPE) == null)
+        if (Libc.GetSockOptInt(fd, Libc.SOL_SOCKET, Libc.SO_TYPE) == null)
         {
             return Outcome<int>.Fail("File descriptor '" + address.Name + "' is not a socket");
         }
@@ -56,7 +56,7 @@ internal static class PassedSocket
         }
 
         int fd = found.ResultValue;
-        switch (Option(fd, Libc.SO_ACCEPTCONN))
+        switch (Libc.GetSockOptInt(fd, Libc.SOL_SOCKET, Libc.SO_ACCEPTCONN))
         {
             case null:
                 return Outcome<int>.Fail("File descriptor '" + name + "' is not a socket");
@@ -71,13 +71,5 @@ internal static class PassedSocket
                     ? Outcome<int>.Fail("Failed to copy fd socket: " + Libc.Strerror(Libc.Errno))
                     : Outcome<int>.Ok(copy);
         }
-    }
-
-    /// <summary>A socket option of type int; null for no socket.</summary>
-    private static unsafe int? Option(int fd, int name)
-    {
-        int value = 0;
-        uint length = sizeof(int);
-        return Libc.GetSockOpt(fd, Libc.SOL_SOCKET, name, &value, &length) < 0 ? null : value;
     }
 }

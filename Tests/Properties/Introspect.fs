@@ -16,9 +16,6 @@ let private deviations =
         names |> List.map (fun name -> sign + " " + path + name)
 
     let unbuiltDrivers = [
-        "blkdebug"
-        "blklogwrites"
-        "blkverify"
         "bochs"
         "cloop"
         "copy-before-write"
@@ -38,7 +35,6 @@ let private deviations =
         "qcow"
         "qcow2"
         "qed"
-        "quorum"
         "rbd"
         "replication"
         "ssh"
@@ -51,13 +47,17 @@ let private deviations =
 
     // Only drivers with statistics of their own are tags there.
     let driversWithoutStatistics = [
+        "blkdebug"
+        "blklogwrites"
         "blkreplay"
+        "blkverify"
         "compress"
         "copy-on-read"
         "host_cdrom"
         "null-aio"
         "null-co"
         "preallocate"
+        "quorum"
         "raw"
         "throttle"
     ]
@@ -102,8 +102,6 @@ let private deviations =
         "BLOCK_JOB_ERROR"
         "BLOCK_JOB_READY"
         "BLOCK_JOB_PENDING"
-        "QUORUM_FAILURE"
-        "QUORUM_REPORT_BAD"
         "blockdev-snapshot-internal-sync"
         "blockdev-snapshot-delete-internal-sync"
         "VSERPORT_CHANGE"

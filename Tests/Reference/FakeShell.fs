@@ -216,6 +216,10 @@ type FakeShell(lengths: (string * int64) list) =
             Expect.isTrue (chardevs.ContainsKey id) "there is a device to replace"
             openChardev id backend
         | DescribeChardevs -> Chardevs(describe ())
+        | ReadFiles(paths, _) ->
+            paths
+            |> List.map (fun path -> path, Error(CannotOpen "No such file"))
+            |> Contents
         | ReadRing(id, limit) ->
             Expect.isGreaterThan limit 0L "something is asked for"
             let written = rings.GetValueOrDefault(id, [||])
@@ -252,6 +256,7 @@ type FakeShell(lengths: (string * int64) list) =
     member this.Run(effect: Effect) =
         match effect with
         | Emit(name, data) -> events.Add((name, data))
+        | Complain text -> Expect.isNotEmpty text "something is said"
         | DiscardOpened ->
             closings <- closings + opened.Count
             opened.Clear()

@@ -98,7 +98,6 @@ type private Splitter(pieceBytes: int64, seed: int) =
     member private _.Emit(frame: byref<Frame>, sink: ChildRequests) =
         let isRead = frame.Kind = RequestKind.Read
         frame.Op <- FrameOp.Wait
-        frame.ScratchCount <- if isRead then 1 else 0
         let mutable offset = 0L
 
         while offset < frame.Length do
@@ -120,6 +119,10 @@ type private Splitter(pieceBytes: int64, seed: int) =
             }
 
             offset <- offset + length
+
+    override _.Prepare(_, frame) =
+        if frame.Kind = RequestKind.Read then
+            frame.ScratchCount <- 1
 
     override this.Start(now, _, frame, sink) =
         if frame.Kind = RequestKind.Flush then

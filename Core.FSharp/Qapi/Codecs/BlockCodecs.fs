@@ -1,5 +1,6 @@
 namespace StorageDaemon.Core.Qapi
 
+open StorageDaemon.Core.Filter
 open StorageDaemon.Core.Qapi.Describe
 
 /// Descriptions of qapi/block-core.json: arguments.
@@ -172,12 +173,217 @@ module BlockCodecs =
                 }
         }
 
+    let permission: Codec<BlockPermission> =
+        Codec.enum "BlockPermission" [
+            BlockPermission.ConsistentRead, "consistent-read"
+            BlockPermission.Write, "write"
+            BlockPermission.WriteUnchanged, "write-unchanged"
+            BlockPermission.Resize, "resize"
+        ]
+        |> Codec.documented "What a user of a node may do with it." [
+            "consistent-read", "Read data that make sense together."
+            "write", "Write."
+            "write-unchanged", "Write what is there already."
+            "resize", "Change the length."
+        ]
+
+    let private readPattern: Codec<QuorumReadPattern> =
+        Codec.enum "QuorumReadPattern" [ QuorumReadPattern.Quorum, "quorum"; QuorumReadPattern.Fifo, "fifo" ]
+        |> Codec.documented "How a quorum reads." [
+            "quorum", "From all children, and the majority decides."
+            "fifo", "From the first child that can."
+        ]
+
+    let private quorumOptionsOver child : StructCodec<BlockdevOptionsQuorum> =
+        record "BlockdevOptionsQuorum" "Several copies of an image, which vote on what is right." {
+            let! blkverify =
+                doc
+                    "Whether two children are only compared: a difference is an error."
+                    (optional "blkverify" Codec.bool _.Blkverify)
+            let! children = doc "The copies." (required "children" (Codec.list child) _.Children)
+            let! voteThreshold =
+                doc
+                    "How many copies must agree on data or on an error."
+                    (required "vote-threshold" Codec.int64 _.VoteThreshold)
+            let! rewriteCorrupted =
+                doc
+                    "Whether what the majority has is written over what others have."
+                    (optional "rewrite-corrupted" Codec.bool _.RewriteCorrupted)
+            let! readPattern =
+                doc "How it reads; quorum by default." (optional "read-pattern" readPattern _.ReadPattern)
+
+            return
+                fun m -> {
+                    Blkverify = blkverify m
+                    Children = children m
+                    VoteThreshold = voteThreshold m
+                    RewriteCorrupted = rewriteCorrupted m
+                    ReadPattern = readPattern m
+                }
+        }
+
+    let private blkverifyOptionsOver child : StructCodec<BlockdevOptionsBlkverify> =
+        record "BlockdevOptionsBlkverify" "Compares an image under test with a raw one, request by request." {
+            let! test = doc "The node under test." (required "test" child _.Test)
+            let! raw = doc "The node that is held to be right." (required "raw" child _.Raw)
+            return fun m -> { Test = test m; Raw = raw m }
+        }
+
+    let private blkdebugEvent: Codec<int> =
+        BlkDebugRules.events
+        |> Array.mapi (fun number name -> number, name)
+        |> List.ofArray
+        |> Codec.enum "BlkdebugEvent"
+        |> Codec.documented
+            "Moments in the life of a request."
+            (BlkDebugRules.events
+             |> List.ofArray
+             |> List.map (fun name ->
+                 name,
+                 if name = "none" then
+                     "The node is opened."
+                 else
+                     "A format driver or the block layer comes to that step."))
+
+    let private blkdebugIoType: Codec<BlkDebugIoType> =
+        Codec.enum "BlkdebugIOType" (BlkDebugRules.ioTypes |> List.map (fun (name, value) -> value, name))
+        |> Codec.documented
+            "Kinds of requests."
+            (BlkDebugRules.ioTypes
+             |> List.map (fun (name, _) -> name, "Requests of that kind."))
+
+    let private blkdebugInjectError: StructCodec<BlkdebugInjectErrorOptions> =
+        record "BlkdebugInjectErrorOptions" "A rule that lets requests fail once its event has happened." {
+            let! event = doc "The event." (required "event" blkdebugEvent _.Event)
+            let! state =
+                doc "The state in which the rule holds; in all by default." (optional "state" Codec.int64 _.State)
+            let! iotype =
+                doc
+                    "The requests that fail; by default all but block-status."
+                    (optional "iotype" blkdebugIoType _.Iotype)
+            let! errno = doc "The error number; EIO by default." (optional "errno" Codec.int64 _.Errno)
+            let! sector =
+                doc "Only requests that touch that sector of 512 bytes." (optional "sector" Codec.int64 _.Sector)
+            let! once = doc "Whether it happens only once." (optional "once" Codec.bool _.Once)
+            let! immediately =
+                doc
+                    "Whether the request fails before it is under way."
+                    (optional "immediately" Codec.bool _.Immediately)
+
+            return
+                fun m -> {
+                    Event = event m
+                    State = state m
+                    Iotype = iotype m
+                    Errno = errno m
+                    Sector = sector m
+                    Once = once m
+                    Immediately = immediately m
+                }
+        }
+
+    let private blkdebugSetState: StructCodec<BlkdebugSetStateOptions> =
+        record "BlkdebugSetStateOptions" "A rule that leads to another state once its event has happened." {
+            let! event = doc "The event." (required "event" blkdebugEvent _.Event)
+            let! state =
+                doc "The state in which the rule holds; in all by default." (optional "state" Codec.int64 _.State)
+            let! newState = doc "The next state." (required "new_state" Codec.int64 _.NewState)
+            return fun m -> { Event = event m; State = state m; NewState = newState m }
+        }
+
+    let private blkdebugOptionsOver child : StructCodec<BlockdevOptionsBlkdebug> =
+        record "BlockdevOptionsBlkdebug" "Lets requests fail by rules, and pretends to have limits." {
+            let! image = doc "The node below." (required "image" child _.Image)
+            let! config = doc "A file with rules." (optional "config" Codec.str _.Config)
+            let! align = doc "The unit of requests in bytes, a power of two." (optional "align" Codec.int64 _.Align)
+            let! maxTransfer =
+                doc "The longest read or write in bytes." (optional "max-transfer" Codec.int64 _.MaxTransfer)
+            let! optWriteZero =
+                doc
+                    "The unit of requests to write zeroes, in bytes."
+                    (optional "opt-write-zero" Codec.int64 _.OptWriteZero)
+            let! maxWriteZero =
+                doc
+                    "The longest request to write zeroes, in bytes."
+                    (optional "max-write-zero" Codec.int64 _.MaxWriteZero)
+            let! optDiscard =
+                doc "The unit of requests to discard, in bytes." (optional "opt-discard" Codec.int64 _.OptDiscard)
+            let! maxDiscard =
+                doc "The longest request to discard, in bytes." (optional "max-discard" Codec.int64 _.MaxDiscard)
+            let! injectError =
+                doc
+                    "Rules that let requests fail."
+                    (optional "inject-error" (Codec.list (StructCodec.codec blkdebugInjectError)) _.InjectError)
+            let! setState =
+                doc
+                    "Rules that lead to other states."
+                    (optional "set-state" (Codec.list (StructCodec.codec blkdebugSetState)) _.SetState)
+            let! takeChildPerms =
+                doc
+                    "What to hold on the node below besides what is needed."
+                    (optional "take-child-perms" (Codec.list permission) _.TakeChildPerms)
+            let! unshareChildPerms =
+                doc
+                    "What others may not do with the node below."
+                    (optional "unshare-child-perms" (Codec.list permission) _.UnshareChildPerms)
+
+            return
+                fun m -> {
+                    Image = image m
+                    Config = config m
+                    Align = align m
+                    MaxTransfer = maxTransfer m
+                    OptWriteZero = optWriteZero m
+                    MaxWriteZero = maxWriteZero m
+                    OptDiscard = optDiscard m
+                    MaxDiscard = maxDiscard m
+                    InjectError = injectError m
+                    SetState = setState m
+                    TakeChildPerms = takeChildPerms m
+                    UnshareChildPerms = unshareChildPerms m
+                }
+        }
+
+    let private blklogwritesOptionsOver child : StructCodec<BlockdevOptionsBlklogwrites> =
+        record "BlockdevOptionsBlklogwrites" "Logs what is written, in the format of dm-log-writes." {
+            let! file = doc "The node below." (required "file" child _.File)
+            let! log = doc "The node of the log." (required "log" child _.Log)
+            let! logSectorSize =
+                doc
+                    "The sector size of the log in bytes; 512 by default."
+                    (optional "log-sector-size" Codec.uint32 _.LogSectorSize)
+            let! logAppend =
+                doc "Whether to go on after what the log has." (optional "log-append" Codec.bool _.LogAppend)
+            let! logSuperUpdateInterval =
+                doc
+                    "Every how many entries the super block is written; 4096 by default."
+                    (optional "log-super-update-interval" Codec.uint64 _.LogSuperUpdateInterval)
+
+            return
+                fun m -> {
+                    File = file m
+                    Log = log m
+                    LogSectorSize = logSectorSize m
+                    LogAppend = logAppend m
+                    LogSuperUpdateInterval = logSuperUpdateInterval m
+                }
+        }
+
     let private driverBranches child : Branch<BlockdevDriver> list =
         let blkreplay = Unavailable.members "BlockdevOptionsBlkreplay" [ Unavailable.must "image" child ]
 
         [
+            branch "blkdebug" (blkdebugOptionsOver child) BlockdevDriver.Blkdebug (function
+                | BlockdevDriver.Blkdebug options -> ValueSome options
+                | _ -> ValueNone)
+            branch "blklogwrites" (blklogwritesOptionsOver child) BlockdevDriver.Blklogwrites (function
+                | BlockdevDriver.Blklogwrites options -> ValueSome options
+                | _ -> ValueNone)
             Unavailable.branchWith [] "blkreplay" blkreplay BlockdevDriver.Unavailable (function
                 | BlockdevDriver.Unavailable unavailable -> ValueSome unavailable
+                | _ -> ValueNone)
+            branch "blkverify" (blkverifyOptionsOver child) BlockdevDriver.Blkverify (function
+                | BlockdevDriver.Blkverify options -> ValueSome options
                 | _ -> ValueNone)
             branch "compress" (genericFormatOptionsOver child) BlockdevDriver.Compress (function
                 | BlockdevDriver.Compress options -> ValueSome options
@@ -202,6 +408,9 @@ module BlockCodecs =
                 | _ -> ValueNone)
             branch "preallocate" (preallocateOptionsOver child) BlockdevDriver.Preallocate (function
                 | BlockdevDriver.Preallocate options -> ValueSome options
+                | _ -> ValueNone)
+            branch "quorum" (quorumOptionsOver child) BlockdevDriver.Quorum (function
+                | BlockdevDriver.Quorum options -> ValueSome options
                 | _ -> ValueNone)
             branch "raw" (rawOptionsOver child) BlockdevDriver.Raw (function
                 | BlockdevDriver.Raw options -> ValueSome options

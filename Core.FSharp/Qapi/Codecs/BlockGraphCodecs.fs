@@ -218,28 +218,58 @@ module BlockGraphCodecs =
             return fun m -> { Id = id m; Type = nodeType m; Name = name m }
         }
 
-    let private permission: Codec<BlockPermission> =
-        Codec.enum "BlockPermission" [
-            BlockPermission.ConsistentRead, "consistent-read"
-            BlockPermission.Write, "write"
-            BlockPermission.WriteUnchanged, "write-unchanged"
-            BlockPermission.Resize, "resize"
+    let private quorumOpType: Codec<QuorumOpType> =
+        Codec.enum "QuorumOpType" [
+            QuorumOpType.Read, "read"
+            QuorumOpType.Write, "write"
+            QuorumOpType.Flush, "flush"
         ]
-        |> Codec.documented "What a user of a node may do with it." [
-            "consistent-read", "Read data that make sense together."
-            "write", "Write."
-            "write-unchanged", "Write what is there already."
-            "resize", "Change the length."
+        |> Codec.documented "What a copy was asked for." [
+            "read", "To read."
+            "write", "To write."
+            "flush", "To flush."
         ]
+
+    let quorumFailure: StructCodec<QuorumFailure> =
+        record "QuorumFailureData" "Too few copies of a quorum agree." {
+            let! reference = doc "The quorum." (required "reference" Codec.str _.Reference)
+            let! sectorNum = doc "Where, in sectors of 512 bytes." (required "sector-num" Codec.int64 _.SectorNum)
+            let! sectorsCount = doc "How many sectors." (required "sectors-count" Codec.int64 _.SectorsCount)
+
+            return
+                fun m -> {
+                    Reference = reference m
+                    SectorNum = sectorNum m
+                    SectorsCount = sectorsCount m
+                }
+        }
+
+    let quorumReportBad: StructCodec<QuorumReportBad> =
+        record "QuorumReportBadData" "One copy of a quorum has failed, or has other data than the majority." {
+            let! opType = doc "What it was asked for." (required "type" quorumOpType _.Type)
+            let! error = doc "Its error; none where its data differ." (optional "error" Codec.str _.Error)
+            let! nodeName = doc "The copy." (required "node-name" Codec.str _.NodeName)
+            let! sectorNum = doc "Where, in sectors of 512 bytes." (required "sector-num" Codec.int64 _.SectorNum)
+            let! sectorsCount = doc "How many sectors." (required "sectors-count" Codec.int64 _.SectorsCount)
+
+            return
+                fun m -> {
+                    Type = opType m
+                    Error = error m
+                    NodeName = nodeName m
+                    SectorNum = sectorNum m
+                    SectorsCount = sectorsCount m
+                }
+        }
 
     let private graphEdge: StructCodec<DebugBlockGraphEdge> =
         record "XDbgBlockGraphEdge" "One use of a node." {
             let! parent = doc "The vertex that uses." (required "parent" Codec.uint64 _.Parent)
             let! child = doc "The vertex that is used." (required "child" Codec.uint64 _.Child)
             let! name = doc "What the child is called by its parent." (required "name" Codec.str _.Name)
-            let! perm = doc "What the parent may do." (required "perm" (Codec.list permission) _.Perm)
+            let! perm = doc "What the parent may do." (required "perm" (Codec.list BlockCodecs.permission) _.Perm)
             let! sharedPerm =
-                doc "What it lets others do." (required "shared-perm" (Codec.list permission) _.SharedPerm)
+                doc "What it lets others do." (required "shared-perm" (Codec.list BlockCodecs.permission) _.SharedPerm)
 
             return
                 fun m -> {

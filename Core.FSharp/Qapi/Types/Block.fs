@@ -49,6 +49,41 @@ type BlockdevOptionsNull = {
     ReadZeroes: bool option
 }
 
+/// `BlockPermission` of qapi/block-core.json.
+[<RequireQualifiedAccess>]
+type BlockPermission =
+    | ConsistentRead
+    | Write
+    | WriteUnchanged
+    | Resize
+
+/// `QuorumReadPattern` of qapi/block-core.json.
+[<RequireQualifiedAccess>]
+type QuorumReadPattern =
+    | Quorum
+    | Fifo
+
+/// `BlkdebugInjectErrorOptions` of qapi/block-core.json.
+type BlkdebugInjectErrorOptions = {
+    /// A number of `BlkDebugRules.events`.
+    Event: int
+    State: int64 option
+    Iotype: StorageDaemon.Core.Filter.BlkDebugIoType option
+    Errno: int64 option
+    /// Of 512 bytes.
+    Sector: int64 option
+    Once: bool option
+    Immediately: bool option
+}
+
+/// `BlkdebugSetStateOptions` of qapi/block-core.json.
+type BlkdebugSetStateOptions = {
+    /// A number of `BlkDebugRules.events`.
+    Event: int
+    State: int64 option
+    NewState: int64
+}
+
 /// `BlockdevOptions` of qapi/block-core.json: a node to be made.
 type BlockdevOptions = {
     NodeName: string option
@@ -74,6 +109,10 @@ and [<RequireQualifiedAccess>] BlockdevDriver =
     | CopyOnRead of BlockdevOptionsCor
     | Compress of BlockdevOptionsGenericFormat
     | Preallocate of BlockdevOptionsPreallocate
+    | Quorum of BlockdevOptionsQuorum
+    | Blkverify of BlockdevOptionsBlkverify
+    | Blkdebug of BlockdevOptionsBlkdebug
+    | Blklogwrites of BlockdevOptionsBlklogwrites
     | Unavailable of UnavailableBranch
 
 /// `BlockdevOptionsRaw` of qapi/block-core.json.
@@ -109,6 +148,45 @@ and BlockdevOptionsPreallocate = {
     PreallocAlign: int64 option
     /// Bytes; 128 MiB if absent.
     PreallocSize: int64 option
+}
+
+/// `BlockdevOptionsQuorum` of qapi/block-core.json.
+and BlockdevOptionsQuorum = {
+    Blkverify: bool option
+    Children: BlockdevRef list
+    VoteThreshold: int64
+    RewriteCorrupted: bool option
+    ReadPattern: QuorumReadPattern option
+}
+
+/// `BlockdevOptionsBlkverify` of qapi/block-core.json.
+and BlockdevOptionsBlkverify = { Test: BlockdevRef; Raw: BlockdevRef }
+
+/// `BlockdevOptionsBlkdebug` of qapi/block-core.json. Limits are in bytes.
+and BlockdevOptionsBlkdebug = {
+    Image: BlockdevRef
+    Config: string option
+    Align: int64 option
+    MaxTransfer: int64 option
+    OptWriteZero: int64 option
+    MaxWriteZero: int64 option
+    OptDiscard: int64 option
+    MaxDiscard: int64 option
+    InjectError: BlkdebugInjectErrorOptions list option
+    SetState: BlkdebugSetStateOptions list option
+    TakeChildPerms: BlockPermission list option
+    UnshareChildPerms: BlockPermission list option
+}
+
+/// `BlockdevOptionsBlklogwrites` of qapi/block-core.json.
+and BlockdevOptionsBlklogwrites = {
+    File: BlockdevRef
+    Log: BlockdevRef
+    /// Bytes; 512 if absent.
+    LogSectorSize: uint32 option
+    LogAppend: bool option
+    /// Entries; 4096 if absent.
+    LogSuperUpdateInterval: uint64 option
 }
 
 /// `BlockdevRef` of qapi/block-core.json: a child is a node of its own or one that exists.

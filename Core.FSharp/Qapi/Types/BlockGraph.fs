@@ -95,13 +95,31 @@ type DebugBlockGraphNodeType =
 /// `XDbgBlockGraphNode` of qapi/block-core.json.
 type DebugBlockGraphNode = { Id: uint64; Type: DebugBlockGraphNodeType; Name: string }
 
-/// `BlockPermission` of qapi/block-core.json.
+/// `QuorumOpType` of qapi/block-core.json.
 [<RequireQualifiedAccess>]
-type BlockPermission =
-    | ConsistentRead
+type QuorumOpType =
+    | Read
     | Write
-    | WriteUnchanged
-    | Resize
+    | Flush
+
+/// Data of `QUORUM_FAILURE`. Sectors are of 512 bytes.
+type QuorumFailure = {
+    /// The quorum's node name.
+    Reference: string
+    SectorNum: int64
+    SectorsCount: int64
+}
+
+/// Data of `QUORUM_REPORT_BAD`. Sectors are of 512 bytes.
+type QuorumReportBad = {
+    Type: QuorumOpType
+    /// The C library's text of the errno; none where the data differ.
+    Error: string option
+    /// The child.
+    NodeName: string
+    SectorNum: int64
+    SectorsCount: int64
+}
 
 /// `XDbgBlockGraphEdge` of qapi/block-core.json.
 type DebugBlockGraphEdge = {

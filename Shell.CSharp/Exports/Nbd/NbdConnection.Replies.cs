@@ -386,6 +386,13 @@ internal sealed unsafe partial class NbdConnection
     /// <summary>Block status: for each selected context the extents of the range, as many as fit.</summary>
     private void BlockStatus(in Request request)
     {
+        if (_path.Layer is { } layer
+            && layer.BlockStatusError(_path.BaseOffset + (long)request.Offset, (long)request.Length) is var error and not 0)
+        {
+            ReplyError(in request, error);
+            return;
+        }
+
         Span<byte> reply = new(_thread.ReceiveScratch + ReceiveLength, StatusLength);
         int header = Reply.statusHeaderLength(in _session);
         int used = 0;

@@ -19,9 +19,6 @@ namespace StorageDaemon.Shell.Exports.Nbd;
 /// </summary>
 internal sealed class NbdListener
 {
-    private const int TcpNoDelay = 1;
-    private const int IpprotoTcp = 6;
-
     private readonly HashSet<NbdHandshake> _handshakes = [];
     private readonly Reactor _reactor;
     private readonly ExportTable _exports;
@@ -106,7 +103,7 @@ internal sealed class NbdListener
         _connected++;
         _accepted++;
         UpdateAccepting();
-        _ = Libc.SetSockOptInt(fd, IpprotoTcp, TcpNoDelay, 1);
+        DataSocket.Prepare(fd);
         Trace.Write(TracePoints.NbdAccept, "fd=" + fd);
         NbdHandshake handshake = new(_reactor, fd, _infos, Finished);
         _ = _handshakes.Add(handshake);
