@@ -1,7 +1,7 @@
-/// QMP conversations about graphs that change while they are used; in the language of `QmpScripts`.
+/// QMP conversations about graphs that change while they are used; in the language of `QmpScript`.
 module StorageDaemon.Tests.Differential.GraphScripts
 
-open StorageDaemon.Tests.Differential.QmpScripts
+open StorageDaemon.Tests.Differential.QmpScript
 
 let all: QmpScript list = [
     script
