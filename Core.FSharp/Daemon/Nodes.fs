@@ -7,8 +7,6 @@ open StorageDaemon.Core.Qapi
 
 /// blockdev-add, blockdev-del, block_resize.
 module Nodes =
-    let private unexpected = QapiError.generic "Internal error: unexpected answer"
-
     let add (state: State) (options: BlockdevOptions) : Transition =
         let planned =
             BlockdevMapping.spec options
@@ -18,15 +16,9 @@ module Nodes =
 
     /// All files of a planned addition have been tried.
     let opened (state: State) (plan: AddPlan) (answer: Answer) : Transition =
-        match answer with
-        | OpenOutcomes outcomes ->
-            match Add.commit plan outcomes state.Graph with
-            | Error error -> Transition.finished state [ DiscardOpened ] (Error error)
-            | Ok added ->
-                let adopt = added.Files |> List.map (Changes.adopted added.Change.Graph)
-                Transition.wait state (ApplyFiles(adopt, added.Change.Files)) (AddApplied added)
-        | Answer.Refused error -> Transition.finished state [ DiscardOpened ] (Error error)
-        | _ -> Transition.finished state [ DiscardOpened ] (Error unexpected)
+        Changes.opened state answer (fun outcomes -> Add.commit plan outcomes state.Graph) (fun added ->
+            let adopt = added.Files |> List.map (Changes.adopted added.Change.Graph)
+            Transition.wait state (ApplyFiles(adopt, added.Change.Files)) (AddApplied added))
 
     /// The image locks of the new nodes are taken, or not.
     let applied (state: State) (added: AddedNodes) (answer: Answer) : Transition =
@@ -88,4 +80,4 @@ module Nodes =
             | Error error -> giveUp state plan error
         | NotMeasured reason -> giveUp state plan (Resize.truncateError reason)
         | Answer.Refused error -> giveUp state plan error
-        | _ -> giveUp state plan unexpected
+        | _ -> giveUp state plan Transition.unexpected

@@ -93,6 +93,10 @@ type Driver =
     | Compress
     | Preallocate of PreallocateOptions
 
+module PreallocateOptions =
+    /// Of qapi/block-core.json, BlockdevOptionsPreallocate.
+    let defaults: PreallocateOptions = { AlignBytes = 1048576L; SizeBytes = 134217728L }
+
 module FileOptions =
     /// All options but the name at their defaults.
     let ofFilename (filename: string) : FileOptions = {
