@@ -211,8 +211,8 @@ module BlockdevMapping =
         | BlockdevDriver.Compress o -> child "file" o.File |> Result.map (fun file -> make Compress [ file ])
         | BlockdevDriver.Preallocate o ->
             let options = {
-                AlignBytes = defaultArg o.PreallocAlign 1048576L
-                SizeBytes = defaultArg o.PreallocSize 134217728L
+                AlignBytes = defaultArg o.PreallocAlign PreallocateOptions.defaults.AlignBytes
+                SizeBytes = defaultArg o.PreallocSize PreallocateOptions.defaults.SizeBytes
             }
 
             child "file" o.File

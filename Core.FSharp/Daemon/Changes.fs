@@ -67,21 +67,23 @@ module Changes =
             IsDevice = false
           }
 
-    let quiesced (state: State) (pending: PendingGraph) : Transition =
-        Transition.wait state (ApplyFiles(pending.Adopt, pending.Change.Files)) (GraphApplied pending)
+    /// Files have been tried: their outcomes make of a plan what the command goes on with, or they are closed again and
+    /// the command ends with the error.
+    let opened
+        (state: State)
+        (answer: Answer)
+        (plan: OpenOutcome list -> Result<'T, QapiError>)
+        (next: 'T -> Transition)
+        : Transition =
+        let planned =
+            match answer with
+            | OpenOutcomes outcomes -> plan outcomes
+            | Answer.Refused error -> Error error
+            | _ -> Error Transition.unexpected
 
-    /// Begins to put a change in place. The command ends with it.
-    let run (state: State) (adopt: AdoptedFile list) (change: GraphChange) : Transition =
-        let pending = {
-            Change = change
-            Adopt = adopt
-            Exports = exportsAbove state change.Touched
-        }
-
-        if pending.Exports.IsEmpty then
-            quiesced state pending
-        else
-            Transition.wait state (Quiesce pending.Exports) (GraphQuiesced pending)
+        match planned with
+        | Ok value -> next value
+        | Error error -> Transition.finished state [ DiscardOpened ] (Error error)
 
     let private withAlignment (graph: Graph) (node: NodeId, alignmentBytes: int) : Graph =
         Graph.setAlignment node alignmentBytes graph |> Children.refreshAbove node
@@ -110,3 +112,23 @@ module Changes =
                     CloseNodes pending.Change.Close
                 yield! resume pending.Exports
             ]
+
+    /// Nobody uses the nodes now: the files of the change follow, if it has any.
+    let quiesced (state: State) (pending: PendingGraph) : Transition =
+        if pending.Adopt.IsEmpty && pending.Change.Files.IsEmpty then
+            applied state pending Finished
+        else
+            Transition.wait state (ApplyFiles(pending.Adopt, pending.Change.Files)) (GraphApplied pending)
+
+    /// Begins to put a change in place for which these exports rest. The command ends with it.
+    let runOver (state: State) (exports: ExportKey list) (adopt: AdoptedFile list) (change: GraphChange) : Transition =
+        let pending = { Change = change; Adopt = adopt; Exports = exports }
+
+        if exports.IsEmpty then
+            quiesced state pending
+        else
+            Transition.wait state (Quiesce exports) (GraphQuiesced pending)
+
+    /// Begins to put a change in place. The command ends with it.
+    let run (state: State) (adopt: AdoptedFile list) (change: GraphChange) : Transition =
+        runOver state (exportsAbove state change.Touched) adopt change

@@ -232,7 +232,7 @@ module Chardevs =
         | ChardevOpened _, Some muxId -> addMux (added state opening) muxId opening.Id
         | ChardevOpened returned, None ->
             Transition.value (added state opening) (Command.encodeReturn Commands.chardevAdd returned)
-        | _ -> failOpening state opening (QapiError.generic "Internal error: unexpected answer")
+        | _ -> failOpening state opening Transition.unexpected
 
     let remove (state: State) (arguments: ChardevRemove) : Transition =
         match state.Chardevs.TryFind arguments.Id with

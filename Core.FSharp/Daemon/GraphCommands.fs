@@ -33,6 +33,21 @@ module GraphCommands =
 
         Transition.bind state planned (Changes.run state [])
 
+    /// Exports follow the nodes into their thread. One that was given several keeps them: there is no single thread
+    /// that it could follow into without losing the others.
+    let private follow (state: State) (nodes: NodeId list) (threads: string list) : struct (State * ExportKey list) =
+        let moved =
+            Changes.exportsAbove state nodes
+            |> List.filter (fun key ->
+                match state.Exports[key].Iothreads with
+                | _ :: _ :: _ -> false
+                | current -> current <> threads)
+
+        let move (exports: Map<ExportKey, Export>) key =
+            exports.Add(key, { exports[key] with Iothreads = threads })
+
+        struct (State.withExports (List.fold move state.Exports moved) state, moved)
+
     let setIothread (state: State) (arguments: BlockdevSetIothread) : Transition =
         let force = arguments.Force = Some true
 
@@ -43,10 +58,15 @@ module GraphCommands =
 
                 match arguments.Iothread with
                 | Some id when not (State.hasIothread id state) -> return! QapiError.fail ("Cannot find iothread " + id)
-                | context -> return! Contexts.move node.Id context state.Graph
+                | context ->
+                    let! graph = Contexts.move node.Id context state.Graph
+                    return struct (node.Id, graph)
             }
 
-        Transition.bind state planned (fun graph -> Transition.ok { state with Graph = graph } [])
+        Transition.bind state planned (fun struct (node, graph) ->
+            let threads = Option.toList arguments.Iothread
+            let struct (next, moved) = follow state (Contexts.sharing node graph) threads
+            Changes.runOver next moved [] (GraphChange.ofGraph graph))
 
     /// x-blockdev-change: children that come and go while their parent stays.
     let changeChildren (state: State) (arguments: BlockdevChange) : Transition =

@@ -178,7 +178,29 @@ module Listings =
                 Node.primary node
                 |> Option.map (fun child -> blockStats graph counts (Graph.node child.Node graph))
             Backing = None
+            Exports = None
         }
+
+    /// Figures of the exports that offer a node, by that node; the oldest first.
+    let private exportStats (state: State) (counts: IoCounts) : Map<NodeId, BlockExportStats list> =
+        let figures (export: Export) : BlockExportStats = {
+            Id = export.Id
+            Type = BlockExportType.Nbd
+            ShuttingDown = export.ShuttingDown
+            Stats =
+                match Map.tryFind export.Key counts.Exports with
+                | Some io -> deviceStats io
+                | None -> BlockDeviceStats.zero
+        }
+
+        // From the newest to the oldest, each put in front.
+        State.exports state
+        |> List.fold
+            (fun byNode export ->
+                let node = state.Graph.Backends[export.Backend].Node
+                let others = Map.tryFind node byNode |> Option.defaultValue []
+                Map.add node (figures export :: others) byNode)
+            Map.empty
 
     let stats (state: State) (arguments: QueryBlockstats) : Transition =
         if arguments.QueryNodes = Some true then
@@ -187,9 +209,14 @@ module Listings =
             Command.encodeReturn Commands.queryBlockstats [] |> Transition.value state
 
     let statsKnown (state: State) (counts: IoCounts) : Transition =
+        let exports = exportStats state counts
+
         // The oldest first, unlike the nodes' own listing.
         Graph.nodes state.Graph
         |> List.rev
-        |> List.map (blockStats state.Graph counts)
+        |> List.map (fun node -> {
+            blockStats state.Graph counts node with
+                Exports = Map.tryFind node.Id exports
+        })
         |> Command.encodeReturn Commands.queryBlockstats
         |> Transition.value state

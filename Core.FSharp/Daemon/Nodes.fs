@@ -8,8 +8,6 @@ open StorageDaemon.Core.Qapi
 
 /// blockdev-add, blockdev-del, block_resize.
 module Nodes =
-    let private unexpected = QapiError.generic "Internal error: unexpected answer"
-
     let private addSpec (state: State) (spec: BlockdevSpec) : Transition =
         Transition.bind state (Add.plan spec state.Graph) (fun plan ->
             Transition.wait state (OpenFiles plan.Opens) (AddOpened plan))
@@ -26,15 +24,9 @@ module Nodes =
 
     /// All files of a planned addition have been tried.
     let opened (state: State) (plan: AddPlan) (answer: Answer) : Transition =
-        match answer with
-        | OpenOutcomes outcomes ->
-            match Add.commit plan outcomes state.Graph with
-            | Error error -> Transition.finished state [ DiscardOpened ] (Error error)
-            | Ok added ->
-                let adopt = added.Files |> List.map (Changes.adopted added.Change.Graph)
-                Transition.wait state (ApplyFiles(adopt, added.Change.Files)) (AddApplied added)
-        | Answer.Refused error -> Transition.finished state [ DiscardOpened ] (Error error)
-        | _ -> Transition.finished state [ DiscardOpened ] (Error unexpected)
+        Changes.opened state answer (fun outcomes -> Add.commit plan outcomes state.Graph) (fun added ->
+            let adopt = added.Files |> List.map (Changes.adopted added.Change.Graph)
+            Transition.wait state (ApplyFiles(adopt, added.Change.Files)) (AddApplied added))
 
     /// The image locks of the new nodes are taken, or not.
     let applied (state: State) (added: AddedNodes) (answer: Answer) : Transition =
@@ -96,4 +88,4 @@ module Nodes =
             | Error error -> giveUp state plan error
         | NotMeasured reason -> giveUp state plan (Resize.truncateError reason)
         | Answer.Refused error -> giveUp state plan error
-        | _ -> giveUp state plan unexpected
+        | _ -> giveUp state plan Transition.unexpected

@@ -194,6 +194,9 @@ type Outcome =
 type Transition = { State: State; Effects: Effect list; Outcome: Outcome }
 
 module Transition =
+    /// The shell has answered another question than it was asked.
+    let unexpected = QapiError.generic "Internal error: unexpected answer"
+
     let finished state effects result = { State = state; Effects = effects; Outcome = Done result }
 
     /// The command has ended without a value.

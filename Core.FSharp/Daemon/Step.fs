@@ -98,9 +98,6 @@ module Step =
 
         Transition.bind state handler (fun handle -> handle state)
 
-    let private unexpected (state: State) =
-        Transition.fail state (QapiError.generic "Internal error: unexpected answer")
-
     /// Goes on with a command after the shell has answered. `state` is that of the waiting transition: between the two
     /// nothing else may happen to it, for the plans of changes are made for the state that they were made from.
     let resume (state: State) (continuation: Continuation) (answer: Answer) : Transition =
@@ -129,7 +126,7 @@ module Step =
         | ChardevsDescribed, Chardevs infos -> Chardevs.described state infos
         | QomChardevsDescribed question, Chardevs infos -> Objects.described state question infos
         | MonitorStarted options, _ -> Chardevs.monitorStarted state options answer
-        | _ -> unexpected state
+        | _ -> Transition.fail state Transition.unexpected
 
     /// The last client of an export on its way out has gone.
     let exportStopped (state: State) (key: ExportKey) : Transition =

@@ -16,33 +16,6 @@ module Transactions =
             ]
             (Error error)
 
-    /// The format of a new overlay, if it is a driver that can be opened by a file name.
-    let private formatSpec (name: string) (format: string) (filename: string) : Result<BlockdevSpec, QapiError> =
-        let file kind =
-            File(kind, { FileOptions.ofFilename filename with Aio = AioIoUring })
-
-        match format with
-        | "raw" ->
-            let child = BlockdevSpec.ofDriver None (file RegularFile) []
-
-            BlockdevSpec.ofDriver (Some name) (Raw { OffsetBytes = None; SizeBytes = None }) [ "file", Inline child ]
-            |> Ok
-        | "file" -> Ok(BlockdevSpec.ofDriver (Some name) (file RegularFile) [])
-        | "host_device" -> Ok(BlockdevSpec.ofDriver (Some name) (file HostDevice) [])
-        | "host_cdrom" -> Ok(BlockdevSpec.ofDriver (Some name) (file HostCdrom) [])
-        | other -> QapiError.fail ("Unknown driver '" + other + "'")
-
-    /// Creating an overlay needs a format that can name its backing image; none is built yet.
-    let private checkCreation (format: string) : Result<unit, QapiError> =
-        match format with
-        | "raw"
-        | "file"
-        | "host_device"
-        | "host_cdrom" -> QapiError.fail ("Backing file not supported for file format '" + format + "'")
-        | "null-co"
-        | "null-aio" -> QapiError.fail ("Format driver '" + format + "' does not support image creation")
-        | other -> QapiError.fail ("Unknown file format '" + other + "'")
-
     let private planOverlay (graph: Graph) (snapshot: BlockdevSnapshotSync) : Result<PendingOverlay, QapiError> =
         result {
             let! node = Graph.find snapshot.Device snapshot.NodeName graph
@@ -55,9 +28,9 @@ module Transactions =
                 return! QapiError.fail "New overlay node-name already in use"
             | name ->
                 if snapshot.Mode <> Some NewImageMode.Existing then
-                    do! checkCreation format
+                    do! ImageFormat.checkOverlay format
 
-                let! spec = formatSpec (defaultArg name "") format snapshot.SnapshotFile
+                let! spec = ImageFormat.describe format snapshot.SnapshotFile
 
                 let spec = {
                     spec with
@@ -95,30 +68,19 @@ module Transactions =
 
     /// The files of an overlay have been tried.
     let opened (state: State) (pending: PendingTransaction) (overlay: PendingOverlay) (answer: Answer) : Transition =
-        let giveUp error =
-            Transition.finished state [ DiscardOpened ] (Error error)
+        let plan outcomes =
+            result {
+                let! added = Add.commit overlay.Plan outcomes pending.Change.Graph
+                let! snapshot = Snapshot.append Driver.supportsBacking overlay.Below added.Root added.Change.Graph
+                return struct (added, GraphChange.append added.Change snapshot)
+            }
 
-        match answer with
-        | OpenOutcomes outcomes ->
-            let planned =
-                result {
-                    let! added = Add.commit overlay.Plan outcomes pending.Change.Graph
-
-                    let! snapshot = Snapshot.append Driver.supportsBacking overlay.Below added.Root added.Change.Graph
-
-                    return struct (added, GraphChange.append added.Change snapshot)
-                }
-
-            match planned with
-            | Error error -> giveUp error
-            | Ok struct (added, change) ->
-                next state {
-                    pending with
-                        Change = GraphChange.append pending.Change change
-                        Adopt = pending.Adopt @ (added.Files |> List.map (Changes.adopted change.Graph))
-                }
-        | Answer.Refused error -> giveUp error
-        | _ -> giveUp (QapiError.generic "Internal error: unexpected answer")
+        Changes.opened state answer plan (fun struct (added, change) ->
+            next state {
+                pending with
+                    Change = GraphChange.append pending.Change change
+                    Adopt = pending.Adopt @ (added.Files |> List.map (Changes.adopted change.Graph))
+            })
 
     let private begin' (state: State) (actions: TransactionAction list) : Transition =
         next state {

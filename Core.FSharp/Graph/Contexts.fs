@@ -27,6 +27,9 @@ module Contexts =
 
         nodes
 
+    /// The nodes that share an I/O thread with this one, itself included.
+    let sharing (id: NodeId) (graph: Graph) : NodeId list = connected id graph |> List.map _.Id
+
     /// Moves a node and everything connected with it into another I/O thread (nothing: the main loop). Users that are
     /// tied to their thread forbid it.
     let move (id: NodeId) (context: string option) (graph: Graph) : Result<Graph, QapiError> =

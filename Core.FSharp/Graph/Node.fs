@@ -115,6 +115,10 @@ type Driver =
     /// Writes are logged for tests of crash consistency.
     | BlkLogWrites of LogWritesOptions
 
+module PreallocateOptions =
+    /// Of qapi/block-core.json, BlockdevOptionsPreallocate.
+    let defaults: PreallocateOptions = { AlignBytes = 1048576L; SizeBytes = 134217728L }
+
 module FileOptions =
     /// All options but the name at their defaults.
     let ofFilename (filename: string) : FileOptions = {

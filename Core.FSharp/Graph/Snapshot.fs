@@ -80,10 +80,11 @@ module Snapshot =
     let private checkOverlay (supportsBacking: Driver -> bool) (overlay: Node) =
         if
             overlay.BackendCount > 0
-            || not overlay.Parents.IsEmpty
-               && Perm.intersects Perm.All (Node.perms overlay).Used
+            || Perm.has Perm.ConsistentRead (Node.perms overlay).Used
         then
             QapiError.fail "The overlay is already in use"
+        elif Driver.isFilter overlay.Driver then
+            QapiError.fail "Filters cannot be used as overlays"
         elif (Children.tryFind Driver.BackingName overlay).IsSome then
             QapiError.fail "The overlay already has a backing image"
         elif not (supportsBacking overlay.Driver) then

@@ -107,12 +107,14 @@ internal sealed class EffectRunner(
         throw new UnreachableException();
     }
 
-    /// <summary>What has been asked of nodes and exports so far.</summary>
+    /// <summary>What has been asked of nodes and exports so far; those of which nothing has been asked are left out.</summary>
     internal IoCounts CountIo() => new(
         new FSharpMap<long, IoCounters>(
-            exports.NodeStats().Select(entry => Tuple.Create(entry.Key, entry.Value.Snapshot()))),
+            exports.NodeStats().Where(entry => !entry.Value.IsEmpty)
+                .Select(entry => Tuple.Create(entry.Key, entry.Value.Snapshot()))),
         new FSharpMap<int, IoCounters>(
-            exports.ExportStats().Select(entry => Tuple.Create(entry.Key, entry.Stats.Snapshot()))),
+            exports.ExportStats().Where(entry => !entry.Stats.IsEmpty)
+                .Select(entry => Tuple.Create(entry.Key, entry.Stats.Snapshot()))),
         new FSharpMap<long, Core.Qapi.BlockStatsSpecificFile>(
             files.Discards().Select(entry => Tuple.Create(entry.Node, entry.Discards))));
 

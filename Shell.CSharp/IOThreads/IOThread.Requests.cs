@@ -95,7 +95,7 @@ internal sealed unsafe partial class IOThread
             Op = request.Op,
             Offset = request.Offset + request.Completed,
             Length = request.OpLength,
-            Buffer = request.Op == FileOp.WriteZeroBuffer ? _zeroes
+            Buffer = request.Op == FileOp.WriteZeroBuffer ? Zeroes
                 : slot.Buffer == null ? null
                 : slot.Buffer + request.Completed,
         };

@@ -57,7 +57,7 @@ internal sealed unsafe partial class IOThread : IDisposable
     private readonly Func<string, int, IRing?> _ringFactory;
     private readonly TimerHeap _timers = new();
     private readonly byte* _scratch;
-    private readonly byte* _zeroes;
+
     private IRing? _ring;
     private WorkerRing? _workers;
     private int _maxWorkers = 64;
@@ -98,14 +98,7 @@ internal sealed unsafe partial class IOThread : IDisposable
         Watch(_mailboxFd, MailboxKey, Libc.EPOLLIN);
         _scratch = (byte*)Libc.Mmap(
             null, 2 * ScratchLength, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS, -1, 0);
-        _zeroes = (byte*)Libc.Mmap(
-            null,
-            (nuint)FileRequestModule.ZeroBufferLength,
-            Libc.PROT_READ,
-            Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS,
-            -1,
-            0);
-        if (_scratch == Libc.MapFailed || _zeroes == Libc.MapFailed)
+        if (_scratch == Libc.MapFailed || Zeroes == Libc.MapFailed)
         {
             throw new System.IO.IOException("mmap: " + Libc.Strerror(Libc.Errno));
         }
@@ -152,8 +145,17 @@ internal sealed unsafe partial class IOThread : IDisposable
     /// <summary>Where replies are gathered; free for use within one turn.</summary>
     internal byte* ReplyScratch => _scratch + ScratchLength;
 
-    /// <summary>Zero bytes to send or write, <see cref="FileRequestModule.ZeroBufferLength"/> of them.</summary>
-    internal byte* Zeroes => _zeroes;
+    /// <summary>
+    /// Zero bytes to send or write, <see cref="FileRequestModule.ZeroBufferLength"/> of them. They are the process's:
+    /// a reply that waits for its client may move to another thread.
+    /// </summary>
+    internal static byte* Zeroes { get; } = (byte*)Libc.Mmap(
+        null,
+        (nuint)FileRequestModule.ZeroBufferLength,
+        Libc.PROT_READ,
+        Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS,
+        -1,
+        0);
 
     internal void Start()
     {
@@ -252,6 +254,26 @@ internal sealed unsafe partial class IOThread : IDisposable
         {
             handler.Scheduled = true;
             _ready.Enqueue(handler);
+        }
+    }
+
+    /// <summary>Gives a handler up that another thread takes over; on this thread, and not in the handler's own turn.</summary>
+    internal void Forget(IReadyHandler handler)
+    {
+        _ = _memoryWaiters.Remove(handler);
+        if (!handler.Scheduled)
+        {
+            return;
+        }
+
+        handler.Scheduled = false;
+        for (int left = _ready.Count; left > 0; left--)
+        {
+            IReadyHandler other = _ready.Dequeue();
+            if (other != handler)
+            {
+                _ready.Enqueue(other);
+            }
         }
     }
 
@@ -417,7 +439,6 @@ internal sealed unsafe partial class IOThread : IDisposable
 
         Buffers.Dispose();
         _ = Libc.Munmap(_scratch, 2 * ScratchLength);
-        _ = Libc.Munmap(_zeroes, (nuint)FileRequestModule.ZeroBufferLength);
         if (_workers == null)
         {
             // A worker may still be about to signal it otherwise.

@@ -71,6 +71,9 @@ internal sealed class IoStats
         _lastEnd = Math.Max(_lastEnd, Volatile.Read(ref other._lastEnd));
     }
 
+    /// <summary>No request has begun or ended.</summary>
+    internal bool IsEmpty => _lastEnd == 0 && _writeHighestOffset == 0;
+
     internal IoCounters Snapshot() => new(
         Of(RequestKind.Read),
         Of(RequestKind.Write),

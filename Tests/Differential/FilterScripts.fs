@@ -1,7 +1,7 @@
-/// QMP conversations about the drivers for redundancy and tests; in the language of `QmpScripts`.
+/// QMP conversations about the drivers for redundancy and tests; in the language of `QmpScript`.
 module StorageDaemon.Tests.Differential.FilterScripts
 
-open StorageDaemon.Tests.Differential.QmpScripts
+open StorageDaemon.Tests.Differential.QmpScript
 
 let all: QmpScript list = [
     script

@@ -1,7 +1,7 @@
-/// QMP conversations about graphs that change while they are used; in the language of `QmpScripts`.
+/// QMP conversations about graphs that change while they are used; in the language of `QmpScript`.
 module StorageDaemon.Tests.Differential.GraphScripts
 
-open StorageDaemon.Tests.Differential.QmpScripts
+open StorageDaemon.Tests.Differential.QmpScript
 
 let all: QmpScript list = [
     script
@@ -132,6 +132,64 @@ let all: QmpScript list = [
 {"execute": "transaction", "arguments": {"actions": [{"type": "abort", "data": {}}, {"type": "blockdev-snapshot", "data": {"node": "f", "overlay": "zz"}}]}}
 {"execute": "transaction", "arguments": {"actions": [{"type": "abort"}]}}
 {"execute": "transaction", "arguments": {"actions": [{"type": "blockdev-snapshot-sync", "data": {"node-name": "f", "snapshot-file": "zz"}}]}}
+"""
+    script
+        "graph: what cannot be an overlay"
+        "--blockdev file,node-name=f,filename=img/r.raw --blockdev raw,node-name=r,file=f --object throttle-group,id=tg --blockdev file,node-name=g,filename=img/odd2.raw --blockdev throttle,node-name=t,file=g,throttle-group=tg --blockdev copy-on-read,node-name=c,file=t --blockdev preallocate,node-name=p,file=t --blockdev raw,node-name=q,file=t --nbd-server addr.type=unix,addr.path=n.sock"
+        (let withFormat (format: string) (more: string) =
+            $"""{{"execute": "blockdev-snapshot-sync", "arguments": {{"node-name": "r", "snapshot-node-name": "x", "format": "{format}", {more}}}}}"""
+
+         let formats = [
+             "file"
+             "host_device"
+             "host_cdrom"
+             "raw"
+             "null-co"
+             "null-aio"
+             "throttle"
+             "copy-on-read"
+             "compress"
+             "preallocate"
+             "nope"
+         ]
+
+         [
+             for overlay in [ "t"; "c"; "p"; "q"; "g" ] do
+                 $"""{{"execute": "blockdev-snapshot", "arguments": {{"node": "r", "overlay": "{overlay}"}}}}"""
+
+             for format in formats do
+                 withFormat format "\"snapshot-file\": \"img/c.raw\""
+                 withFormat format "\"snapshot-file\": \"img/c.raw\", \"mode\": \"existing\""
+
+             withFormat "null-co" "\"snapshot-file\": \"null-co://\", \"mode\": \"existing\""
+             withFormat "null-aio" "\"snapshot-file\": \"null-aio://\", \"mode\": \"existing\""
+             """{"execute": "block-export-add", "arguments": {"type": "nbd", "id": "e", "node-name": "t"}}"""
+             """{"execute": "blockdev-snapshot", "arguments": {"node": "r", "overlay": "t"}}"""
+             """{"execute": "blockdev-snapshot", "arguments": {"node": "r", "overlay": "g"}}"""
+             """{"execute": "block-export-del", "arguments": {"id": "e"}}"""
+             """{"execute": "block-export-add", "arguments": {"type": "nbd", "id": "e", "node-name": "q"}}"""
+             """{"execute": "blockdev-snapshot", "arguments": {"node": "r", "overlay": "t"}}"""
+             """{"execute": "query-named-block-nodes", "arguments": {"flat": true}}"""
+         ]
+         |> String.concat "\n")
+    script
+        "graph: iothread of a node with an export"
+        "--object iothread,id=t0 --object iothread,id=t1 --blockdev null-co,node-name=n --blockdev raw,node-name=r,file=n --blockdev null-co,node-name=m --nbd-server addr.type=unix,addr.path=n.sock --export nbd,id=e,node-name=r,iothread=t0 --export nbd,id=m,node-name=m,fixed-iothread=on"
+        """
+{"execute": "x-blockdev-set-iothread", "arguments": {"node-name": "r", "iothread": "t1"}}
+{"execute": "x-blockdev-set-iothread", "arguments": {"node-name": "r", "iothread": "t1", "force": false}}
+{"execute": "x-blockdev-set-iothread", "arguments": {"node-name": "n", "iothread": "t1"}}
+{"execute": "x-blockdev-set-iothread", "arguments": {"node-name": "r", "iothread": "t1", "force": true}}
+nbd A r
+{"execute": "x-blockdev-set-iothread", "arguments": {"node-name": "r", "iothread": "t0", "force": true}}
+{"execute": "x-blockdev-set-iothread", "arguments": {"node-name": "n", "iothread": null}}
+{"execute": "object-del", "arguments": {"id": "t1"}}
+{"execute": "object-del", "arguments": {"id": "t0"}}
+{"execute": "x-blockdev-set-iothread", "arguments": {"node-name": "m", "iothread": "t0"}}
+{"execute": "x-blockdev-set-iothread", "arguments": {"node-name": "m", "iothread": "t0", "force": true}}
+{"execute": "x-blockdev-set-iothread", "arguments": {"node-name": "m", "iothread": null, "force": true}}
+{"execute": "query-block-exports"}
+close A
 """
     script
         "graph: snapshots, activation, resize"

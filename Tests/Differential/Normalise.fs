@@ -37,6 +37,9 @@ let text (message: string) : string =
 let private isCounted (parent: string) (name: string) : bool =
     parent = "stats" && name <> "wr_highest_offset"
 
+/// Members that only this daemon has; `KnownDifferences.schema` lists them with their reasons.
+let private isAddition (name: string) : bool = name = "x-exports"
+
 let private isTime (name: string) : bool = name.EndsWith "_ns"
 
 /// Lists whose order is that of a hash table: they compare sorted.
@@ -51,7 +54,10 @@ let rec private write (output: StringBuilder) (name: string) (element: JsonEleme
     | JsonValueKind.Object ->
         let members =
             element.EnumerateObject()
-            |> Seq.filter (fun property -> property.Name <> "timestamp" && not (isCounted name property.Name))
+            |> Seq.filter (fun property ->
+                property.Name <> "timestamp"
+                && not (isAddition property.Name)
+                && not (isCounted name property.Name))
             |> Seq.sortBy (fun property -> property.Name)
 
         output.Append '{' |> ignore

@@ -100,7 +100,7 @@ let private quit (subject: Subject) (qmp: QmpClient) (child: ChildProcess.Child)
     subject.Note $"exit code {child.WaitExit Wait.defaultTimeout}"
     subject.Note(Normalise.text child.Error)
 
-let private converse (script: QmpScripts.QmpScript) (subject: Subject) : unit =
+let private converse (script: QmpScript.QmpScript) (subject: Subject) : unit =
     prepare subject
 
     let more =
@@ -197,7 +197,15 @@ let tests =
     <| testList "differential QMP" [
         testList
             "scripts"
-            (QmpScripts.all @ GraphScripts.all @ FilterScripts.all
+            ([
+                ProtocolScripts.all
+                NodeScripts.all
+                ExportScripts.all
+                ObjectScripts.all
+                ChardevScripts.all
+                GraphScripts.all
+             ]
+             |> List.concat
              |> List.map (fun script -> differential script.Name (converse script)))
         pretty
         isSubset "query-commands" "name"

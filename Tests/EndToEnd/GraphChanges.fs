@@ -18,6 +18,8 @@ let private arguments = [
     "throttle-group,id=tg2"
     "--object"
     "iothread,id=io0"
+    "--object"
+    "iothread,id=io1"
     "--blockdev"
     "file,node-name=f,filename=disk.img,discard=unmap"
     "--blockdev"
@@ -57,7 +59,7 @@ let private change (random: Random) (added: Queue<string * string>) (number: int
         let limit = pick [ "0"; "2000"; "100000" ]
         "qom-set", $"""{{"path": "/objects/tg2", "property": "limits", "value": {{"iops-total": {limit}}}}}"""
     | 5 ->
-        let thread = pick [ "null"; "\"io0\"" ]
+        let thread = pick [ "null"; "\"io0\""; "\"io1\"" ]
         "x-blockdev-set-iothread", $"""{{"node-name": "f", "iothread": {thread}, "force": true}}"""
     | 6 -> "block-set-write-threshold", $"""{{"node-name": "f", "write-threshold": {random.Next 1000000}}}"""
     | _ when added.Count > 4 -> added.Dequeue()

@@ -219,6 +219,37 @@ let private exportTests =
                 "object 't2' is in use, can not be deleted"
                 "a thread in use stays"
         }
+
+        test "exports follow their node into its thread" {
+            let struct (shell, state) =
+                after [
+                    "object-add", """{"qom-type": "iothread", "id": "t1"}"""
+                    "object-add", """{"qom-type": "iothread", "id": "t2"}"""
+                    server ""
+                    nullNode
+                    "blockdev-add", """{"driver": "raw", "node-name": "r", "file": "n"}"""
+                    "block-export-add", """{"type": "nbd", "id": "own", "node-name": "r", "name": "own"}"""
+                    "block-export-add",
+                    """{"type": "nbd", "id": "one", "node-name": "n", "name": "one", "iothread": "t1"}"""
+                    "block-export-add",
+                    """{"type": "nbd", "id": "many", "node-name": "n", "name": "many", "iothread": ["t1", "t2"]}"""
+                ]
+
+            let threads (state: State) =
+                State.exports state |> List.rev |> List.map (fun export -> export.Iothreads)
+
+            let move thread state =
+                let text = "{\"node-name\": \"n\", \"force\": true, \"iothread\": " + thread + "}"
+                let struct (next, result) = execute shell state "x-blockdev-set-iothread" text
+                Expect.isOk result thread
+                next
+
+            Expect.equal (threads state) [ []; [ "t1" ]; [ "t1"; "t2" ] ] "at first"
+            let inSecond = move "\"t2\"" state
+            Expect.equal (threads inSecond) [ [ "t2" ]; [ "t2" ]; [ "t1"; "t2" ] ] "all but the one with several"
+
+            Expect.equal (threads (move "null" inSecond)) [ []; []; [ "t1"; "t2" ] ] "back to the daemon's own"
+        }
     ]
 
 /// A chain of commands over many nodes and exports: the time must grow with their number, not with its square.

@@ -123,6 +123,9 @@ let private deviations =
         under "blockdev-add(driver=" "-" unbuiltDrivers
         under "query-blockstats[].driver-specific(driver=" "-" (unbuiltDrivers @ driversWithoutStatistics)
 
+        // Figures of exports.
+        under "query-blockstats[]." "+" [ "x-exports" ]
+
         // Exports: NBD without bitmaps; one iothread or several.
         under "block-export-add(type=" "-" [ "vhost-user-blk"; "fuse"; "vduse-blk" ]
         under "block-export-add(nbd)." "-" [ "bitmaps"; "allocation-depth" ]

@@ -251,6 +251,24 @@ module BlockStatsCodecs =
         ]
         |> about "Figures that only one driver has."
 
+    /// `BlockExportStats`: not in the real daemon.
+    let private exportStats: StructCodec<BlockExportStats> =
+        record "BlockExportStats" "What the clients of an export have asked for." {
+            let! id = doc "Its id." (required "id" Codec.str _.Id)
+            let! exportType = doc "Its protocol." (required "type" ExportCodecs.exportType _.Type)
+            let! shuttingDown =
+                doc "Whether it is about to end." (required "shutting-down" Codec.bool _.ShuttingDown)
+            let! stats = doc "The figures." (required "stats" (StructCodec.codec deviceStats) _.Stats)
+
+            return
+                fun m -> {
+                    Id = id m
+                    Type = exportType m
+                    ShuttingDown = shuttingDown m
+                    Stats = stats m
+                }
+        }
+
     /// `BlockStats`: of a node and of those below it.
     let blockStats: StructCodec<BlockStats> =
         StructCodec.recursiveAbout "BlockStats" "What has been asked of a device, a node or an export." (fun self ->
@@ -269,6 +287,10 @@ module BlockStatsCodecs =
                         (optional "parent" (StructCodec.codec self) _.Parent)
                 let! backing =
                     doc "Figures of the backing node." (optional "backing" (StructCodec.codec self) _.Backing)
+                let! exports =
+                    doc
+                        "Exports that offer this node, the oldest first."
+                        (optional "x-exports" (Codec.list (StructCodec.codec exportStats)) _.Exports)
 
                 return
                     fun m -> {
@@ -279,5 +301,6 @@ module BlockStatsCodecs =
                         DriverSpecific = driverSpecific m
                         Parent = parent m
                         Backing = backing m
+                        Exports = exports m
                     }
             })

@@ -149,7 +149,7 @@ module ExportCodecs =
             return fun m -> { Id = id m; Mode = mode m }
         }
 
-    let private exportType: Codec<BlockExportType> =
+    let internal exportType: Codec<BlockExportType> =
         Codec.enum "BlockExportType" [ BlockExportType.Nbd, "nbd" ]
         |> Codec.documented "Protocols of exports." [ "nbd", "Network Block Device." ]
 

@@ -127,6 +127,14 @@ type BlockStatsSpecific =
     | File of BlockStatsSpecificFile
     | HostDevice of BlockStatsSpecificFile
 
+/// What the clients of one export have asked for; an addition of this daemon.
+type BlockExportStats = {
+    Id: string
+    Type: BlockExportType
+    ShuttingDown: bool
+    Stats: BlockDeviceStats
+}
+
 /// `BlockStats` of qapi/block-core.json.
 type BlockStats = {
     Device: string option
@@ -137,4 +145,7 @@ type BlockStats = {
     /// The node below (its file child).
     Parent: BlockStats option
     Backing: BlockStats option
+    /// `x-exports`, an addition of this daemon: exports that offer this node, the oldest first. Absent where there
+    /// are none, and in entries of nodes below another one, so that each export is told once.
+    Exports: BlockExportStats list option
 }

@@ -83,7 +83,9 @@ internal sealed class ExportTable
         drain.Wait();
     }
 
-    /// <summary>The graph below a quiesced export has changed: requests from now on take the new path.</summary>
+    /// <summary>
+    /// The graph below a quiesced export has changed, or its threads: requests from now on take the new path, there.
+    /// </summary>
     internal void Update(ServedExport served)
     {
         if (_exports.TryGetValue(served.Key, out Served? known))
@@ -94,6 +96,32 @@ internal sealed class ExportTable
             old.ResumeThrottling();
             known.Export.Path = next;
             Retire(known, old);
+            Move(known, _threads.ForExport(served.Iothreads));
+        }
+    }
+
+    /// <summary>Has a quiesced export served by these threads from now on.</summary>
+    private void Move(Served served, IOThread[] threads)
+    {
+        if (threads.AsSpan().SequenceEqual(served.Export.Threads))
+        {
+            return;
+        }
+
+        served.Export.Threads = threads;
+        NbdConnection[] moving =
+            [.. Connections(served).Where(connection => Array.IndexOf(threads, connection.Thread) < 0)];
+        Drain left = new();
+        foreach (NbdConnection connection in moving)
+        {
+            left.Expect();
+            connection.Thread.Post(() => connection.Leave(left));
+        }
+
+        left.Wait();
+        foreach (NbdConnection connection in moving)
+        {
+            connection.MoveTo(served.Export.NextThread());
         }
     }
 

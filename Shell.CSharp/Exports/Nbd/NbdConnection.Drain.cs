@@ -6,7 +6,7 @@ namespace StorageDaemon.Shell.Exports.Nbd;
 
 /// <summary>
 /// Changes of the graph: the connection stops taking requests up, tells when none is in flight any more, and goes on
-/// with another path. What the client sends meanwhile waits in the socket.
+/// with another path, possibly on another thread. What the client sends meanwhile waits in the socket.
 /// </summary>
 internal sealed unsafe partial class NbdConnection : IDrainable
 {
@@ -23,12 +23,39 @@ internal sealed unsafe partial class NbdConnection : IDrainable
     public void Resume()
     {
         _paused = false;
+        if (_finished)
+        {
+            return;
+        }
+
+        if (_key < 0)
+        {
+            Attach();
+            return;
+        }
+
         TakePath();
+        _thread.Schedule(this);
+    }
+
+    /// <summary>
+    /// Gets ready to go on another thread; on the old one, while no request is in flight. Replies that are not sent
+    /// yet come along: their memory belongs to no thread.
+    /// </summary>
+    internal void Leave(Drain drain)
+    {
         if (!_finished)
         {
-            _thread.Schedule(this);
+            _thread.Unregister(_fd, _key);
+            _key = -1;
+            _thread.Forget(this);
         }
+
+        drain.Done();
     }
+
+    /// <summary>From <see cref="Resume"/> on it goes on there; on the control thread, after <see cref="Leave"/>.</summary>
+    internal void MoveTo(IOThread thread) => _thread = thread;
 
     private void TakePath()
     {

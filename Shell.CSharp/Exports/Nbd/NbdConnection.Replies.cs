@@ -351,7 +351,7 @@ internal sealed unsafe partial class NbdConnection
             // The file has become shorter than the export: the rest reads as zeroes.
             count = Libc.Send(
                 _fd,
-                _thread.Zeroes,
+                IOThread.Zeroes,
                 (nuint)Math.Min(item.FileLength, Core.Io.FileRequestModule.ZeroBufferLength),
                 Libc.MSG_NOSIGNAL);
             if (count < 0)

@@ -25,12 +25,14 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
     private const int MaxRoundsPerTurn = 8;
     private const int ReceiveLength = 128 << 10;
 
-    private readonly IOThread _thread;
     private readonly NbdExport _export;
     private readonly Action<NbdConnection> _closed;
     private readonly Session _session;
     private readonly int _fd;
-    private int _key;
+    private IOThread _thread;
+
+    // The thread's number for the descriptor; negative while no thread watches it.
+    private int _key = -1;
 
     // Those of the export, taken over whenever no request is in flight.
     private NodePath _path;

@@ -8,7 +8,6 @@ namespace StorageDaemon.Shell.Exports.Nbd;
 /// <summary>What the connections of one NBD export share.</summary>
 internal sealed class NbdExport
 {
-    private readonly IOThread[] _threads;
     private NodePath _path;
     private int _next;
 
@@ -16,7 +15,7 @@ internal sealed class NbdExport
     {
         _path = path;
         Writethrough = writethrough;
-        _threads = threads;
+        Threads = threads;
     }
 
     /// <summary>The compiled graph; replaced as a whole when the graph changes, while no request is in flight.</summary>
@@ -29,8 +28,11 @@ internal sealed class NbdExport
     /// <summary><c>writethrough=on</c>: every write is a write with FUA.</summary>
     internal bool Writethrough { get; }
 
+    /// <summary>Those that serve its connections. On the control thread only.</summary>
+    internal IOThread[] Threads { get; set; }
+
     /// <summary>The thread for the next connection, in turn.</summary>
-    internal IOThread NextThread() => _threads[(uint)_next++ % (uint)_threads.Length];
+    internal IOThread NextThread() => Threads[(uint)_next++ % (uint)Threads.Length];
 }
 
 /// <summary>A piece of output that waits for the socket.</summary>

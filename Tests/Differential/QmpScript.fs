@@ -1,0 +1,23 @@
+/// QMP conversations that have to go the same way with both daemons. One request a line; lines that begin with a word:
+///   await EVENT            reads until the event has come
+///   raw N TEXT             sends TEXT and reads N messages
+///   junk TEXT              sends TEXT and a request after it, and reads up to that one's reply
+///   nbd NAME EXPORT        connects an NBD client to n.sock and goes into transmission
+///   write NAME BYTES       that client writes BYTES bytes at 0 and flushes
+///   close NAME             that client disconnects
+module StorageDaemon.Tests.Differential.QmpScript
+
+type QmpScript = {
+    Name: string
+    Arguments: string
+    /// Whether the conversation begins with qmp_capabilities.
+    Negotiate: bool
+    Lines: string
+}
+
+let script (name: string) (arguments: string) (lines: string) : QmpScript = {
+    Name = name
+    Arguments = arguments
+    Negotiate = true
+    Lines = lines
+}
