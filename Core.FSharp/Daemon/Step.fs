@@ -122,6 +122,7 @@ module Step =
         | NbdServerClosed, _ -> NbdServer.closed state
         | NbdServerGivenUp error, _ -> Transition.fail state error
         | ObjectStarted(id, object), _ -> Objects.started state id object answer
+        | ObjectMoved(id, object), _ -> Objects.moved state id object answer
         | ChardevIsOpen opening, _ -> Chardevs.opened state opening answer
         | RingWasRead format, Bytes bytes -> Chardevs.ringWasRead state format bytes
         | ChardevsDescribed, Chardevs infos -> Chardevs.described state infos
@@ -140,6 +141,10 @@ module Step =
     /// Writes have ended beyond an export's limit: for each node on the way, where.
     let wrote (state: State) (ends: (NodeId * int64) seq) : Transition =
         GraphCommands.wrote state (List.ofSeq ends)
+
+    /// The file of an `authz-list-file` object was read again: its bytes, or why it could not be read.
+    let authzFileRead (state: State) (id: string) (content: Result<byte array, string>) : Transition =
+        Objects.authzFileRead state id content
 
     /// The exports to end when the process ends without a command.
     let exportsToStop (state: State) : ExportKey list = allExports state

@@ -145,6 +145,12 @@ module Driver =
         | Compress -> false
         | _ -> true
 
+    /// The object that carries out persistent reservations of a node.
+    let prManager (driver: Driver) =
+        match driver with
+        | File(_, file) -> file.PrManager
+        | _ -> None
+
     /// The throttle group of a node.
     let throttleGroup (driver: Driver) =
         match driver with

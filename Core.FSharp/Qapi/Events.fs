@@ -14,5 +14,11 @@ module Events =
         |> Event.means
             "A write went beyond the threshold of a node. It happens once for each block-set-write-threshold."
 
+    /// A helper of persistent reservations was connected to, or lost. Introspection does not list it, as in the real
+    /// daemon, which sends it all the same.
+    let prManagerStatusChanged =
+        Event.define "PR_MANAGER_STATUS_CHANGED" ObjectCodecs.prManagerStatusChanged
+        |> Event.means "The connection to a helper of persistent reservations came or went."
+
     /// What introspection lists.
     let schemas: EventSchema list = [ Event.schema blockExportDeleted; Event.schema blockWriteThreshold ]

@@ -7,6 +7,7 @@ using StorageDaemon.Core.Daemon;
 using StorageDaemon.Core.Json;
 using StorageDaemon.Core.Observe;
 using StorageDaemon.Shell.Chardev;
+using StorageDaemon.Shell.Cli;
 using StorageDaemon.Shell.Exports.Nbd;
 using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.IOThreads;
@@ -65,8 +66,11 @@ internal sealed class EffectRunner(
                 exports.StopAndWait(stop.Item);
                 return Core.Daemon.Answer.Finished;
             case Call.StartObject start:
-                objects.Start(start.id, start.Item2);
-                return Core.Daemon.Answer.Finished;
+                return objects.Start(start.id, start.Item2);
+            case Call.LoadSecret load:
+                return objects.LoadSecret(load.id, load.Item2);
+            case Call.PlaceThread place:
+                return objects.PlaceThread(place.id, place.Item2);
             case Call.OpenChardev open:
                 Trace.Write(TracePoints.ChardevOpen, open.id);
                 return chardevs.Open(open.id, open.Item2);
@@ -149,6 +153,9 @@ internal sealed class EffectRunner(
                 break;
             case Effect.StopObject stop:
                 objects.Stop(stop.id, stop.Item2);
+                break;
+            case Effect.Warn warn:
+                ErrorReport.Warning(warn.Item);
                 break;
             case Effect.WriteChardev write:
                 chardevs.Write(write.id, write.Item2);

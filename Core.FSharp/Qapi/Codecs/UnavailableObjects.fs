@@ -65,7 +65,6 @@ module UnavailableObjects =
     ]
 
     let private authz = [
-        "authz-listfile", members "AuthZListFileProperties" [ must "filename" Codec.str; may "refresh" Codec.bool ]
         "authz-pam", members "AuthZPAMProperties" [ must "service" Codec.str ]
     ]
 
