@@ -102,21 +102,14 @@ module Objects =
         match object, answer with
         | _, Answer.Refused error -> Error error
         | UserObject.ThreadContext thread, ThreadPlaced(threadId, cpus) ->
-            Ok(
-                UserObject.ThreadContext {
-                    thread with
-                        ThreadId = threadId
-                        Cpus = cpus
-                }
-            )
+            Ok(UserObject.ThreadContext { thread with ThreadId = threadId; Cpus = cpus })
         | UserObject.AuthzListFile file, Bytes content ->
             AuthzListFile.parse file.Filename content
             |> Result.map (fun list -> UserObject.AuthzListFile { file with List = Some list })
         | _ -> Ok object
 
     let private statusChanged id connected =
-        let data =
-            StructCodec.encode Events.prManagerStatusChanged.Data { Id = id; Connected = connected }
+        let data = StructCodec.encode Events.prManagerStatusChanged.Data { Id = id; Connected = connected }
 
         Emit(Events.prManagerStatusChanged.Name, data)
 
@@ -233,11 +226,7 @@ module Objects =
                 |> Result.mapError QapiError.generic
                 |> Result.bind (AuthzListFile.parse file.Filename)
 
-            let next =
-                UserObject.AuthzListFile {
-                    file with
-                        List = Result.toOption list
-                }
+            let next = UserObject.AuthzListFile { file with List = Result.toOption list }
 
             let warnings =
                 match list with

@@ -10,10 +10,7 @@ open StorageDaemon.Core.Qapi
 type AuthzSimple = { Identity: string }
 
 /// The `authz-list` object: the first rule that fits decides, else the policy.
-type AuthzList = {
-    Policy: AuthzPolicy
-    Rules: AuthzRule list
-}
+type AuthzList = { Policy: AuthzPolicy; Rules: AuthzRule list }
 
 /// The `authz-list-file` object.
 type AuthzListFile = {

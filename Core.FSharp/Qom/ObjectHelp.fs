@@ -10,14 +10,10 @@ module ObjectHelp =
     let private ordinal (texts: string list) =
         texts |> List.sortWith (fun a b -> String.CompareOrdinal(a, b))
 
-    let private isCreatable (t: QomType) =
-        TypeTable.implements "user-creatable" t.Name && not (TypeTable.implements "interface" t.Name)
-
     /// `--object help`: the object types that can be created.
     let types =
         let names =
-            TypeTable.all
-            |> List.filter (fun t -> isCreatable t && not t.Abstract)
+            TypeTable.list (Some "user-creatable") false
             |> List.map (fun t -> "  " + t.Name)
         lines ("List of user creatable objects:" :: ordinal names)
 

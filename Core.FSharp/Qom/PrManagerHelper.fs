@@ -12,5 +12,7 @@ module PrManagerHelper =
         Parent = "pr-manager"
         Interfaces = []
         Inherited = []
-        Own = [ Property.make "path" "string" Codec.str _.Path (fun value _ -> Ok { Path = value }) ]
+        Own = [
+            Property.make "path" "string" Codec.str _.Path (fun value _ -> Ok { Path = value })
+        ]
     }

@@ -55,7 +55,11 @@ module Property =
         make name "string" Codec.str (get >> Option.defaultValue "") (fun value settings -> Ok(set value settings))
 
     /// The property of a part of the settings.
-    let within (get: 'Outer -> 'Inner) (put: 'Inner -> 'Outer -> 'Outer) (property: Property<'Inner>) : Property<'Outer> = {
+    let within
+        (get: 'Outer -> 'Inner)
+        (put: 'Inner -> 'Outer -> 'Outer)
+        (property: Property<'Inner>)
+        : Property<'Outer> = {
         Name = property.Name
         Type = property.Type
         Get = property.Get |> Option.map (fun read -> get >> read)

@@ -62,11 +62,7 @@ module ThreadContext =
     }
 
     let create (given: ThreadContextProperties) : Result<ThreadContext, QapiError> =
-        let make wanted = {
-            Wanted = wanted
-            ThreadId = 0L
-            Cpus = []
-        }
+        let make wanted = { Wanted = wanted; ThreadId = 0L; Cpus = [] }
 
         match given.CpuAffinity, given.NodeAffinity with
         | None, None -> Ok(make None)

@@ -3,11 +3,7 @@ namespace StorageDaemon.Core.Qom
 open StorageDaemon.Core
 
 /// A property in a list of types.
-type QomProperty = {
-    Name: string
-    Type: string
-    IsWritable: bool
-}
+type QomProperty = { Name: string; Type: string; IsWritable: bool }
 
 /// One type of the object model, as `qom-list-types` shows it.
 type QomType = {
@@ -38,11 +34,7 @@ module TypeTable =
         Properties = []
     }
 
-    let private readOnly (name, typeName) = {
-        Name = name
-        Type = typeName
-        IsWritable = false
-    }
+    let private readOnly (name, typeName) = { Name = name; Type = typeName; IsWritable = false }
 
     let private described (property: Property<'S>) : QomProperty = {
         Name = property.Name
@@ -98,10 +90,7 @@ module TypeTable =
         concrete "chardev-hub" "chardev" []
         concrete "chardev-ringbuf" "chardev" []
         concrete "chardev-memory" "chardev-ringbuf" []
-        concrete
-            "chardev-socket"
-            "chardev"
-            (List.map readOnly [ "connected", "bool"; "addr", "SocketAddress" ])
+        concrete "chardev-socket" "chardev" (List.map readOnly [ "connected", "bool"; "addr", "SocketAddress" ])
     ]
 
     let private byName = all |> List.map (fun t -> t.Name, t) |> Map.ofList

@@ -39,7 +39,9 @@ module UserObject =
     let private view (class': ObjectClass<'S>) (settings: 'S) (wrap: 'S -> UserObject) : ObjectView =
         let access (property: Property<'S>) = {
             Value = property.Get |> Option.map (fun get -> get settings)
-            Set = property.Set |> Option.map (fun set json -> set json settings |> Result.map wrap)
+            Set =
+                property.Set
+                |> Option.map (fun set json -> set json settings |> Result.map wrap)
         }
 
         {

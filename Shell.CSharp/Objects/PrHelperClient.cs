@@ -159,7 +159,7 @@ internal sealed unsafe class PrHelperClient : IDisposable
                 nint count = Libc.Recv(fd, start + done, (nuint)(bytes.Length - done), 0);
                 if (count == 0)
                 {
-                    return "The helper of persistent reservations has hung up";
+                    return "Unexpected end-of-file before all data were read";
                 }
 
                 if (count > 0)

@@ -197,7 +197,7 @@ let tests =
     <| testList "differential QMP" [
         testList
             "scripts"
-            (QmpScripts.all @ GraphScripts.all
+            (QmpScripts.all @ GraphScripts.all @ ObjectScripts.all
              |> List.map (fun script -> differential script.Name (converse script)))
         pretty
         isSubset "query-commands" "name"

@@ -46,8 +46,7 @@ let private treeOf (objects: byte list) (chardevs: byte list) : QomTree =
             |> Map.ofList
     }
 
-let private iothreadProperties =
-    (Iothread.class'.Inherited @ Iothread.class'.Own) |> List.map _.Name
+let private iothreadProperties = (Iothread.class'.Inherited @ Iothread.class'.Own) |> List.map _.Name
 
 let private defaultIothread = UserObject.Iothread Iothread.defaults
 

@@ -294,7 +294,9 @@ let tests =
                 "properties"
 
             Expect.equal (ObjectHelp.properties "qtest") None "a type that is not built"
-            Expect.equal ObjectHelp.types ("List of user creatable objects:\n  authz-list\n  authz-list-file\n  authz-simple\n  iothread\n"
+            Expect.equal
+                ObjectHelp.types
+                ("List of user creatable objects:\n  authz-list\n  authz-list-file\n  authz-simple\n  iothread\n"
                  + "  main-loop\n  pr-manager-helper\n  secret\n  secret_keyring\n  thread-context\n  throttle-group\n")
                 "types"
         }

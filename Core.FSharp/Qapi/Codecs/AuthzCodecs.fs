@@ -21,12 +21,7 @@ module AuthzCodecs =
             let! policy = doc "What becomes of these clients." (required "policy" policy _.Policy)
             let! format = doc "How it is compared; exact if not given." (optional "format" format _.Format)
 
-            return
-                fun m -> {
-                    Match = pattern m
-                    Policy = policy m
-                    Format = format m
-                }
+            return fun m -> { Match = pattern m; Policy = policy m; Format = format m }
         }
 
     let rules: Codec<AuthzRule list> = Codec.list (StructCodec.codec rule)
@@ -40,25 +35,21 @@ module AuthzCodecs =
     let listProperties: StructCodec<AuthzListProperties> =
         record "AuthZListProperties" "Rules about clients, of which the first that fits decides." {
             let! policy =
-                doc "What becomes of clients that no rule is about; deny if not given." (optional "policy" policy _.Policy)
+                doc
+                    "What becomes of clients that no rule is about; deny if not given."
+                    (optional "policy" policy _.Policy)
             let! rules = doc "The rules in order." (optional "rules" rules _.Rules)
 
-            return
-                fun m -> {
-                    Policy = policy m
-                    Rules = rules m
-                }
+            return fun m -> { Policy = policy m; Rules = rules m }
         }
 
     let listFileProperties: StructCodec<AuthzListFileProperties> =
         record "AuthZListFileProperties" "Rules about clients, in a file: a JSON object with policy and rules." {
             let! filename = doc "The file." (required "filename" Codec.str _.Filename)
             let! refresh =
-                doc "Whether it is read again when it changes; true if not given." (optional "refresh" Codec.bool _.Refresh)
+                doc
+                    "Whether it is read again when it changes; true if not given."
+                    (optional "refresh" Codec.bool _.Refresh)
 
-            return
-                fun m -> {
-                    Filename = filename m
-                    Refresh = refresh m
-                }
+            return fun m -> { Filename = filename m; Refresh = refresh m }
         }

@@ -120,11 +120,7 @@ module ObjectCodecs =
                     "NUMA nodes whose processors it may run on."
                     (optional "node-affinity" (Codec.list Codec.uint16) _.NodeAffinity)
 
-            return
-                fun m -> {
-                    CpuAffinity = cpus m
-                    NodeAffinity = nodes m
-                }
+            return fun m -> { CpuAffinity = cpus m; NodeAffinity = nodes m }
         }
 
     let private prManagerHelperProperties: StructCodec<PrManagerHelperProperties> =
@@ -152,36 +148,36 @@ module ObjectCodecs =
                 | _ -> ValueNone)
 
         [
-        branch "authz-list" AuthzCodecs.listProperties ObjectBranch.AuthzList (function
-            | ObjectBranch.AuthzList properties -> ValueSome properties
-            | _ -> ValueNone)
-        authzListFile AuthzListFileAlias
-        authzListFile "authz-list-file"
-        branch "authz-simple" AuthzCodecs.simpleProperties ObjectBranch.AuthzSimple (function
-            | ObjectBranch.AuthzSimple properties -> ValueSome properties
-            | _ -> ValueNone)
-        branch "iothread" iothreadProperties ObjectBranch.Iothread (function
-            | ObjectBranch.Iothread properties -> ValueSome properties
-            | _ -> ValueNone)
-        branch "main-loop" mainLoopProperties ObjectBranch.MainLoop (function
-            | ObjectBranch.MainLoop properties -> ValueSome properties
-            | _ -> ValueNone)
-        branch "pr-manager-helper" prManagerHelperProperties ObjectBranch.PrManagerHelper (function
-            | ObjectBranch.PrManagerHelper properties -> ValueSome properties
-            | _ -> ValueNone)
-        branch "secret" SecretCodecs.secretProperties ObjectBranch.Secret (function
-            | ObjectBranch.Secret properties -> ValueSome properties
-            | _ -> ValueNone)
-        branch "secret_keyring" SecretCodecs.keyringProperties ObjectBranch.SecretKeyring (function
-            | ObjectBranch.SecretKeyring properties -> ValueSome properties
-            | _ -> ValueNone)
-        branch "thread-context" threadContextProperties ObjectBranch.ThreadContext (function
-            | ObjectBranch.ThreadContext properties -> ValueSome properties
-            | _ -> ValueNone)
-        branch "throttle-group" throttleGroupProperties ObjectBranch.ThrottleGroup (function
-            | ObjectBranch.ThrottleGroup properties -> ValueSome properties
-            | _ -> ValueNone)
-    ]
+            branch "authz-list" AuthzCodecs.listProperties ObjectBranch.AuthzList (function
+                | ObjectBranch.AuthzList properties -> ValueSome properties
+                | _ -> ValueNone)
+            authzListFile AuthzListFileAlias
+            authzListFile "authz-list-file"
+            branch "authz-simple" AuthzCodecs.simpleProperties ObjectBranch.AuthzSimple (function
+                | ObjectBranch.AuthzSimple properties -> ValueSome properties
+                | _ -> ValueNone)
+            branch "iothread" iothreadProperties ObjectBranch.Iothread (function
+                | ObjectBranch.Iothread properties -> ValueSome properties
+                | _ -> ValueNone)
+            branch "main-loop" mainLoopProperties ObjectBranch.MainLoop (function
+                | ObjectBranch.MainLoop properties -> ValueSome properties
+                | _ -> ValueNone)
+            branch "pr-manager-helper" prManagerHelperProperties ObjectBranch.PrManagerHelper (function
+                | ObjectBranch.PrManagerHelper properties -> ValueSome properties
+                | _ -> ValueNone)
+            branch "secret" SecretCodecs.secretProperties ObjectBranch.Secret (function
+                | ObjectBranch.Secret properties -> ValueSome properties
+                | _ -> ValueNone)
+            branch "secret_keyring" SecretCodecs.keyringProperties ObjectBranch.SecretKeyring (function
+                | ObjectBranch.SecretKeyring properties -> ValueSome properties
+                | _ -> ValueNone)
+            branch "thread-context" threadContextProperties ObjectBranch.ThreadContext (function
+                | ObjectBranch.ThreadContext properties -> ValueSome properties
+                | _ -> ValueNone)
+            branch "throttle-group" throttleGroupProperties ObjectBranch.ThrottleGroup (function
+                | ObjectBranch.ThrottleGroup properties -> ValueSome properties
+                | _ -> ValueNone)
+        ]
 
     /// The types that are built, with their properties, by all names that the schema has for them.
     let builtTypes: (string * ObjectType) list =

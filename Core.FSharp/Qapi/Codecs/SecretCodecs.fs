@@ -21,12 +21,7 @@ module SecretCodecs =
             let! iv =
                 doc "The initialisation vector of the encryption: 16 bytes in base64." (optional "iv" Codec.str _.Iv)
 
-            return
-                fun m -> {
-                    Format = format m
-                    KeyId = keyId m
-                    Iv = iv m
-                }
+            return fun m -> { Format = format m; KeyId = keyId m; Iv = iv m }
         }
 
     let secretProperties: StructCodec<SecretProperties> =
@@ -35,12 +30,7 @@ module SecretCodecs =
             let! data = doc "The secret itself. It is never shown again." (optional "data" Codec.str _.Data)
             let! file = doc "The file that holds it." (optional "file" Codec.str _.File)
 
-            return
-                fun m -> {
-                    Common = common m
-                    Data = data m
-                    File = file m
-                }
+            return fun m -> { Common = common m; Data = data m; File = file m }
         }
 
     let keyringProperties: StructCodec<SecretKeyringProperties> =
@@ -48,9 +38,5 @@ module SecretCodecs =
             let! common = inherits common _.Common
             let! serial = doc "The serial number of the key." (required "serial" Codec.int32 _.Serial)
 
-            return
-                fun m -> {
-                    Common = common m
-                    Serial = serial m
-                }
+            return fun m -> { Common = common m; Serial = serial m }
         }

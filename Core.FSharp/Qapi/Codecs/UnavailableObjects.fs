@@ -64,9 +64,7 @@ module UnavailableObjects =
         "acpi-generic-port", members "AcpiGenericPortProperties" [ must "pci-bus" Codec.str; must "node" Codec.uint32 ]
     ]
 
-    let private authz = [
-        "authz-pam", members "AuthZPAMProperties" [ must "service" Codec.str ]
-    ]
+    let private authz = [ "authz-pam", members "AuthZPAMProperties" [ must "service" Codec.str ] ]
 
     let private can = [
         "can-bus", members "CanBusProperties" []

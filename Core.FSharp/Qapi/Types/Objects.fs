@@ -42,10 +42,7 @@ type SecretProperties = {
 }
 
 /// `SecretKeyringProperties` of qapi/crypto.json.
-type SecretKeyringProperties = {
-    Common: SecretCommonProperties
-    Serial: int32
-}
+type SecretKeyringProperties = { Common: SecretCommonProperties; Serial: int32 }
 
 /// `ThreadContextProperties` of qapi/qom.json.
 type ThreadContextProperties = {
@@ -76,10 +73,7 @@ type AuthzRule = {
 type AuthzSimpleProperties = { Identity: string }
 
 /// `AuthZListProperties` of qapi/authz.json.
-type AuthzListProperties = {
-    Policy: AuthzPolicy option
-    Rules: AuthzRule list option
-}
+type AuthzListProperties = { Policy: AuthzPolicy option; Rules: AuthzRule list option }
 
 /// `AuthZListFileProperties` of qapi/authz.json.
 type AuthzListFileProperties = { Filename: string; Refresh: bool option }
