@@ -80,7 +80,7 @@ module UserObject =
     let create (branch: ObjectBranch) : Result<UserObject, QapiError> =
         match branch with
         | ObjectBranch.AuthzList given -> Ok(UserObject.AuthzList(AuthzList.create given))
-        | ObjectBranch.AuthzListFile given -> Ok(UserObject.AuthzListFile(AuthzListFile.create given))
+        | ObjectBranch.AuthzListFile(_, given) -> Ok(UserObject.AuthzListFile(AuthzListFile.create given))
         | ObjectBranch.AuthzSimple given -> Ok(UserObject.AuthzSimple { Identity = given.Identity })
         | ObjectBranch.Iothread given -> Iothread.create given |> Result.map UserObject.Iothread
         | ObjectBranch.MainLoop given -> MainLoop.create given |> Result.map UserObject.MainLoop

@@ -170,7 +170,9 @@ let private contexts =
                 | _ -> failtest "it cannot be moved"
 
                 contexts.Stop "c"
-                Expect.isFalse (Directory.Exists("/proc/self/task/" + string thread)) "it has ended"
+
+                Wait.orFail Wait.defaultTimeout "the thread to end" (fun () ->
+                    not (Directory.Exists("/proc/self/task/" + string thread)))
             | _ -> failtest "it runs"
 
             match start (Some(Affinity.Cpus [ 65535us ])) with

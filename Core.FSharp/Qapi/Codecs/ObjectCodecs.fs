@@ -142,17 +142,20 @@ module ObjectCodecs =
     let AuthzListFileAlias = "authz-listfile"
 
     let private built: Branch<ObjectBranch> list =
-        let authzListFile name =
-            branch name AuthzCodecs.listFileProperties ObjectBranch.AuthzListFile (function
-                | ObjectBranch.AuthzListFile properties -> ValueSome properties
+        let authzListFile name isAlias =
+            let wrap properties =
+                ObjectBranch.AuthzListFile(isAlias, properties)
+
+            branch name AuthzCodecs.listFileProperties wrap (function
+                | ObjectBranch.AuthzListFile(alias, properties) when alias = isAlias -> ValueSome properties
                 | _ -> ValueNone)
 
         [
             branch "authz-list" AuthzCodecs.listProperties ObjectBranch.AuthzList (function
                 | ObjectBranch.AuthzList properties -> ValueSome properties
                 | _ -> ValueNone)
-            authzListFile AuthzListFileAlias
-            authzListFile "authz-list-file"
+            authzListFile AuthzListFileAlias true
+            authzListFile "authz-list-file" false
             branch "authz-simple" AuthzCodecs.simpleProperties ObjectBranch.AuthzSimple (function
                 | ObjectBranch.AuthzSimple properties -> ValueSome properties
                 | _ -> ValueNone)

@@ -93,7 +93,8 @@ type ThrottleGroupProperties = {
 [<RequireQualifiedAccess>]
 type ObjectBranch =
     | AuthzList of AuthzListProperties
-    | AuthzListFile of AuthzListFileProperties
+    /// Under the name of the type, or that of the real daemon's schema.
+    | AuthzListFile of isAlias: bool * AuthzListFileProperties
     | AuthzSimple of AuthzSimpleProperties
     | Iothread of IothreadProperties
     | MainLoop of MainLoopProperties
