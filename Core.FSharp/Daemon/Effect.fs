@@ -58,6 +58,10 @@ type Call =
     | CloseNbdServer
     /// Bring an object to life.
     | StartObject of id: string * UserObject
+    /// Get the bytes of a secret and keep them under the object's id.
+    | LoadSecret of id: string * SecretOrder
+    /// Let the thread of an object run elsewhere.
+    | PlaceThread of id: string * Affinity
     | OpenChardev of id: string * ChardevBackend
     | ReplaceChardev of id: string * ChardevBackend
     /// Labels and states of chardevs, which change as clients come and go.
@@ -110,6 +114,8 @@ type Answer =
     | ChardevOpened of ChardevReturn
     | Chardevs of ChardevStatus list
     | Bytes of byte[]
+    /// The kernel's number of a thread, and the processors on which it may run.
+    | ThreadPlaced of threadId: int64 * cpus: int64 list
 
 /// What the shell does without being asked back, in order.
 [<NoComparison; NoEquality>]
@@ -137,6 +143,8 @@ type Effect =
     | TuneObject of id: string * UserObject
     | StopObject of id: string * UserObject
     | CloseChardev of id: string
+    /// A line for people on standard error.
+    | Warn of string
     /// Write to a character device, as its frontend would.
     | WriteChardev of id: string * byte[]
     /// End the process in good order.

@@ -9,17 +9,6 @@ open StorageDaemon.Core.Qom
 
 /// object-add, object-del and the qom-* commands.
 module Objects =
-    let private given (o: IothreadProperties) =
-        [
-            "aio-max-batch", o.AioMaxBatch
-            "thread-pool-min", o.ThreadPoolMin
-            "thread-pool-max", o.ThreadPoolMax
-            "poll-max-ns", o.PollMaxNs
-            "poll-grow", o.PollGrow
-            "poll-shrink", o.PollShrink
-        ]
-        |> List.choose (fun (name, value) -> value |> Option.map (fun v -> name, v))
-
     let private checkId id =
         if Identifier.isWellFormed id then
             Ok()
@@ -33,65 +22,125 @@ module Objects =
         else
             Ok()
 
-    /// The object with its properties set, before it has a place in the tree.
-    let private build (branch: ObjectBranch) : Result<UserObject, QapiError> =
-        match branch with
-        | ObjectBranch.Unavailable branch -> QapiError.fail ("invalid object type: " + branch.Tag)
-        | ObjectBranch.Iothread properties -> Iothread.create (given properties) |> Result.map UserObject.Iothread
-        | ObjectBranch.ThrottleGroup properties ->
-            ThrottleGroup.create properties.Legacy properties.Limits
-            |> Result.map UserObject.ThrottleGroup
+    /// There is one main loop.
+    let private checkAlone (state: State) (object: UserObject) =
+        let isMainLoop _ (other: UserObject) = other.IsMainLoop
 
-    /// What is checked once the object has its place.
-    let private complete (object: UserObject) : Result<UserObject, QapiError> =
-        match object with
-        | UserObject.Iothread iothread -> Iothread.checkPool iothread |> Result.map UserObject.Iothread
-        | UserObject.ThrottleGroup settings -> ThrottleGroup.check settings |> Result.map UserObject.ThrottleGroup
+        if object.IsMainLoop && Map.exists isMainLoop state.Objects then
+            QapiError.fail "only one main-loop instance allowed"
+        else
+            Ok()
+
+    /// The secret that is the key of a new one.
+    let private masterOf (state: State) (id: string) (keyId: string) : Result<string, QapiError> =
+        match state.Objects.TryFind keyId with
+        | Some(UserObject.Secret _)
+        | Some(UserObject.SecretKeyring _) -> Ok keyId
+        | Some _ -> QapiError.fail ("Object with id '" + keyId + "' is not a secret")
+        | None when keyId = id -> QapiError.fail ("Secret with id '" + id + "' has no data")
+        | None -> QapiError.fail ("No secret with id '" + keyId + "'")
+
+    let private loadSecret (state: State) id (secret: Secret) (source: SecretSource) : Call =
+        LoadSecret(
+            id,
+            {
+                Source = source
+                Format = secret.Format
+                Master = secret.KeyId |> Option.map (masterOf state id)
+                Iv = secret.Iv
+            }
+        )
+
+    /// What brings a new object to life.
+    let private callFor (state: State) id (branch: ObjectBranch) (object: UserObject) : Result<Call, QapiError> =
+        match branch, object with
+        | ObjectBranch.Secret given, UserObject.Secret secret ->
+            Secret.source given |> Result.map (loadSecret state id secret)
+        | _, UserObject.SecretKeyring secret ->
+            Ok(loadSecret state id secret.Common (SecretSource.Keyring secret.Serial))
+        | _ -> Ok(StartObject(id, object))
 
     let add (state: State) (options: ObjectOptions) : Transition =
         let created =
             result {
                 match options.QomType with
-                | ObjectBranch.Unavailable _ -> return! build options.QomType
+                | ObjectBranch.Unavailable _ ->
+                    let! object = UserObject.create options.QomType
+                    return object, StartObject(options.Id, object)
                 | branch ->
                     do! checkId options.Id
-                    let! object = build branch
+                    let! object = UserObject.create branch
                     do! checkFree state options.Id
-                    return! complete object
+                    let! object = UserObject.check object
+                    do! checkAlone state object
+                    let! call = callFor state options.Id branch object
+                    return object, call
             }
 
-        Transition.bind state created (fun object ->
-            Transition.wait state (StartObject(options.Id, object)) (ObjectStarted(options.Id, object)))
+        Transition.bind state created (fun (object, call) ->
+            Transition.wait state call (ObjectStarted(options.Id, object)))
 
     /// The names that nodes may refer to stand in the graph.
-    let private announce (id: string) (object: UserObject) (isThere: bool) (graph: Graph) : Graph =
-        match object with
-        | UserObject.ThrottleGroup _ when isThere -> { graph with ThrottleGroups = graph.ThrottleGroups.Add id }
-        | UserObject.ThrottleGroup _ -> {
+    let private announce (id: string) (object: UserObject) (graph: Graph) : Graph =
+        let known = {
             graph with
-                ThrottleGroups = graph.ThrottleGroups.Remove id
-          }
-        | UserObject.Iothread _ -> graph
+                PrManagers = graph.PrManagers.Add(id, object.IsPrManagerHelper)
+        }
+
+        match object with
+        | UserObject.ThrottleGroup _ -> { known with ThrottleGroups = graph.ThrottleGroups.Add id }
+        | _ -> known
+
+    let private withdraw (id: string) (graph: Graph) : Graph = {
+        graph with
+            PrManagers = graph.PrManagers.Remove id
+            ThrottleGroups = graph.ThrottleGroups.Remove id
+    }
+
+    /// The object as it lives.
+    let private settled (object: UserObject) (answer: Answer) : Result<UserObject, QapiError> =
+        match object, answer with
+        | _, Answer.Refused error -> Error error
+        | UserObject.ThreadContext thread, ThreadPlaced(threadId, cpus) ->
+            Ok(UserObject.ThreadContext { thread with ThreadId = threadId; Cpus = cpus })
+        | UserObject.AuthzListFile file, Bytes content ->
+            AuthzListFile.parse file.Filename content
+            |> Result.map (fun list -> UserObject.AuthzListFile { file with List = Some list })
+        | _ -> Ok object
+
+    let private statusChanged id connected =
+        let data = StructCodec.encode Events.prManagerStatusChanged.Data { Id = id; Connected = connected }
+
+        Emit(Events.prManagerStatusChanged.Name, data)
 
     let started (state: State) id (object: UserObject) (answer: Answer) : Transition =
-        match answer with
-        | Answer.Refused error -> Transition.fail state error
-        | _ ->
+        match settled object answer, answer with
+        | Error error, Answer.Refused _ -> Transition.fail state error
+        // It lives, but cannot be used.
+        | Error error, _ -> Transition.finished state [ StopObject(id, object) ] (Error error)
+        | Ok object, _ ->
             Transition.ok
                 {
                     state with
                         Objects = state.Objects.Add(id, object)
-                        Graph = announce id object true state.Graph
+                        Graph = announce id object state.Graph
                 }
-                []
+                [
+                    if object.IsPrManagerHelper then
+                        statusChanged id true
+                ]
 
     /// An object in use stays; the real daemon lets some go and may then abort.
     let private isUsed (state: State) id (object: UserObject) =
+        let isNamed (nameOf: Driver -> string option) =
+            state.Graph.Nodes |> Map.exists (fun _ node -> nameOf node.Driver = Some id)
+
         match object with
         | UserObject.Iothread _ -> state.Exports |> Map.exists (fun _ export -> List.contains id export.Iothreads)
-        | UserObject.ThrottleGroup _ ->
-            state.Graph.Nodes
-            |> Map.exists (fun _ node -> Driver.throttleGroup node.Driver = Some id)
+        | UserObject.MainLoop _ -> true
+        | UserObject.PrManagerHelper _ -> isNamed Driver.prManager
+        | UserObject.ThrottleGroup _ -> isNamed Driver.throttleGroup
+        | _ -> false
 
     let delete (state: State) (arguments: ObjectDel) : Transition =
         let id = arguments.Id
@@ -105,7 +154,7 @@ module Objects =
                 {
                     state with
                         Objects = state.Objects.Remove id
-                        Graph = announce id object false state.Graph
+                        Graph = withdraw id state.Graph
                 }
                 [ StopObject(id, object) ]
 
@@ -157,7 +206,35 @@ module Objects =
             state
             (QomTree.set (tree state []) arguments.Path arguments.Property arguments.Value)
             (fun (id, object) ->
-                Transition.ok { state with Objects = state.Objects.Add(id, object) } [ TuneObject(id, object) ])
+                match object with
+                | UserObject.ThreadContext { Wanted = Some wanted } ->
+                    Transition.wait state (PlaceThread(id, wanted)) (ObjectMoved(id, object))
+                | _ -> Transition.ok { state with Objects = state.Objects.Add(id, object) } [ TuneObject(id, object) ])
+
+    /// The thread of an object runs elsewhere, or could not be moved.
+    let moved (state: State) id (object: UserObject) (answer: Answer) : Transition =
+        Transition.bind state (settled object answer) (fun object ->
+            Transition.ok { state with Objects = state.Objects.Add(id, object) } [])
+
+    /// The file of an `authz-list-file` object was read again. One that cannot be understood lets nobody in until it
+    /// is read with success, as QEMU documents.
+    let authzFileRead (state: State) (id: string) (content: Result<byte array, string>) : Transition =
+        match state.Objects.TryFind id with
+        | Some(UserObject.AuthzListFile file) ->
+            let list =
+                content
+                |> Result.mapError QapiError.generic
+                |> Result.bind (AuthzListFile.parse file.Filename)
+
+            let next = UserObject.AuthzListFile { file with List = Result.toOption list }
+
+            let warnings =
+                match list with
+                | Ok _ -> []
+                | Error error -> [ Warn("object '" + id + "' lets nobody in: " + error.Desc) ]
+
+            Transition.ok { state with Objects = state.Objects.Add(id, next) } warnings
+        | _ -> Transition.ok state []
 
     let listTypes (state: State) (arguments: QomListTypes) : Transition =
         TypeTable.list arguments.Implements (arguments.Abstract = Some true)

@@ -6,6 +6,7 @@ open StorageDaemon.Core.Observe
 open StorageDaemon.Core.Options
 open StorageDaemon.Core.Chardev
 open StorageDaemon.Core.Qapi
+open StorageDaemon.Core.Qom
 
 /// What a step of the command line comes to.
 [<NoComparison; NoEquality>]
@@ -43,10 +44,10 @@ module Startup =
         let properties =
             members
             |> List.tryPick (function
-                | "qom-type", String name -> Help.objectProperties name
+                | "qom-type", String name -> ObjectHelp.properties name
                 | _ -> None)
 
-        Print(defaultArg properties Help.objectTypes, 0)
+        Print(defaultArg properties ObjectHelp.types, 0)
 
     let private object' (state: State) (text: string) : Begun =
         match OptionArgument.parse (Some "qom-type") text with

@@ -143,6 +143,7 @@ type Continuation =
     /// The listener is open, but the server cannot be: it is closed again.
     | NbdServerGivenUp of QapiError
     | ObjectStarted of id: string * UserObject
+    | ObjectMoved of id: string * UserObject
     | ChardevIsOpen of ChardevOpening
     | RingWasRead of DataFormat
     | ChardevsDescribed

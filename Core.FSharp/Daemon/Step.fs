@@ -121,6 +121,7 @@ module Step =
         | NbdServerClosed, _ -> NbdServer.closed state
         | NbdServerGivenUp error, _ -> Transition.fail state error
         | ObjectStarted(id, object), _ -> Objects.started state id object answer
+        | ObjectMoved(id, object), _ -> Objects.moved state id object answer
         | ChardevIsOpen opening, _ -> Chardevs.opened state opening answer
         | RingWasRead format, Bytes bytes -> Chardevs.ringWasRead state format bytes
         | ChardevsDescribed, Chardevs infos -> Chardevs.described state infos
@@ -143,6 +144,10 @@ module Step =
     /// The machine of a node has something to say. `errorText` is the C library's for an errno.
     let noticed (errorText: System.Func<int, string>) (state: State) (id: NodeId) (notices: LayerNotice seq) =
         Notices.told errorText.Invoke state id (List.ofSeq notices)
+
+    /// The file of an `authz-list-file` object was read again: its bytes, or why it could not be read.
+    let authzFileRead (state: State) (id: string) (content: Result<byte array, string>) : Transition =
+        Objects.authzFileRead state id content
 
     /// The exports to end when the process ends without a command.
     let exportsToStop (state: State) : ExportKey list = allExports state

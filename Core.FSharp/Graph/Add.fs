@@ -113,7 +113,7 @@ module Add =
             let! struct (children, below) = walkChildren graph depth options spec sofar
             do! stopOn below (BlockdevSpec.checkCommon spec.Driver options)
             do! stopOn below (checkName graph below spec.NodeName)
-            do! stopOn below (BlockdevSpec.checkDriver spec.Driver)
+            do! stopOn below (BlockdevSpec.checkDriver graph spec.Driver)
 
             let node = {
                 Name = spec.NodeName

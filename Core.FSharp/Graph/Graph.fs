@@ -19,6 +19,8 @@ type Graph = {
     Names: NameSource
     /// Throttle groups that nodes may name.
     ThrottleGroups: Set<string>
+    /// Objects of all types, and whether nodes may name them as managers of persistent reservations.
+    PrManagers: Map<string, bool>
 }
 
 module NodeName =
@@ -74,6 +76,7 @@ module Graph =
         NextBackend = 1L<backendId>
         Names = { Counter = 0L; State = seed }
         ThrottleGroups = Set.empty
+        PrManagers = Map.empty
     }
 
     /// The node of a number that came from this graph.

@@ -198,6 +198,12 @@ module Driver =
     /// The name of a quorum's child with that number.
     let quorumChildName (number: int) = "children." + string number
 
+    /// The object that carries out persistent reservations of a node.
+    let prManager (driver: Driver) =
+        match driver with
+        | File(_, file) -> file.PrManager
+        | _ -> None
+
     /// The throttle group of a node.
     let throttleGroup (driver: Driver) =
         match driver with

@@ -108,11 +108,13 @@ module BlockdevSpec =
             Ok()
 
     /// The driver's checks before it opens anything.
-    let checkDriver (driver: Driver) : Result<unit, QapiError> =
+    let checkDriver (graph: Graph) (driver: Driver) : Result<unit, QapiError> =
         match driver with
         | File(_, { PrManager = Some id }) ->
-            // No object of that type can exist yet.
-            QapiError.fail ("No persistent reservation manager with id '" + id + "'")
+            match graph.PrManagers.TryFind id with
+            | Some true -> Ok()
+            | Some false -> QapiError.fail ("Object with id '" + id + "' is not a persistent reservation manager")
+            | None -> QapiError.fail ("No persistent reservation manager with id '" + id + "'")
         | File _ -> Ok()
         | Null(_, { SizeBytes = Some size }) when size < 0L ->
             QapiError.fail ("Value '" + string size + "' is out of range for parameter 'size'")

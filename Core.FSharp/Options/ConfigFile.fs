@@ -102,36 +102,6 @@ module ConfigFile =
         | Some(key, _) -> Error("", QapiError.generic ("Parameter '" + key + "' is unexpected"))
         | None -> next [] sections
 
-    let private lineOf (bytes: byte array) (position: int) =
-        let mutable line = 1
-
-        for index in 0 .. min position bytes.Length - 1 do
-            if bytes[index] = byte '\n' then
-                line <- line + 1
-
-        "line " + string line
-
-    /// The one value in the file; of an error the line in which it was noticed.
-    let private parse (bytes: byte array) : Result<Json, string * QapiError> =
-        // A blank behind the value shows its end.
-        let input = Array.append bytes [| byte ' ' |]
-        let struct (taken, state, first) = JsonStream.feed JsonStream.initial (ReadOnlySpan input)
-
-        match first with
-        | JsonStream.Failed error -> Error(lineOf bytes taken, error)
-        | JsonStream.More ->
-            match JsonStream.finish state with
-            | JsonStream.Failed error -> Error(lineOf bytes taken, error)
-            | JsonStream.Value value -> Ok value
-            | JsonStream.More -> Error("", QapiError.generic "Expecting a JSON value")
-        | JsonStream.Value value ->
-            let struct (more, rest, second) =
-                JsonStream.feed state (ReadOnlySpan(input, taken, input.Length - taken))
-
-            match second, JsonStream.finish rest with
-            | JsonStream.More, JsonStream.More -> Ok value
-            | _ -> Error(lineOf bytes (taken + more), QapiError.generic "Expecting at most one JSON value")
-
     /// The steps that a file stands for. `option` is the option as it was typed; places within the file come behind it
     /// in locations: "--config FILE: blockdev[2]".
     let steps (option: string) (bytes: byte array) : Result<StartupItem list, Location * QapiError> =
@@ -145,7 +115,7 @@ module ConfigFile =
             if bytes.Length > MaxBytes then
                 Error("", QapiError.generic ("The file is longer than " + string MaxBytes + " bytes"))
             else
-                match parse bytes with
+                match JsonDocument.parse bytes with
                 | Error error -> Error error
                 | Ok(Object members) -> ofMembers members
                 | Ok _ -> Error("", QapiError.generic "Expecting a JSON object")

@@ -25,6 +25,12 @@ module Events =
         |> Event.means
             "One copy of a quorum has failed, or has other data than the majority. At most one in a second is told of each copy."
 
+    /// A helper of persistent reservations was connected to, or lost. Introspection does not list it, as in the real
+    /// daemon, which sends it all the same.
+    let prManagerStatusChanged =
+        Event.define "PR_MANAGER_STATUS_CHANGED" ObjectCodecs.prManagerStatusChanged
+        |> Event.means "The connection to a helper of persistent reservations came or went."
+
     /// What introspection lists.
     let schemas: EventSchema list = [
         Event.schema blockExportDeleted

@@ -2,6 +2,8 @@ namespace StorageDaemon.Core.Qom
 
 open StorageDaemon.Core
 open StorageDaemon.Core.Filter
+open StorageDaemon.Core.Json
+open StorageDaemon.Core.Qapi
 
 /// The settings of a `throttle-group` object by the names of qapi/block-core.json, ThrottleLimits: bytes or requests
 /// a second, seconds for the lengths of bursts. All nineteen are always there.
@@ -27,7 +29,7 @@ module ThrottleGroup =
     ]
 
     /// The names of all limits, in the order of the schema.
-    let names: string list = StorageDaemon.Core.Qapi.ObjectCodecs.limitNames
+    let names: string list = ObjectCodecs.limitNames
 
     /// Nothing is limited.
     let defaults: ThrottleSettings =
@@ -140,3 +142,24 @@ module ThrottleGroup =
             RequestsWrite = bucket "iops-write"
             RequestBytes = uint64 (max 0L settings[RequestBytes])
         }
+
+    let private limitsProperty: Property<ThrottleSettings> =
+        let all (settings: ThrottleSettings) =
+            names |> List.map (fun name -> name, settings[name]) |> Map.ofList
+
+        Property.make "limits" "ThrottleLimits" (StructCodec.codec ObjectCodecs.throttleLimits) all merge
+
+    let private legacyProperty name : Property<ThrottleSettings> = {
+        Name = "x-" + name
+        Type = "int"
+        Get = Some(fun settings -> Int settings[name])
+        Set = Some(fun _ _ -> QapiError.fail "Property cannot be set after initialization")
+    }
+
+    let class': ObjectClass<ThrottleSettings> = {
+        Name = "throttle-group"
+        Parent = "object"
+        Interfaces = [ "user-creatable" ]
+        Inherited = []
+        Own = limitsProperty :: List.map legacyProperty names
+    }

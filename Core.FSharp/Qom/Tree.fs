@@ -94,6 +94,9 @@ module QomTree =
     let private noProperty target name =
         QapiError.fail ("Property '" + typeName target + "." + name + "' not found")
 
+    let private notReadable target name =
+        QapiError.fail ("Property '" + typeName target + "." + name + "' is not readable")
+
     /// `qom-get`. `chardevAddress` is asked for the address of a socket.
     let get (tree: QomTree) (chardevAddress: string -> Json) (path: string) (name: string) : Result<Json, QapiError> =
         resolve tree path
@@ -101,8 +104,9 @@ module QomTree =
             match target, name with
             | _, "type" -> Ok(String(typeName target))
             | UserObject(_, object), _ ->
-                match UserObject.tryGet name object with
-                | Some value -> Ok value
+                match UserObject.property name object with
+                | Some { Value = Some value } -> Ok value
+                | Some _ -> notReadable target name
                 | None -> noProperty target name
             | ChardevObject(_, "chardev-socket", connected), "connected" -> Ok(Bool connected)
             | ChardevObject(id, "chardev-socket", _), "addr" -> Ok(chardevAddress id)
@@ -121,8 +125,15 @@ module QomTree =
     let set (tree: QomTree) path name (value: Json) : Result<string * UserObject, QapiError> =
         resolve tree path
         |> Result.bind (fun target ->
-            match target with
-            | UserObject(id, object) when (UserObject.tryGet name object).IsSome ->
-                UserObject.set name value object |> Result.map (fun next -> id, next)
-            | _ when exists tree target name -> notWritable target name
+            let access =
+                match target with
+                | UserObject(id, object) ->
+                    UserObject.property name object
+                    |> Option.bind _.Set
+                    |> Option.map (fun set -> id, set)
+                | _ -> None
+
+            match access with
+            | Some(id, set) -> set value |> Result.map (fun next -> id, next)
+            | None when exists tree target name -> notWritable target name
             | _ -> noProperty target name)

@@ -2,6 +2,9 @@ namespace StorageDaemon.Core.Qom
 
 open StorageDaemon.Core
 
+/// A property in a list of types.
+type QomProperty = { Name: string; Type: string; IsWritable: bool }
+
 /// One type of the object model, as `qom-list-types` shows it.
 type QomType = {
     Name: string
@@ -9,8 +12,8 @@ type QomType = {
     Abstract: bool
     /// Interfaces of its own, beyond what it inherits.
     Interfaces: string list
-    /// Properties of its own: name and type.
-    Properties: (string * string) list
+    /// Properties of its own.
+    Properties: QomProperty list
 }
 
 /// The types of the objects that this daemon can have.
@@ -31,31 +34,48 @@ module TypeTable =
         Properties = []
     }
 
-    let private ints names =
-        names |> List.map (fun name -> name, "int")
+    let private readOnly (name, typeName) = { Name = name; Type = typeName; IsWritable = false }
+
+    let private described (property: Property<'S>) : QomProperty = {
+        Name = property.Name
+        Type = property.Type
+        IsWritable = property.Set.IsSome
+    }
+
+    /// An abstract type whose objects users can make.
+    let private creatable name (properties: Property<'S> list) = {
+        abstract' name (Some "object") with
+            Interfaces = [ "user-creatable" ]
+            Properties = List.map described properties
+    }
+
+    let private ofClass (class': ObjectClass<'S>) : QomType = {
+        concrete class'.Name class'.Parent (List.map described class'.Own) with
+            Interfaces = class'.Interfaces
+    }
 
     let all = [
         {
             abstract' "object" None with
-                Properties = [ "type", "string" ]
+                Properties = [ readOnly ("type", "string") ]
         }
         abstract' "interface" None
         abstract' "user-creatable" (Some "interface")
         concrete "container" "object" []
-        {
-            abstract' "event-loop-base" (Some "object") with
-                Interfaces = [ "user-creatable" ]
-                Properties = ints [ "thread-pool-min"; "aio-max-batch"; "thread-pool-max" ]
-        }
-        concrete "iothread" "event-loop-base" (ints [ "poll-max-ns"; "poll-grow"; "poll-shrink" ])
-        {
-            concrete
-                "throttle-group"
-                "object"
-                (("limits", "ThrottleLimits")
-                 :: ints (ThrottleGroup.names |> List.map (fun name -> "x-" + name))) with
-                Interfaces = [ "user-creatable" ]
-        }
+        creatable EventLoop.TypeName EventLoop.properties
+        creatable "authz" AuthzSimple.class'.Inherited
+        creatable "pr-manager" PrManagerHelper.class'.Inherited
+        creatable Secret.ParentName Secret.class'.Inherited
+        ofClass AuthzList.class'
+        ofClass AuthzListFile.class'
+        ofClass AuthzSimple.class'
+        ofClass Iothread.class'
+        ofClass MainLoop.class'
+        ofClass PrManagerHelper.class'
+        ofClass Secret.class'
+        ofClass SecretKeyring.class'
+        ofClass ThreadContext.class'
+        ofClass ThrottleGroup.class'
         abstract' "chardev" (Some "object")
         abstract' "chardev-fd" (Some "chardev")
         concrete "chardev-file" "chardev-fd" []
@@ -70,7 +90,7 @@ module TypeTable =
         concrete "chardev-hub" "chardev" []
         concrete "chardev-ringbuf" "chardev" []
         concrete "chardev-memory" "chardev-ringbuf" []
-        concrete "chardev-socket" "chardev" [ "connected", "bool"; "addr", "SocketAddress" ]
+        concrete "chardev-socket" "chardev" (List.map readOnly [ "connected", "bool"; "addr", "SocketAddress" ])
     ]
 
     let private byName = all |> List.map (fun t -> t.Name, t) |> Map.ofList
@@ -91,9 +111,18 @@ module TypeTable =
 
         List.contains ancestor names
 
-    /// Properties of all instances of a type, the inherited ones first.
-    let properties name =
+    let private allProperties name =
         lineage name |> List.rev |> List.collect _.Properties
+
+    /// Properties of all instances of a type, name and type, the inherited ones first.
+    let properties name =
+        allProperties name |> List.map (fun property -> property.Name, property.Type)
+
+    /// Names and types of the properties that instances of a type can be given.
+    let settable name =
+        allProperties name
+        |> List.filter _.IsWritable
+        |> List.map (fun property -> property.Name, property.Type)
 
     /// `qom-list-types`: without the abstract ones unless asked for.
     let list (implemented: string option) (withAbstract: bool) =

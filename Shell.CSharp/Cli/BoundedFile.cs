@@ -1,9 +1,11 @@
 using System.Collections.Generic;
-using Microsoft.FSharp.Core;
-using StorageDaemon.Core.Daemon;
 using StorageDaemon.Shell.Native;
+using StorageDaemon.Shell.Net;
 
 namespace StorageDaemon.Shell.Cli;
+
+/// <summary>What a file holds, or the error number of what failed: opening it, or reading it when it was opened.</summary>
+internal readonly record struct FileContent(byte[] Bytes, int Error, bool IsOpened);
 
 /// <summary>Reads whole files of people's making, which should be short.</summary>
 internal static unsafe class BoundedFile
@@ -13,12 +15,22 @@ internal static unsafe class BoundedFile
     /// <summary>
     /// The content, or of a longer file more than <paramref name="maxBytes"/> bytes of it. Pipes are read to their end.
     /// </summary>
-    internal static FSharpResult<byte[], ReadFault> Read(string path, int maxBytes)
+    internal static Outcome<byte[]> Read(string path, int maxBytes)
+    {
+        FileContent content = ReadContent(path, maxBytes);
+        return content.Error == 0
+            ? Outcome<byte[]>.Ok(content.Bytes)
+            : Outcome<byte[]>.Fail(
+                "Could not " + (content.IsOpened ? "read" : "open") + " '" + path + "': " + Libc.Strerror(content.Error));
+    }
+
+    /// <summary>As <see cref="Read"/>, for callers that word errors themselves.</summary>
+    internal static FileContent ReadContent(string path, int maxBytes)
     {
         int fd = Libc.Open(path, Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
         if (fd < 0)
         {
-            return FSharpResult<byte[], ReadFault>.NewError(ReadFault.NewCannotOpen(Libc.Strerror(Libc.Errno)));
+            return new FileContent([], Libc.Errno, false);
         }
 
         List<byte> content = [];
@@ -46,8 +58,6 @@ internal static unsafe class BoundedFile
         }
 
         _ = Libc.Close(fd);
-        return error == 0
-            ? FSharpResult<byte[], ReadFault>.NewOk([.. content])
-            : FSharpResult<byte[], ReadFault>.NewError(ReadFault.NewCannotRead(Libc.Strerror(error)));
+        return new FileContent(error == 0 ? [.. content] : [], error, true);
     }
 }

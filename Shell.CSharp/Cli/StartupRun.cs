@@ -113,20 +113,15 @@ internal sealed class StartupRun : IDisposable
     /// <param name="option">The option as it was typed.</param>
     private int? TakeConfig(string path, string option)
     {
-        FSharpResult<byte[], ReadFault> content = BoundedFile.Read(path, ConfigFile.MaxBytes);
-        if (content.IsError)
+        Outcome<byte[]> content = BoundedFile.Read(path, ConfigFile.MaxBytes);
+        if (content.Error != null)
         {
-            ErrorReport.Error(content.ErrorValue switch
-            {
-                ReadFault.CannotOpen fault => "Could not open '" + path + "': " + fault.reason,
-                ReadFault.CannotRead fault => "Could not read '" + path + "': " + fault.reason,
-                _ => throw new UnreachableException(),
-            });
+            ErrorReport.Error(content.Error);
             return 1;
         }
 
         FSharpResult<FSharpList<StartupItem>, Tuple<Location, QapiError>> steps =
-            ConfigFile.steps(option, content.ResultValue);
+            ConfigFile.steps(option, content.Value);
         if (steps.IsError)
         {
             Locate(steps.ErrorValue.Item1);

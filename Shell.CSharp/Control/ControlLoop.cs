@@ -32,6 +32,7 @@ internal sealed class ControlLoop : IDisposable
     private readonly ExportTable _exports;
     private readonly NbdListener _nbdServer;
     private readonly ChardevTable _chardevs;
+    private readonly ObjectTable _objects;
     private readonly MonitorTable _monitors;
     private readonly EffectRunner _runner;
     private State _state;
@@ -50,8 +51,10 @@ internal sealed class ControlLoop : IDisposable
             package,
             FSharpFunc<string, bool>.FromConverter(Step.isCommand),
             request => Settle(Step.execute(_state, request.Command, request.Arguments)));
+        _objects = new ObjectTable(
+            _threads, _nodes, reactor, (id, content) => _ = Settle(Step.authzFileRead(_state, id, content)));
         _runner = new EffectRunner(
-            _files, _nodes, new ObjectTable(_threads, _nodes), _threads, _exports, _nbdServer, _chardevs, _monitors,
+            _files, _nodes, _objects, _threads, _exports, _nbdServer, _chardevs, _monitors,
             reactor.Stop);
     }
 
@@ -123,6 +126,7 @@ internal sealed class ControlLoop : IDisposable
     public void Dispose()
     {
         _chardevs.Dispose();
+        _objects.Dispose();
         _threads.Dispose();
         _files.Dispose();
     }

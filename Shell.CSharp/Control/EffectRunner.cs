@@ -2,6 +2,7 @@ using System;
 using System.Diagnostics;
 using System.Linq;
 using Microsoft.FSharp.Collections;
+using Microsoft.FSharp.Core;
 using StorageDaemon.Core;
 using StorageDaemon.Core.Daemon;
 using StorageDaemon.Core.Json;
@@ -11,6 +12,7 @@ using StorageDaemon.Shell.Cli;
 using StorageDaemon.Shell.Exports.Nbd;
 using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.IOThreads;
+using StorageDaemon.Shell.Native;
 using Trace = StorageDaemon.Shell.Observe.Trace;
 
 namespace StorageDaemon.Shell.Control;
@@ -66,14 +68,17 @@ internal sealed class EffectRunner(
                 exports.StopAndWait(stop.Item);
                 return Core.Daemon.Answer.Finished;
             case Call.StartObject start:
-                objects.Start(start.id, start.Item2);
-                return Core.Daemon.Answer.Finished;
+                return objects.Start(start.id, start.Item2);
+            case Call.LoadSecret load:
+                return objects.LoadSecret(load.id, load.Item2);
+            case Call.PlaceThread place:
+                return objects.PlaceThread(place.id, place.Item2);
             case Call.OpenChardev open:
                 Trace.Write(TracePoints.ChardevOpen, open.id);
                 return chardevs.Open(open.id, open.Item2);
             case Call.ReadFiles read:
                 return Core.Daemon.Answer.NewContents(ListModule.OfSeq(read.paths.Select(path =>
-                    Tuple.Create(path, BoundedFile.Read(path, read.maxBytes)))));
+                    Tuple.Create(path, ReadWhole(path, read.maxBytes)))));
             case Call.ReadRing read:
                 return Core.Daemon.Answer.NewBytes(chardevs.ReadRing(read.id, read.limit));
             case Call.ReplaceChardev replace:
@@ -84,6 +89,19 @@ internal sealed class EffectRunner(
             default:
                 return AnswerPlain(call);
         }
+    }
+
+    private static FSharpResult<byte[], ReadFault> ReadWhole(string path, int maxBytes)
+    {
+        FileContent content = BoundedFile.ReadContent(path, maxBytes);
+        if (content.Error == 0)
+        {
+            return FSharpResult<byte[], ReadFault>.NewOk(content.Bytes);
+        }
+
+        string reason = Libc.Strerror(content.Error);
+        return FSharpResult<byte[], ReadFault>.NewError(
+            content.IsOpened ? ReadFault.NewCannotRead(reason) : ReadFault.NewCannotOpen(reason));
     }
 
     private Answer AnswerPlain(Call call)
@@ -158,6 +176,9 @@ internal sealed class EffectRunner(
                 break;
             case Effect.StopObject stop:
                 objects.Stop(stop.id, stop.Item2);
+                break;
+            case Effect.Warn warn:
+                ErrorReport.Warning(warn.Item);
                 break;
             case Effect.WriteChardev write:
                 chardevs.Write(write.id, write.Item2);

@@ -88,8 +88,8 @@ internal sealed class IOThreadPool : IDisposable
     internal void Tune(string id, Iothread settings)
     {
         IOThread thread = _named[id];
-        thread.MaxBatch = (int)Math.Min(settings.AioMaxBatch, int.MaxValue);
-        thread.MaxWorkers = (int)settings.ThreadPoolMax;
+        thread.MaxBatch = (int)Math.Min(settings.Loop.AioMaxBatch, int.MaxValue);
+        thread.MaxWorkers = (int)settings.Loop.ThreadPoolMax;
         thread.SetPolling(settings.PollMaxNs, settings.PollGrow, settings.PollShrink);
     }
 

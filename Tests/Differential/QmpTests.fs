@@ -202,8 +202,10 @@ let tests =
                 NodeScripts.all
                 ExportScripts.all
                 ObjectScripts.all
+                UserObjectScripts.all
                 ChardevScripts.all
                 GraphScripts.all
+                FilterScripts.all
              ]
              |> List.concat
              |> List.map (fun script -> differential script.Name (converse script)))

@@ -4,6 +4,7 @@ open Expecto
 open FsCheck
 open StorageDaemon.Core
 open StorageDaemon.Core.Json
+open StorageDaemon.Core.Qapi
 open StorageDaemon.Core.Qom
 open StorageDaemon.Tests.Reference
 
@@ -45,6 +46,15 @@ let private treeOf (objects: byte list) (chardevs: byte list) : QomTree =
             |> Map.ofList
     }
 
+let private iothreadProperties = (Iothread.class'.Inherited @ Iothread.class'.Own) |> List.map _.Name
+
+let private defaultIothread = UserObject.Iothread Iothread.defaults
+
+let private setIn object name value =
+    match UserObject.property name object |> Option.bind _.Set with
+    | Some set -> set value
+    | None -> failtest "the property can be set"
+
 let private desc result =
     match result with
     | Ok _ -> ""
@@ -76,35 +86,58 @@ let tests =
 
         testProperty "a value set is the value got, and the others stay"
         <| fun (choice: byte) (value: int64) ->
-            let name = Iothread.properties[int choice % Iothread.properties.Length]
+            let name = iothreadProperties[int choice % iothreadProperties.Length]
 
-            match Iothread.set name value Iothread.defaults with
+            match setIn defaultIothread name (Int value) with
             | Ok next ->
-                for other in Iothread.properties do
+                for other in iothreadProperties do
                     let expected =
                         if other = name then
-                            Some value
+                            Some(Int value)
                         else
-                            Iothread.tryGet other Iothread.defaults
+                            UserObject.tryGet other defaultIothread
 
-                    Expect.equal (Iothread.tryGet other next) expected other
+                    Expect.equal (UserObject.tryGet other next) expected other
             | Error _ -> Expect.isTrue (value < 0L || name.StartsWith "thread-pool") "only pools have more than a range"
 
-        testProperty "a new object has what it was given, in any order"
-        <| fun (values: Map<byte, int64>) ->
-            let given =
+        testProperty "a new object has what it was given"
+        <| fun (values: int64 option list) ->
+            let value index =
                 values
-                |> Map.toList
-                |> List.map (fun (n, value) -> Iothread.properties[int n % 6], value &&& System.Int64.MaxValue)
-                |> List.distinctBy fst
+                |> List.tryItem index
+                |> Option.flatten
+                |> Option.map (fun v -> v &&& System.Int64.MaxValue)
 
-            match Iothread.create given, Iothread.create (List.rev given) with
-            | Ok one, Ok other ->
-                Expect.equal one other "order"
+            let given: IothreadProperties = {
+                AioMaxBatch = value 0
+                ThreadPoolMin = value 1
+                ThreadPoolMax = value 2
+                PollMaxNs = value 3
+                PollGrow = value 4
+                PollShrink = value 5
+            }
 
-                for name, value in given do
-                    Expect.equal (Iothread.tryGet name one) (Some value) name
-            | _ -> failtest "values in range"
+            match Iothread.create given with
+            | Ok iothread ->
+                let shown name =
+                    UserObject.tryGet name (UserObject.Iothread iothread)
+
+                for index, name in
+                    List.indexed [
+                        "aio-max-batch"
+                        "thread-pool-min"
+                        "thread-pool-max"
+                        "poll-max-ns"
+                        "poll-grow"
+                        "poll-shrink"
+                    ] do
+                    let expected =
+                        match value index with
+                        | Some value -> Some(Int value)
+                        | None -> UserObject.tryGet name defaultIothread
+
+                    Expect.equal (shown name) expected name
+            | Error error -> failtest error.Desc
 
         test "every type's parents and interfaces are types" {
             for t in TypeTable.all do

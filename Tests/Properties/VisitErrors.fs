@@ -4,6 +4,7 @@ module StorageDaemon.Tests.Properties.VisitErrors
 open Expecto
 open StorageDaemon.Core.Json
 open StorageDaemon.Core.Qapi
+open StorageDaemon.Core.Qom
 open StorageDaemon.Tests
 
 let private handle command = Command.bind command ignore
@@ -285,14 +286,18 @@ let tests =
 
         test "help about objects" {
             Expect.equal
-                (Help.objectProperties "iothread")
+                (ObjectHelp.properties "iothread")
                 (Some(
                     "iothread options:\n  aio-max-batch=<int>\n  poll-grow=<int>\n  poll-max-ns=<int>\n"
                     + "  poll-shrink=<int>\n  thread-pool-max=<int>\n  thread-pool-min=<int>\n"
                 ))
                 "properties"
 
-            Expect.equal (Help.objectProperties "qtest") None "a type that is not built"
-            Expect.equal Help.objectTypes "List of user creatable objects:\n  iothread\n  throttle-group\n" "types"
+            Expect.equal (ObjectHelp.properties "qtest") None "a type that is not built"
+            Expect.equal
+                ObjectHelp.types
+                ("List of user creatable objects:\n  authz-list\n  authz-list-file\n  authz-simple\n  iothread\n"
+                 + "  main-loop\n  pr-manager-helper\n  secret\n  secret_keyring\n  thread-context\n  throttle-group\n")
+                "types"
         }
     ]

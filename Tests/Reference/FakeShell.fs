@@ -9,6 +9,7 @@ open StorageDaemon.Core.Daemon
 open StorageDaemon.Core.Graph
 open StorageDaemon.Core.Json
 open StorageDaemon.Core.Qapi
+open StorageDaemon.Core.Qom
 open StorageDaemon.Tests.Reference.GraphChecks
 
 /// A served export: its clients, and whether it has been asked to end.
@@ -24,6 +25,7 @@ type FakeShell(lengths: (string * int64) list) =
     let exports = Dictionary<ExportKey, FakeExport>()
     let everServed = HashSet<ExportKey>()
     let iothreads = HashSet<string>()
+    let warnings = ResizeArray<string>()
     let chardevs = Dictionary<string, ChardevBackend>()
     /// What was written to ring buffers and not read.
     let rings = Dictionary<string, byte[]>()
@@ -149,6 +151,7 @@ type FakeShell(lengths: (string * int64) list) =
     member _.Closings = closings
     member _.Exports = exports
     member _.Iothreads = Set.ofSeq iothreads
+    member _.Warnings = List.ofSeq warnings
     member _.Chardevs = Set.ofSeq chardevs.Keys
     member _.Listening = listening
     member _.Shutdowns = shutdowns
@@ -207,8 +210,13 @@ type FakeShell(lengths: (string * int64) list) =
         | CloseNbdServer ->
             Expect.isTrue listening "there is a listener to close"
             finished (fun () -> listening <- false)
-        | StartObject(id, _) ->
+        | StartObject(_, UserObject.ThreadContext _)
+        | PlaceThread _ -> ThreadPlaced(1L, [ 0L ])
+        | StartObject(_, UserObject.AuthzListFile _) -> Bytes "{}"B
+        | LoadSecret _ -> Finished
+        | StartObject(id, UserObject.Iothread _) ->
             orRefused (fun () -> finished (fun () -> Expect.isTrue (iothreads.Add id) "a thread starts once"))
+        | StartObject _ -> Finished
         | OpenChardev(id, backend) ->
             Expect.isFalse (chardevs.ContainsKey id) "a device is opened once"
             openChardev id backend
@@ -276,8 +284,11 @@ type FakeShell(lengths: (string * int64) list) =
             for key in keys do
                 Expect.isTrue (quiesced.Remove key) "the export rests"
         | StopExport key -> this.Stop key
-        | TuneObject(id, _) -> Expect.isTrue (iothreads.Contains id) "the thread runs"
-        | StopObject(id, _) -> Expect.isTrue (iothreads.Remove id) "the thread runs"
+        | TuneObject(id, UserObject.Iothread _) -> Expect.isTrue (iothreads.Contains id) "the thread runs"
+        | StopObject(id, UserObject.Iothread _) -> Expect.isTrue (iothreads.Remove id) "the thread runs"
+        | TuneObject _
+        | StopObject _ -> ()
+        | Warn text -> warnings.Add text
         | WriteChardev(id, bytes) ->
             Expect.isTrue (chardevs.ContainsKey id) "the device is there"
             rings[id] <- Array.append (rings.GetValueOrDefault(id, [||])) bytes

@@ -92,16 +92,97 @@ module ObjectCodecs =
                 }
         }
 
-    let private built: Branch<ObjectBranch> list = [
-        branch "iothread" iothreadProperties ObjectBranch.Iothread (function
-            | ObjectBranch.Iothread properties -> ValueSome properties
-            | _ -> ValueNone)
-        branch "throttle-group" throttleGroupProperties ObjectBranch.ThrottleGroup (function
-            | ObjectBranch.ThrottleGroup properties -> ValueSome properties
-            | _ -> ValueNone)
-    ]
+    let private mainLoopProperties: StructCodec<MainLoopProperties> =
+        record "MainLoopProperties" "The daemon's main loop." {
+            let! aioMaxBatch =
+                doc
+                    "The most requests that are submitted at once; 0 leaves it to the daemon."
+                    (optional "aio-max-batch" Codec.int64 _.AioMaxBatch)
+            let! threadPoolMin =
+                doc "The fewest worker threads." (optional "thread-pool-min" Codec.int64 _.ThreadPoolMin)
+            let! threadPoolMax =
+                doc "The most worker threads." (optional "thread-pool-max" Codec.int64 _.ThreadPoolMax)
 
-    /// The types that are built, with their properties.
+            return
+                fun m -> {
+                    AioMaxBatch = aioMaxBatch m
+                    ThreadPoolMin = threadPoolMin m
+                    ThreadPoolMax = threadPoolMax m
+                }
+        }
+
+    let private threadContextProperties: StructCodec<ThreadContextProperties> =
+        record "ThreadContextProperties" "A thread with a choice of processors." {
+            let! cpus =
+                doc "Processors that it may run on." (optional "cpu-affinity" (Codec.list Codec.uint16) _.CpuAffinity)
+            let! nodes =
+                doc
+                    "NUMA nodes whose processors it may run on."
+                    (optional "node-affinity" (Codec.list Codec.uint16) _.NodeAffinity)
+
+            return fun m -> { CpuAffinity = cpus m; NodeAffinity = nodes m }
+        }
+
+    let private prManagerHelperProperties: StructCodec<PrManagerHelperProperties> =
+        record "PrManagerHelperProperties" "A helper process that carries out persistent reservations." {
+            let! path = doc "The unix socket of the helper." (required "path" Codec.str _.Path)
+            return fun m -> { Path = path m }
+        }
+
+    /// Data of PR_MANAGER_STATUS_CHANGED.
+    let prManagerStatusChanged: StructCodec<PrManagerStatusChanged> =
+        record "PR_MANAGER_STATUS_CHANGED-data" "Data of the event PR_MANAGER_STATUS_CHANGED." {
+            let! connected = doc "Whether there is a connection now." (required "connected" Codec.bool _.Connected)
+            let! id = doc "The object." (required "id" Codec.str _.Id)
+            return fun m -> { Id = id m; Connected = connected m }
+        }
+
+    /// The name that the schema of the real daemon has for `authz-list-file`, which is the type's name elsewhere.
+    [<Literal>]
+    let AuthzListFileAlias = "authz-listfile"
+
+    let private built: Branch<ObjectBranch> list =
+        let authzListFile name isAlias =
+            let wrap properties =
+                ObjectBranch.AuthzListFile(isAlias, properties)
+
+            branch name AuthzCodecs.listFileProperties wrap (function
+                | ObjectBranch.AuthzListFile(alias, properties) when alias = isAlias -> ValueSome properties
+                | _ -> ValueNone)
+
+        [
+            branch "authz-list" AuthzCodecs.listProperties ObjectBranch.AuthzList (function
+                | ObjectBranch.AuthzList properties -> ValueSome properties
+                | _ -> ValueNone)
+            authzListFile AuthzListFileAlias true
+            authzListFile "authz-list-file" false
+            branch "authz-simple" AuthzCodecs.simpleProperties ObjectBranch.AuthzSimple (function
+                | ObjectBranch.AuthzSimple properties -> ValueSome properties
+                | _ -> ValueNone)
+            branch "iothread" iothreadProperties ObjectBranch.Iothread (function
+                | ObjectBranch.Iothread properties -> ValueSome properties
+                | _ -> ValueNone)
+            branch "main-loop" mainLoopProperties ObjectBranch.MainLoop (function
+                | ObjectBranch.MainLoop properties -> ValueSome properties
+                | _ -> ValueNone)
+            branch "pr-manager-helper" prManagerHelperProperties ObjectBranch.PrManagerHelper (function
+                | ObjectBranch.PrManagerHelper properties -> ValueSome properties
+                | _ -> ValueNone)
+            branch "secret" SecretCodecs.secretProperties ObjectBranch.Secret (function
+                | ObjectBranch.Secret properties -> ValueSome properties
+                | _ -> ValueNone)
+            branch "secret_keyring" SecretCodecs.keyringProperties ObjectBranch.SecretKeyring (function
+                | ObjectBranch.SecretKeyring properties -> ValueSome properties
+                | _ -> ValueNone)
+            branch "thread-context" threadContextProperties ObjectBranch.ThreadContext (function
+                | ObjectBranch.ThreadContext properties -> ValueSome properties
+                | _ -> ValueNone)
+            branch "throttle-group" throttleGroupProperties ObjectBranch.ThrottleGroup (function
+                | ObjectBranch.ThrottleGroup properties -> ValueSome properties
+                | _ -> ValueNone)
+        ]
+
+    /// The types that are built, with their properties, by all names that the schema has for them.
     let builtTypes: (string * ObjectType) list =
         built |> List.map (fun branch -> branch.Case.Name, branch.Type)
 

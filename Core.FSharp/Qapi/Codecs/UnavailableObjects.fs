@@ -64,10 +64,7 @@ module UnavailableObjects =
         "acpi-generic-port", members "AcpiGenericPortProperties" [ must "pci-bus" Codec.str; must "node" Codec.uint32 ]
     ]
 
-    let private authz = [
-        "authz-listfile", members "AuthZListFileProperties" [ must "filename" Codec.str; may "refresh" Codec.bool ]
-        "authz-pam", members "AuthZPAMProperties" [ must "service" Codec.str ]
-    ]
+    let private authz = [ "authz-pam", members "AuthZPAMProperties" [ must "service" Codec.str ] ]
 
     let private can = [
         "can-bus", members "CanBusProperties" []

@@ -12,6 +12,75 @@ type IothreadProperties = {
     PollShrink: int64 option
 }
 
+/// `MainLoopProperties` of qapi/qom.json: only those of its base `EventLoopBaseProperties`.
+type MainLoopProperties = {
+    AioMaxBatch: int64 option
+    ThreadPoolMin: int64 option
+    ThreadPoolMax: int64 option
+}
+
+/// `QCryptoSecretFormat` of qapi/crypto.json.
+[<RequireQualifiedAccess>]
+type SecretFormat =
+    | Raw
+    | Base64
+
+/// `SecretCommonProperties` of qapi/crypto.json.
+type SecretCommonProperties = {
+    Format: SecretFormat option
+    /// The id of the secret that is the key of this one.
+    KeyId: string option
+    /// The initialisation vector, in base64.
+    Iv: string option
+}
+
+/// `SecretProperties` of qapi/crypto.json.
+type SecretProperties = {
+    Common: SecretCommonProperties
+    Data: string option
+    File: string option
+}
+
+/// `SecretKeyringProperties` of qapi/crypto.json.
+type SecretKeyringProperties = { Common: SecretCommonProperties; Serial: int32 }
+
+/// `ThreadContextProperties` of qapi/qom.json.
+type ThreadContextProperties = {
+    CpuAffinity: uint16 list option
+    NodeAffinity: uint16 list option
+}
+
+/// `QAuthZListPolicy` of qapi/authz.json.
+[<RequireQualifiedAccess>]
+type AuthzPolicy =
+    | Deny
+    | Allow
+
+/// `QAuthZListFormat` of qapi/authz.json.
+[<RequireQualifiedAccess>]
+type AuthzFormat =
+    | Exact
+    | Glob
+
+/// `QAuthZListRule` of qapi/authz.json.
+type AuthzRule = {
+    Match: string
+    Policy: AuthzPolicy
+    Format: AuthzFormat option
+}
+
+/// `AuthZSimpleProperties` of qapi/authz.json.
+type AuthzSimpleProperties = { Identity: string }
+
+/// `AuthZListProperties` of qapi/authz.json.
+type AuthzListProperties = { Policy: AuthzPolicy option; Rules: AuthzRule list option }
+
+/// `AuthZListFileProperties` of qapi/authz.json.
+type AuthzListFileProperties = { Filename: string; Refresh: bool option }
+
+/// `PrManagerHelperProperties` of qapi/qom.json.
+type PrManagerHelperProperties = { Path: string }
+
 /// `ThrottleGroupProperties` of qapi/qom.json.
 type ThrottleGroupProperties = {
     /// By the names of `ThrottleLimits`.
@@ -23,7 +92,16 @@ type ThrottleGroupProperties = {
 /// The branches of `ObjectOptions`, by `qom-type`.
 [<RequireQualifiedAccess>]
 type ObjectBranch =
+    | AuthzList of AuthzListProperties
+    /// Under the name of the type, or that of the real daemon's schema.
+    | AuthzListFile of isAlias: bool * AuthzListFileProperties
+    | AuthzSimple of AuthzSimpleProperties
     | Iothread of IothreadProperties
+    | MainLoop of MainLoopProperties
+    | PrManagerHelper of PrManagerHelperProperties
+    | Secret of SecretProperties
+    | SecretKeyring of SecretKeyringProperties
+    | ThreadContext of ThreadContextProperties
     | ThrottleGroup of ThrottleGroupProperties
     | Unavailable of UnavailableBranch
 
@@ -32,3 +110,6 @@ type ObjectOptions = { Id: string; QomType: ObjectBranch }
 
 /// Arguments of `object-del`.
 type ObjectDel = { Id: string }
+
+/// Data of the event PR_MANAGER_STATUS_CHANGED.
+type PrManagerStatusChanged = { Id: string; Connected: bool }
