@@ -41,6 +41,8 @@ type Call =
     | OpenFiles of OpenRequest list
     /// Adopt the files that were opened last, then run the change's file steps (`FileChange`).
     | ApplyFiles of adopt: AdoptedFile list * FileChange list
+    /// Let a node read its children, as far as they go below the layer that the path ends in, and make its machine.
+    | OpenLayer of DataPath
     | TruncateFile of NodeId * bytes: int64
     | MeasureFile of NodeId
     /// Bytes that each file takes on disk.
@@ -104,6 +106,8 @@ type Answer =
     /// Files are as the change wants them; the alignment of those that were opened anew, in bytes.
     | Applied of (NodeId * int) list
     | OpenOutcomes of OpenOutcome list
+    /// A node has found out its length and the unit of its requests, in bytes.
+    | LayerIsOpen of sizeBytes: int64 * alignmentBytes: int
     /// A new length in bytes.
     | Measured of int64
     /// The C library's text of a failed truncate.

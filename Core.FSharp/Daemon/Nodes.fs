@@ -22,16 +22,56 @@ module Nodes =
     let configsRead (state: State) (spec: BlockdevSpec) (contents: (string * Result<byte[], ReadFault>) list) =
         Transition.bind state (BlkDebugConfigs.apply (Map.ofList contents) spec) (addSpec state)
 
+    let private goOn (state: State) (progress: AddProgress) : Transition =
+        let apply (files: NodeId list) (change: GraphChange) next =
+            let adopt = files |> List.map (Changes.adopted change.Graph)
+            Transition.wait state (ApplyFiles(adopt, change.Files)) next
+
+        match progress with
+        | Complete added -> apply added.Files added.Change (AddApplied added)
+        | Opening opening -> apply opening.Files opening.Change (AddLayerReady opening)
+
     /// All files of a planned addition have been tried.
     let opened (state: State) (plan: AddPlan) (answer: Answer) : Transition =
-        Changes.opened state answer (fun outcomes -> Add.commit plan outcomes state.Graph) (fun added ->
-            let adopt = added.Files |> List.map (Changes.adopted added.Change.Graph)
-            Transition.wait state (ApplyFiles(adopt, added.Change.Files)) (AddApplied added))
+        Changes.opened state answer (fun outcomes -> Add.start plan outcomes state.Graph) (goOn state)
+
+    /// Gives up what has been opened of an addition.
+    let private undo (state: State) (opening: LayerOpening) (error: QapiError) : Transition =
+        let change = Add.undo opening state.Graph
+
+        Transition.finished
+            state
+            [
+                if not change.Files.IsEmpty then
+                    RelaxFiles change.Files
+                CloseNodes change.Close
+                DiscardOpened
+            ]
+            (Error error)
+
+    /// The files below a node that has to read them are open and locked, or not.
+    let layerReady (state: State) (opening: LayerOpening) (answer: Answer) : Transition =
+        match answer with
+        | Answer.Refused error -> undo state opening error
+        | _ ->
+            let path = Path.compile opening.Change.Graph opening.Node
+            Transition.wait state (OpenLayer path) (AddLayerOpened opening)
+
+    /// The node has read them.
+    let layerOpened (state: State) (opening: LayerOpening) (answer: Answer) : Transition =
+        match answer with
+        | LayerIsOpen(size, alignment) ->
+            match Add.resume opening size alignment with
+            | Ok progress -> goOn state progress
+            | Error error -> undo state opening error
+        | Answer.Refused error -> undo state opening error
+        | _ -> undo state opening Transition.unexpected
 
     /// The image locks of the new nodes are taken, or not.
     let applied (state: State) (added: AddedNodes) (answer: Answer) : Transition =
         match answer with
-        | Answer.Refused error -> Transition.finished state [ CloseNodes added.Files ] (Error error)
+        | Answer.Refused error ->
+            Transition.finished state [ CloseNodes(added.Files @ added.Earlier); DiscardOpened ] (Error error)
         | _ ->
             Transition.ok { state with Graph = added.Change.Graph } [
                 if not added.Change.Close.IsEmpty then

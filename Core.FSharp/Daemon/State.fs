@@ -125,6 +125,8 @@ module State =
 type Continuation =
     | AddConfigsRead of BlockdevSpec
     | AddOpened of AddPlan
+    | AddLayerReady of LayerOpening
+    | AddLayerOpened of LayerOpening
     | AddApplied of AddedNodes
     | ResizeGranted of ResizePlan
     | ResizeMeasured of ResizePlan

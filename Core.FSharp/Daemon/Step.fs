@@ -104,6 +104,8 @@ module Step =
         match continuation, answer with
         | AddConfigsRead spec, Contents contents -> Nodes.configsRead state spec contents
         | AddOpened plan, _ -> Nodes.opened state plan answer
+        | AddLayerReady opening, _ -> Nodes.layerReady state opening answer
+        | AddLayerOpened opening, _ -> Nodes.layerOpened state opening answer
         | AddApplied added, _ -> Nodes.applied state added answer
         | ResizeGranted plan, _ -> Nodes.resizeGranted state plan answer
         | ResizeMeasured plan, _ -> Nodes.resizeMeasured state plan answer

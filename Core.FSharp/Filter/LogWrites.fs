@@ -53,7 +53,9 @@ module LogWrites =
     [<Literal>]
     let entryBytes = 32
 
-    let private superBytes = 28
+    /// Bytes that the fields of the super block take.
+    [<Literal>]
+    let superBytes = 28
 
     /// Whether sectors of a log may have that size: a power of two from 32 bytes, which an entry takes, to 8 MiB.
     let isSectorSize (bytes: uint64) : bool =

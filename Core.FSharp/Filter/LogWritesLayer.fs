@@ -279,6 +279,78 @@ type LogWritesLayer(sectorBytes: uint32, start: LogWritesCursor, superInterval: 
         for child in [ FileChild; LogChild ] do
             ask child child RequestKind.Flush RequestFlags.None 0L 0L (int FrameBuffer.None) 0L &frame sink
 
+    /// Finds the end of a log that is to be appended to: past the super block, entry after entry. `logBytes` is the
+    /// log's length, `sizeBytes` the logged node's.
+    static member Open
+        (
+            options: LogWritesOptions,
+            sizeBytes: int64,
+            alignmentBytes: int,
+            logBytes: int64,
+            errorText: int -> string
+        ) : IoScript<Result<LayerOpened, QapiError>> =
+        let fail text = Finished(QapiError.fail text)
+
+        let opened (super: LogWritesSuper) (cursor: LogWritesCursor) : IoScript<Result<LayerOpened, QapiError>> =
+            Ok {
+                Machine =
+                    LogWritesLayer(
+                        super.SectorBytes,
+                        cursor,
+                        defaultArg options.SuperInterval LogWritesOptions.DefaultSuperInterval
+                    )
+                SizeBytes = sizeBytes
+                AlignmentBytes = max alignmentBytes (int super.SectorBytes)
+            }
+            |> Finished
+
+        let rec walk (super: LogWritesSuper) (cursor: LogWritesCursor) =
+            let place = int64 cursor.NextSector * int64 super.SectorBytes
+
+            if cursor.NextEntry >= super.Entries then
+                opened super cursor
+            elif place >= logBytes then
+                // A log that was cut: there is nothing to go on after.
+                fail ("Failed to read log entry " + string cursor.NextEntry)
+            else
+                ReadChild(
+                    1,
+                    place,
+                    LogWrites.entryBytes,
+                    fun read ->
+                        match read with
+                        | Error errno ->
+                            fail ("Failed to read log entry " + string cursor.NextEntry + ": " + errorText errno)
+                        | Ok bytes ->
+                            match LogWrites.decodeEntry cursor.NextEntry (ReadOnlySpan bytes) with
+                            | Error text -> fail text
+                            | Ok entry ->
+                                match LogWrites.advance super.SectorBytes entry cursor with
+                                | ValueSome next -> walk super next
+                                | ValueNone -> fail "Invalid log entry: beyond the end of the log"
+                )
+
+        let empty: LogWritesSuper = {
+            Entries = 0UL
+            SectorBytes = uint32 LogWritesOptions.DefaultSectorBytes
+        }
+
+        if logBytes = 0L then
+            opened empty LogWrites.first
+        else
+            ReadChild(
+                1,
+                0L,
+                LogWrites.superBytes,
+                fun read ->
+                    match read with
+                    | Error errno -> fail ("Could not read log superblock: " + errorText errno)
+                    | Ok bytes ->
+                        match LogWrites.decodeSuper (ReadOnlySpan bytes) with
+                        | Error text -> fail text
+                        | Ok super -> walk super LogWrites.first
+            )
+
     /// The machine over an empty log.
     static member Create(options: LogWritesOptions) : LogWritesLayer =
         LogWritesLayer(

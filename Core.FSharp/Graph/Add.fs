@@ -53,9 +53,46 @@ type AddPlan = {
     Failure: QapiError option
 }
 
-/// The nodes of a committed plan. `Files` are those of the nodes that own the opened files, in the plan's order.
+/// The nodes of a committed plan.
 [<NoComparison; NoEquality>]
-type AddedNodes = { Change: GraphChange; Root: NodeId; Files: NodeId list }
+type AddedNodes = {
+    Change: GraphChange
+    Root: NodeId
+    /// The nodes that own the opened files, in the plan's order; without those that own theirs already.
+    Files: NodeId list
+    /// New nodes that are open already.
+    Earlier: NodeId list
+}
+
+/// A plan that is being committed.
+[<NoComparison; NoEquality>]
+type AddCommit = internal {
+    Plan: AddPlan
+    /// The graph whose files and locks are in place.
+    Applied: Graph
+    Graph: Graph
+    /// The number of the next planned node.
+    Index: int
+    Ids: Map<int, NodeId>
+    Outcomes: OpenOutcome list
+    FilesReversed: NodeId list
+    Earlier: NodeId list
+}
+
+/// How far a plan has been committed.
+[<NoComparison; NoEquality>]
+type AddProgress =
+    | Complete of AddedNodes
+    /// A node has to read its children to find out what it is. It is in the graph, without its length. First the change
+    /// is to be applied, with `Files` adopted; then the node is opened, and `Add.resume` goes on.
+    | Opening of LayerOpening
+
+and [<NoComparison; NoEquality>] LayerOpening = {
+    Node: NodeId
+    Change: GraphChange
+    Files: NodeId list
+    Rest: AddCommit
+}
 
 /// blockdev-add.
 module Add =
@@ -176,14 +213,6 @@ module Add =
             | Ok struct (_, sofar) -> Ok(toPlan sofar None)
             | Error { Error = error; Sofar = sofar } when sofar.Count = 0 -> Error error
             | Error stopped -> Ok(toPlan stopped.Sofar (Some stopped.Error))
-
-    [<NoComparison; NoEquality>]
-    type private Committing = {
-        Graph: Graph
-        Ids: Map<int, NodeId>
-        Outcomes: OpenOutcome list
-        FilesReversed: NodeId list
-    }
 
     let private checkOpened (kind: FileKind) (file: FileOptions) (options: NodeOptions) (opened: OpenedFile) =
         let requires what =
@@ -392,7 +421,7 @@ module Add =
         | Some(_, PlannedNode _) -> Graph.putNode { Graph.node child graph with InheritsFrom = Some parent } graph
         | _ -> graph
 
-    let private commitNode (state: Committing) (index: int) (node: PlannedNode) : Result<Committing, QapiError> =
+    let private commitNode (state: AddCommit) (node: PlannedNode) : Result<AddCommit, QapiError> =
         result {
             let isFile, outcome, rest =
                 match node.Driver, state.Outcomes with
@@ -411,41 +440,112 @@ module Add =
             let graph = children |> List.fold (adoptInline node id) graph
 
             return {
-                Graph = graph
-                Ids = state.Ids.Add(index, id)
-                Outcomes = rest
-                FilesReversed =
-                    if isFile then
-                        id :: state.FilesReversed
-                    else
-                        state.FilesReversed
+                state with
+                    Graph = graph
+                    Index = state.Index + 1
+                    Ids = state.Ids.Add(state.Index, id)
+                    Outcomes = rest
+                    FilesReversed =
+                        if isFile then
+                            id :: state.FilesReversed
+                        else
+                            state.FilesReversed
             }
         }
+
+    let private change (root: NodeId) (state: AddCommit) : GraphChange =
+        GraphChange.between true [ root ] state.Applied state.Graph
+
+    let rec private go (state: AddCommit) : Result<AddProgress, QapiError> =
+        match List.tryItem state.Index state.Plan.Nodes, state.Plan.Failure with
+        | None, Some error -> Error error
+        | None, None ->
+            let root = state.Ids[state.Index - 1]
+
+            Complete {
+                Change = change root state
+                Root = root
+                Files = List.rev state.FilesReversed
+                Earlier = state.Earlier
+            }
+            |> Ok
+        | Some node, _ ->
+            match commitNode state node with
+            | Error error -> Error error
+            | Ok state when Driver.opensByReading node.Driver ->
+                let id = state.Ids[state.Index - 1]
+                let files = List.rev state.FilesReversed
+
+                Opening {
+                    Node = id
+                    Change = change id state
+                    Files = files
+                    Rest = {
+                        state with
+                            Applied = state.Graph
+                            FilesReversed = []
+                            Earlier = id :: files @ state.Earlier
+                    }
+                }
+                |> Ok
+            | Ok state -> go state
 
     /// Turns a plan and the outcomes of its openings (one each, in order) into the next graph. After an error every
     /// file that was opened is to be closed.
-    let commit (plan: AddPlan) (outcomes: OpenOutcome list) (graph: Graph) : Result<AddedNodes, QapiError> =
-        result {
-            let start = {
-                Graph = graph
-                Ids = Map.empty
-                Outcomes = outcomes
-                FilesReversed = []
-            }
-
-            let step state (index, node) =
-                state |> Result.bind (fun state -> commitNode state index node)
-
-            let! state = plan.Nodes |> List.indexed |> List.fold step (Ok start)
-
-            match plan.Failure with
-            | Some error -> return! Error error
-            | None ->
-                let root = state.Ids[plan.Nodes.Length - 1]
-
-                return {
-                    Change = GraphChange.between true [ root ] graph state.Graph
-                    Root = root
-                    Files = List.rev state.FilesReversed
-                }
+    let start (plan: AddPlan) (outcomes: OpenOutcome list) (graph: Graph) : Result<AddProgress, QapiError> =
+        go {
+            Plan = plan
+            Applied = graph
+            Graph = graph
+            Index = 0
+            Ids = Map.empty
+            Outcomes = outcomes
+            FilesReversed = []
+            Earlier = []
         }
+
+    /// Goes on with a plan after a node has found out its length and the unit of its requests, in bytes.
+    let resume (opening: LayerOpening) (sizeBytes: int64) (alignmentBytes: int) : Result<AddProgress, QapiError> =
+        result {
+            let! size = checkLength sizeBytes
+            let node = Graph.node opening.Node opening.Rest.Graph
+
+            let graph =
+                Graph.putNode
+                    {
+                        node with
+                            SizeBytes = size
+                            AlignmentBytes = max node.AlignmentBytes alignmentBytes
+                    }
+                    opening.Rest.Graph
+
+            return! go { opening.Rest with Graph = graph }
+        }
+
+    /// After an opened plan has failed: what undoes what was applied of it, back to `graph`. The `Close` nodes go, with
+    /// their files.
+    let undo (opening: LayerOpening) (graph: Graph) : GraphChange =
+        let roots =
+            opening.Rest.Plan.Nodes
+            |> List.collect _.Children
+            |> List.choose (fun (_, target) ->
+                match target with
+                | ExistingNode(id, _) when graph.Nodes.ContainsKey id -> Some id
+                | _ -> None)
+
+        {
+            GraphChange.between true roots opening.Rest.Applied graph with
+                Close = opening.Rest.Earlier
+        }
+
+    /// A plan of nodes none of which has to read its children.
+    let commit (plan: AddPlan) (outcomes: OpenOutcome list) (graph: Graph) : Result<AddedNodes, QapiError> =
+        match start plan outcomes graph with
+        | Ok(Complete added) -> Ok added
+        | Ok(Opening opening) ->
+            QapiError.fail (
+                "'"
+                + Driver.name (Graph.node opening.Node opening.Rest.Graph).Driver
+                + "' cannot be opened here"
+            )
+        | Error error -> Error error

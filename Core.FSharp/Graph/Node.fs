@@ -182,6 +182,12 @@ module Driver =
         | BlkLogWrites _ -> false
         | _ -> true
 
+    /// Whether a node has to read its children to find out what it is.
+    let opensByReading (driver: Driver) =
+        match driver with
+        | BlkLogWrites options -> options.Append
+        | _ -> false
+
     /// Whether a child is written beyond its end, and grows then.
     let growsChild (driver: Driver) (childName: string) =
         match driver with

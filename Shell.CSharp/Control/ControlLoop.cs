@@ -54,7 +54,7 @@ internal sealed class ControlLoop : IDisposable
         _objects = new ObjectTable(
             _threads, _nodes, reactor, (id, content) => _ = Settle(Step.authzFileRead(_state, id, content)));
         _runner = new EffectRunner(
-            _files, _nodes, _objects, _threads, _exports, _nbdServer, _chardevs, _monitors,
+            _files, _nodes, new LayerOpener(paths, _nodes, _threads), _objects, _threads, _exports, _nbdServer, _chardevs, _monitors,
             reactor.Stop);
     }
 

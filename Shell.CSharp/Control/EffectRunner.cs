@@ -21,6 +21,7 @@ namespace StorageDaemon.Shell.Control;
 internal sealed class EffectRunner(
     FileTable files,
     NodeTable nodes,
+    LayerOpener layers,
     ObjectTable objects,
     IOThreadPool threads,
     ExportTable exports,
@@ -52,6 +53,8 @@ internal sealed class EffectRunner(
                 return files.Apply(apply.adopt, apply.Item2);
             case Call.TruncateFile truncate:
                 return files.Truncate(truncate.Item1, truncate.bytes);
+            case Call.OpenLayer open:
+                return layers.Open(open.Item);
             case Call.MeasureFile measure:
                 return files.Measure(measure.Item);
             case Call.AllocatedSizes sizes:

@@ -47,6 +47,10 @@ internal sealed class NodeTable
         };
     }
 
+    /// <summary>A node has made its machine while it was opened.</summary>
+    internal void Adopt(long node, Driver driver, Layer machine) =>
+        _filters[node] = new Filter(driver, machine, null);
+
     private Filter Create(Driver driver) => driver switch
     {
         Driver.Throttle throttle => new Filter(driver, new ThrottleLayer(), _groups[throttle.group].Join()),

@@ -56,6 +56,9 @@ internal sealed class IOThreadPool : IDisposable
     /// <summary>Starts the daemon's own threads; throws where the process can have no more descriptors.</summary>
     internal void Prepare() => _ = Own();
 
+    /// <summary>A thread for work that belongs to no export.</summary>
+    internal IOThread Any() => Own()[0];
+
     private IOThread[] Own()
     {
         if (_own.Length == 0)

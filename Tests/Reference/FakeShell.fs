@@ -185,6 +185,9 @@ type FakeShell(lengths: (string * int64) list) =
         | ApplyFiles(adopted, changes) ->
             adopt adopted
             orRefused (fun () -> finished (fun () -> List.iter change changes))
+        | OpenLayer path ->
+            leavesAreOpen path
+            orRefused (fun () -> LayerIsOpen(path.SizeBytes, 512))
         | TruncateFile(node, bytes) -> truncate node bytes
         | MeasureFile node ->
             isOpen node
