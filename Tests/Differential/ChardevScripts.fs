@@ -1,7 +1,7 @@
-/// QMP conversations about character devices; in the language of `QmpScript`.
+/// QMP conversations about character devices; in the language of `QmpScripts`.
 module StorageDaemon.Tests.Differential.ChardevScripts
 
-open StorageDaemon.Tests.Differential.QmpScript
+open StorageDaemon.Tests.Differential.QmpScripts
 
 let all: QmpScript list = [
     script

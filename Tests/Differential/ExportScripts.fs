@@ -1,7 +1,7 @@
-/// QMP conversations about exports and the NBD server; in the language of `QmpScript`.
+/// QMP conversations about exports and the NBD server; in the language of `QmpScripts`.
 module StorageDaemon.Tests.Differential.ExportScripts
 
-open StorageDaemon.Tests.Differential.QmpScript
+open StorageDaemon.Tests.Differential.QmpScripts
 
 let all: QmpScript list = [
     script

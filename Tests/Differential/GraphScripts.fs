@@ -1,7 +1,7 @@
-/// QMP conversations about graphs that change while they are used; in the language of `QmpScript`.
+/// QMP conversations about graphs that change while they are used; in the language of `QmpScripts`.
 module StorageDaemon.Tests.Differential.GraphScripts
 
-open StorageDaemon.Tests.Differential.QmpScript
+open StorageDaemon.Tests.Differential.QmpScripts
 
 let all: QmpScript list = [
     script

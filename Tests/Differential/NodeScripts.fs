@@ -1,7 +1,7 @@
-/// QMP conversations about nodes, and about things that are not there; in the language of `QmpScript`.
+/// QMP conversations about nodes, and about things that are not there; in the language of `QmpScripts`.
 module StorageDaemon.Tests.Differential.NodeScripts
 
-open StorageDaemon.Tests.Differential.QmpScript
+open StorageDaemon.Tests.Differential.QmpScripts
 
 let private errors: QmpScript =
     script

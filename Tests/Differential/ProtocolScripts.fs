@@ -1,7 +1,7 @@
-/// QMP conversations about the protocol itself: negotiation, the shape of requests, junk; in the language of `QmpScript`.
+/// QMP conversations about the protocol itself: negotiation, the shape of requests, junk; in the language of `QmpScripts`.
 module StorageDaemon.Tests.Differential.ProtocolScripts
 
-open StorageDaemon.Tests.Differential.QmpScript
+open StorageDaemon.Tests.Differential.QmpScripts
 
 let all: QmpScript list = [
     {

@@ -100,7 +100,7 @@ let private quit (subject: Subject) (qmp: QmpClient) (child: ChildProcess.Child)
     subject.Note $"exit code {child.WaitExit Wait.defaultTimeout}"
     subject.Note(Normalise.text child.Error)
 
-let private converse (script: QmpScript.QmpScript) (subject: Subject) : unit =
+let private converse (script: QmpScripts.QmpScript) (subject: Subject) : unit =
     prepare subject
 
     let more =
@@ -201,8 +201,8 @@ let tests =
                 ProtocolScripts.all
                 NodeScripts.all
                 ExportScripts.all
+                IothreadScripts.all
                 ObjectScripts.all
-                UserObjectScripts.all
                 ChardevScripts.all
                 GraphScripts.all
                 FilterScripts.all

@@ -132,6 +132,8 @@ let private withDaemon
 
 let private nothing (_: TempDir.TempDir) : unit = ()
 
+let private exceptReal (reason: string) (_: TempDir.TempDir) : unit = Disk.exceptReal reason
+
 let private chardev (options: string) = [ "--chardev"; options ]
 
 let private pipes (directory: TempDir.TempDir) : unit =
@@ -292,11 +294,10 @@ let private ofWebSocket (socket: ClientWebSocket) : Peer =
 let private webSocket =
     withDaemon
         "websocket"
-        nothing
+        (exceptReal "QMP over a WebSocket")
         (chardev "socket,id=c,path=w.sock,server=on,wait=off,websocket=on"
          @ [ "--monitor"; "c" ])
         (fun directory child ->
-            Disk.exceptReal "QMP over a WebSocket"
             use first = connectWebSocket (directory.File "w.sock")
             let peer = ofWebSocket first
             converse peer
@@ -310,11 +311,10 @@ let private webSocket =
 let private mux =
     withDaemon
         "mux: two monitors on one socket"
-        nothing
+        (exceptReal "the focus at the start")
         (chardev "socket,id=c,path=m.sock,server=on,wait=off,mux=on"
          @ [ "--monitor"; "c"; "--monitor"; "c" ])
         (fun directory child ->
-            Disk.exceptReal "the focus at the start"
             use socket = connectUnix (directory.File "m.sock")
             let peer = ofSocket socket
             isGreeting (peer.ReadLine())
@@ -359,12 +359,14 @@ let private muxOnStdio =
         Expect.stringContains (line 2) "JSON parse error" "the escaped character"
         Expect.stringContains (line 3) "{\"return\": []}" "the command"
         send "\u0001x"
+        Wait.orFail Wait.defaultTimeout "good-bye" (fun () -> child.Output.Contains "QEMU: Terminated")
+        Disk.exceptReal "it ends at the next event of its main loop"
         Expect.equal (child.WaitExit Wait.defaultTimeout) (Some 0) "Ctrl-A x ends the daemon")
 
 let private hub =
     withDaemon
         "hub: a monitor with two sockets, a ring buffer and a log"
-        nothing
+        (exceptReal "a monitor on a hub")
         (Daemon.monitor "q.sock"
          @ chardev "socket,id=a,path=a.sock,server=on,wait=off"
          @ chardev "socket,id=b,path=b.sock,server=on,wait=off"
@@ -372,7 +374,6 @@ let private hub =
          @ chardev "hub,id=h,chardevs.0=a,chardevs.1=b,chardevs.2=r"
          @ [ "--monitor"; "h" ])
         (fun directory child ->
-            Disk.exceptReal "a monitor on a hub"
             use qmp = QmpClient.Negotiated(directory.File "q.sock")
             use first = connectUnix (directory.File "a.sock")
             use second = connectUnix (directory.File "b.sock")

@@ -120,6 +120,15 @@ let private qmp (command: Command) : (string * (string * Json) list) option =
                 "value", number value
             ]
         )
+    | MoveNode(node, thread, force) ->
+        Some(
+            "x-blockdev-set-iothread",
+            [
+                "node-name", text (nodeName node)
+                "iothread", NaiveDaemon.threadOrNone thread |> Option.map text |> Option.defaultValue Null
+                "force", Bool force
+            ]
+        )
     | ChardevAdd id -> Some("chardev-add", [ "id", text (NaiveDaemon.chardevId id); "backend", nullBackend ])
     | ChardevRemove id -> Some("chardev-remove", [ "id", text (NaiveDaemon.chardevId id) ])
     | ChardevChange id -> Some("chardev-change", [ "id", text (NaiveDaemon.chardevId id); "backend", nullBackend ])
@@ -206,6 +215,12 @@ let private checkListings (machine: Machine) (observed: Json list) =
         |> List.map (fun export -> text export.Id, text export.Node, Bool export.ShuttingDown)
 
     Expect.equal exports expected "exports"
+
+    Expect.equal
+        (State.exports machine.State |> List.map _.Iothreads)
+        (naive.Exports |> List.map _.Iothreads)
+        "and who serves them"
+
     Expect.equal (Set.ofList (names observed[4])) naive.Iothreads "objects"
     Expect.equal (names observed[5]) (List.ofSeq naive.Chardevs.Keys) "chardevs"
 
@@ -414,6 +429,7 @@ let private genCommand =
                 4, Gen.constant (ObjectAdd(a, b))
                 2, Gen.constant (ObjectDel a)
                 2, Gen.constant (ObjectSet(a, sbyte (int b - 128)))
+                4, Gen.constant (MoveNode(a, b, p || q))
                 3, Gen.constant (ChardevAdd a)
                 2, Gen.constant (ChardevRemove a)
                 2, Gen.constant (ChardevChange a)

@@ -19,6 +19,8 @@ type Command =
     | ObjectAdd of id: byte * poolMax: byte
     | ObjectDel of id: byte
     | ObjectSet of id: byte * value: sbyte
+    /// Into one of the threads or, every fourth number, none.
+    | MoveNode of node: byte * thread: byte * force: bool
     | ChardevAdd of id: byte
     | ChardevRemove of id: byte
     | ChardevChange of id: byte

@@ -121,6 +121,12 @@ type FakeShell(lengths: (string * int64) list) =
         | NullLeaf _ -> ()
         | LayerLeaf(_, _, children) -> List.iter leavesAreOpen children
 
+    let isServable (served: ServedExport) =
+        leavesAreOpen served.Path
+
+        for id in served.Iothreads do
+            Expect.isTrue (iothreads.Contains id) "the export's thread runs"
+
     let truncate node bytes =
         isOpen node
 
@@ -248,11 +254,7 @@ type FakeShell(lengths: (string * int64) list) =
     member private _.Serve(served: ServedExport) =
         Expect.isTrue (everServed.Add served.Key) "a key is never given twice"
 
-        leavesAreOpen served.Path
-
-        for id in served.Iothreads do
-            Expect.isTrue (iothreads.Contains id) "the export's thread runs"
-
+        isServable served
         exports.Add(served.Key, { Clients = 0; Stopping = false })
 
     member private _.Stop(key: ExportKey) =
@@ -281,7 +283,7 @@ type FakeShell(lengths: (string * int64) list) =
         | UpdateExport served ->
             Expect.isTrue (exports.ContainsKey served.Key) "the export is served"
             Expect.isTrue (quiesced.Contains served.Key) "no request is in flight"
-            leavesAreOpen served.Path
+            isServable served
         | LimitWrites served -> Expect.isTrue (exports.ContainsKey served.Key) "the export is served"
         | ResumeExports keys ->
             for key in keys do

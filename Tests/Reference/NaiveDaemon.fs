@@ -128,6 +128,50 @@ let threads (iothread: byte) =
     | 1uy -> [ threadId 1uy; threadId 2uy ]
     | _ -> []
 
+/// The thread that a node is to be moved into; none for every fourth number.
+let threadOrNone (number: byte) : string option =
+    if number % 4uy = 3uy then
+        None
+    else
+        Some(threadId (number % 4uy))
+
+/// All nodes that a chain of children and parents leads to.
+let rec private connected (graph: NaiveGraph.NaiveGraph) (sofar: Set<string>) : Set<string> =
+    let more =
+        graph.Nodes
+        |> List.collect (fun node ->
+            match node.Child with
+            | Some child when sofar.Contains child || sofar.Contains node.Name -> [ node.Name; child ]
+            | _ -> [])
+        |> Set.ofList
+        |> Set.union sofar
+
+    if more = sofar then sofar else connected graph more
+
+let private moveNode (naive: Daemon) node (thread: string option) force : Daemon option =
+    let isThere = (NaiveGraph.tryNode node naive.Graph).IsSome
+    let isUsed = naive.Exports |> List.exists (fun export -> export.Node = node)
+
+    if
+        not isThere
+        || isUsed && not force
+        || not (Option.forall naive.Iothreads.Contains thread)
+    then
+        None
+    else
+        let nodes = connected naive.Graph (Set.singleton node)
+
+        Some {
+            naive with
+                Exports =
+                    naive.Exports
+                    |> List.map (fun export ->
+                        if nodes.Contains export.Node && export.Iothreads.Length <= 1 then
+                            { export with Iothreads = Option.toList thread }
+                        else
+                            export)
+        }
+
 let private graphCommand (naive: Daemon) (command: Command) : Daemon option =
     match command with
     | AddFile(_, _, _, true) -> None
@@ -238,6 +282,7 @@ let run (naive: Daemon) (command: Command) : Daemon option =
             | None -> false
 
         exportAdd naive (exportName name) (nodeName device) (exportName name) (writable && not readOnly) []
+    | MoveNode(node, thread, force) -> moveNode naive (nodeName node) (threadOrNone thread) force
     | ExportDel(id, hard, _) -> exportDel naive (exportId id) hard
     | _ -> graphCommand naive command |> Option.orElse (objectCommand naive command)
 

@@ -5,7 +5,7 @@
 ///   nbd NAME EXPORT        connects an NBD client to n.sock and goes into transmission
 ///   write NAME BYTES       that client writes BYTES bytes at 0 and flushes
 ///   close NAME             that client disconnects
-module StorageDaemon.Tests.Differential.QmpScript
+module StorageDaemon.Tests.Differential.QmpScripts
 
 type QmpScript = {
     Name: string

@@ -1,7 +1,7 @@
-/// QMP conversations about users' objects; in the language of `QmpScript`.
-module StorageDaemon.Tests.Differential.ObjectScripts
+/// QMP conversations about iothread objects; in the language of `QmpScripts`.
+module StorageDaemon.Tests.Differential.IothreadScripts
 
-open StorageDaemon.Tests.Differential.QmpScript
+open StorageDaemon.Tests.Differential.QmpScripts
 
 let all: QmpScript list = [
     script
