@@ -10,6 +10,10 @@ type EventLoop = {
     ThreadPoolMax: int64
 }
 
+/// A count or a time among the settings of an event loop.
+[<NoComparison; NoEquality>]
+type LoopSetting<'S> = { Name: string; Get: 'S -> int64; Put: int64 -> 'S -> 'S }
+
 /// Checks and defaults of the type `event-loop-base`.
 module EventLoop =
     [<Literal>]
@@ -20,13 +24,6 @@ module EventLoop =
         ThreadPoolMin = 0L
         ThreadPoolMax = 64L
     }
-
-    /// All values are counts or times, which are not negative.
-    let checkRange (name: string) (value: int64) =
-        if value < 0L then
-            QapiError.fail (name + " value must be in range [0, 9223372036854775807]")
-        else
-            Ok()
 
     /// The pool's bounds belong together: at least one thread, no minimum above the maximum, and both are C ints.
     let checkPool (loop: EventLoop) =
@@ -39,39 +36,63 @@ module EventLoop =
         else
             Ok loop
 
-    /// A property that is an integer.
-    let integer name (get: 'S -> int64) (set: int64 -> 'S -> Result<'S, QapiError>) : Property<'S> =
-        Property.make name "int" Codec.int64 get (fun value settings ->
-            checkRange name value |> Result.bind (fun () -> set value settings))
+    let setting name get put : LoopSetting<'S> = { Name = name; Get = get; Put = put }
 
-    let properties: Property<EventLoop> list = [
-        integer "thread-pool-min" _.ThreadPoolMin (fun value loop -> checkPool { loop with ThreadPoolMin = value })
-        integer "aio-max-batch" _.AioMaxBatch (fun value loop -> checkPool { loop with AioMaxBatch = value })
-        integer "thread-pool-max" _.ThreadPoolMax (fun value loop -> checkPool { loop with ThreadPoolMax = value })
+    /// In the order in which `qom-list` shows them.
+    let settings: LoopSetting<EventLoop> list = [
+        setting "thread-pool-min" _.ThreadPoolMin (fun value loop -> { loop with ThreadPoolMin = value })
+        setting "aio-max-batch" _.AioMaxBatch (fun value loop -> { loop with AioMaxBatch = value })
+        setting "thread-pool-max" _.ThreadPoolMax (fun value loop -> { loop with ThreadPoolMax = value })
     ]
 
-    /// Sets one property without looking at the others; an unknown name changes nothing.
-    let put (name: string) (value: int64) (loop: EventLoop) : Result<EventLoop, QapiError> =
-        checkRange name value
-        |> Result.map (fun () ->
-            match name with
-            | "thread-pool-min" -> { loop with ThreadPoolMin = value }
-            | "aio-max-batch" -> { loop with AioMaxBatch = value }
-            | "thread-pool-max" -> { loop with ThreadPoolMax = value }
-            | _ -> loop)
+    /// The setting of a part of other settings.
+    let within (get: 'Outer -> 'Inner) (put: 'Inner -> 'Outer -> 'Outer) (inner: LoopSetting<'Inner>) =
+        setting inner.Name (get >> inner.Get) (fun value outer -> put (inner.Put value (get outer)) outer)
 
-    /// The values that were given, in the order in which the real daemon sets the properties of a new object and
-    /// reports their mistakes.
-    let inCreationOrder (given: (string * int64 option) list) : (string * int64) list =
-        let order = [
-            "poll-shrink"
-            "aio-max-batch"
-            "poll-grow"
-            "thread-pool-max"
-            "thread-pool-min"
-            "poll-max-ns"
-        ]
+    /// Sets a value without looking at the others.
+    let private set (setting: LoopSetting<'S>) (value: int64) (settings: 'S) : Result<'S, QapiError> =
+        if value < 0L then
+            QapiError.fail (setting.Name + " value must be in range [0, 9223372036854775807]")
+        else
+            Ok(setting.Put value settings)
 
-        order
-        |> List.collect (fun name -> given |> List.filter (fun (other, _) -> other = name))
-        |> List.choose (fun (name, value) -> value |> Option.map (fun value -> name, value))
+    /// The property of objects that are in use: `check` looks at all settings together.
+    let property (check: 'S -> Result<'S, QapiError>) (setting: LoopSetting<'S>) : Property<'S> =
+        Property.make setting.Name "int" Codec.int64 setting.Get (fun value settings ->
+            set setting value settings |> Result.bind check)
+
+    /// In this order the real daemon sets the properties of a new object, and reports their mistakes.
+    let private creationOrder = [
+        "poll-shrink"
+        "aio-max-batch"
+        "poll-grow"
+        "thread-pool-max"
+        "thread-pool-min"
+        "poll-max-ns"
+    ]
+
+    /// Settings from what was given for a new object. To look at all of them together is still to come, after the
+    /// object has found its place in the tree.
+    let create
+        (settings: LoopSetting<'S> list)
+        (defaults: 'S)
+        (given: (string * int64 option) list)
+        : Result<'S, QapiError> =
+        let values = Map.ofList given
+
+        creationOrder
+        |> List.fold
+            (fun state name ->
+                match values |> Map.tryFind name |> Option.flatten with
+                | Some value ->
+                    let setting = settings |> List.find (fun setting -> setting.Name = name)
+                    Result.bind (set setting value) state
+                | None -> state)
+            (Ok defaults)
+
+    /// What was given of the settings of all event loops, by name.
+    let given (properties: EventLoopProperties) : (string * int64 option) list = [
+        "aio-max-batch", properties.AioMaxBatch
+        "thread-pool-min", properties.ThreadPoolMin
+        "thread-pool-max", properties.ThreadPoolMax
+    ]

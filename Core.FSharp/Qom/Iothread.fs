@@ -11,7 +11,7 @@ type Iothread = {
     PollShrink: int64
 }
 
-/// Checks and defaults of the iothread object, one property at a time, as they are set.
+/// The iothread object: a thread that serves exports.
 module Iothread =
     let defaults = {
         Loop = EventLoop.defaults
@@ -20,42 +20,33 @@ module Iothread =
         PollShrink = 0L
     }
 
+    let check (iothread: Iothread) : Result<Iothread, QapiError> =
+        EventLoop.checkPool iothread.Loop |> Result.map (fun _ -> iothread)
+
+    let private inherited =
+        EventLoop.settings
+        |> List.map (EventLoop.within _.Loop (fun loop iothread -> { iothread with Loop = loop }))
+
+    let private own = [
+        EventLoop.setting "poll-max-ns" _.PollMaxNs (fun value iothread -> { iothread with PollMaxNs = value })
+        EventLoop.setting "poll-grow" _.PollGrow (fun value iothread -> { iothread with PollGrow = value })
+        EventLoop.setting "poll-shrink" _.PollShrink (fun value iothread -> { iothread with PollShrink = value })
+    ]
+
     let class': ObjectClass<Iothread> = {
         Name = "iothread"
         Parent = EventLoop.TypeName
         Interfaces = []
-        Inherited =
-            EventLoop.properties
-            |> List.map (Property.within _.Loop (fun loop iothread -> { iothread with Loop = loop }))
-        Own = [
-            EventLoop.integer "poll-max-ns" _.PollMaxNs (fun value iothread -> Ok { iothread with PollMaxNs = value })
-            EventLoop.integer "poll-grow" _.PollGrow (fun value iothread -> Ok { iothread with PollGrow = value })
-            EventLoop.integer "poll-shrink" _.PollShrink (fun value iothread -> Ok { iothread with PollShrink = value })
-        ]
+        Inherited = List.map (EventLoop.property check) inherited
+        Own = List.map (EventLoop.property check) own
     }
 
-    let private put (name: string) (value: int64) (iothread: Iothread) : Result<Iothread, QapiError> =
-        EventLoop.put name value iothread.Loop
-        |> Result.map (fun loop ->
-            match name with
-            | "poll-max-ns" -> { iothread with PollMaxNs = value }
-            | "poll-grow" -> { iothread with PollGrow = value }
-            | "poll-shrink" -> { iothread with PollShrink = value }
-            | _ -> { iothread with Loop = loop })
-
-    /// Makes an object from the properties given at its creation. `check` is still to come, after the object has found
-    /// its place in the tree.
+    /// A new object; `check` is still to come.
     let create (given: IothreadProperties) : Result<Iothread, QapiError> =
-        [
-            "aio-max-batch", given.AioMaxBatch
-            "thread-pool-min", given.ThreadPoolMin
-            "thread-pool-max", given.ThreadPoolMax
+        EventLoop.given given.Loop
+        @ [
             "poll-max-ns", given.PollMaxNs
             "poll-grow", given.PollGrow
             "poll-shrink", given.PollShrink
         ]
-        |> EventLoop.inCreationOrder
-        |> List.fold (fun state (name, value) -> Result.bind (put name value) state) (Ok defaults)
-
-    let check (iothread: Iothread) : Result<Iothread, QapiError> =
-        EventLoop.checkPool iothread.Loop |> Result.map (fun _ -> iothread)
+        |> EventLoop.create (inherited @ own) defaults

@@ -62,7 +62,7 @@ module TypeTable =
         abstract' "interface" None
         abstract' "user-creatable" (Some "interface")
         concrete "container" "object" []
-        creatable EventLoop.TypeName EventLoop.properties
+        creatable EventLoop.TypeName MainLoop.class'.Inherited
         creatable "authz" AuthzSimple.class'.Inherited
         creatable "pr-manager" PrManagerHelper.class'.Inherited
         creatable Secret.ParentName Secret.class'.Inherited

@@ -109,9 +109,11 @@ let tests =
                 |> Option.map (fun v -> v &&& System.Int64.MaxValue)
 
             let given: IothreadProperties = {
-                AioMaxBatch = value 0
-                ThreadPoolMin = value 1
-                ThreadPoolMax = value 2
+                Loop = {
+                    AioMaxBatch = value 0
+                    ThreadPoolMin = value 1
+                    ThreadPoolMax = value 2
+                }
                 PollMaxNs = value 3
                 PollGrow = value 4
                 PollShrink = value 5

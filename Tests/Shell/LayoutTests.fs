@@ -3,6 +3,7 @@ module StorageDaemon.Tests.Shell.LayoutTests
 
 open System.Runtime.InteropServices
 open Expecto
+open StorageDaemon.Shell.Crypto
 open StorageDaemon.Shell.Native
 
 let private hasLayout<'T when 'T: unmanaged> size (offsets: (string * int) list) =
@@ -35,6 +36,8 @@ let tests =
             "Flags", 48
         ]
         hasLayout<CmsgHdr> 16 [ "Length", 0; "Level", 8; "Type", 12 ]
+        hasLayout<InotifyEvent> 16 [ "Watch", 0; "Mask", 4; "Cookie", 8; "NameLength", 12 ]
+        hasLayout<GnuTlsDatum> 16 [ "Data", 0; "Size", 8 ]
         hasLayout<SigSet> 128 []
         hasLayout<SignalFdSigInfo> 128 [ "Signal", 0; "Code", 8; "ProcessId", 12 ]
         hasLayout<FLock> 32 [ "Type", 0; "Whence", 2; "Start", 8; "Length", 16; "ProcessId", 24 ]

@@ -4,8 +4,8 @@ open StorageDaemon.Core.Qapi.Describe
 
 /// Descriptions of qapi/qom.json: objects that users create.
 module ObjectCodecs =
-    let iothreadProperties: StructCodec<IothreadProperties> =
-        record "IothreadProperties" "A thread that serves exports." {
+    let private eventLoopProperties: StructCodec<EventLoopProperties> =
+        record "EventLoopBaseProperties" "A loop that waits for events and handles them." {
             let! aioMaxBatch =
                 doc
                     "The most requests that are submitted at once; 0 leaves it to the daemon."
@@ -14,6 +14,18 @@ module ObjectCodecs =
                 doc "The fewest worker threads." (optional "thread-pool-min" Codec.int64 _.ThreadPoolMin)
             let! threadPoolMax =
                 doc "The most worker threads." (optional "thread-pool-max" Codec.int64 _.ThreadPoolMax)
+
+            return
+                fun m -> {
+                    AioMaxBatch = aioMaxBatch m
+                    ThreadPoolMin = threadPoolMin m
+                    ThreadPoolMax = threadPoolMax m
+                }
+        }
+
+    let private iothreadProperties: StructCodec<IothreadProperties> =
+        record "IothreadProperties" "A thread that serves exports." {
+            let! loop = inherits eventLoopProperties _.Loop
             let! pollMaxNs =
                 doc
                     "How long it looks for work before it sleeps, at most, in nanoseconds."
@@ -29,9 +41,7 @@ module ObjectCodecs =
 
             return
                 fun m -> {
-                    AioMaxBatch = aioMaxBatch m
-                    ThreadPoolMin = threadPoolMin m
-                    ThreadPoolMax = threadPoolMax m
+                    Loop = loop m
                     PollMaxNs = pollMaxNs m
                     PollGrow = pollGrow m
                     PollShrink = pollShrink m
@@ -92,25 +102,6 @@ module ObjectCodecs =
                 }
         }
 
-    let private mainLoopProperties: StructCodec<MainLoopProperties> =
-        record "MainLoopProperties" "The daemon's main loop." {
-            let! aioMaxBatch =
-                doc
-                    "The most requests that are submitted at once; 0 leaves it to the daemon."
-                    (optional "aio-max-batch" Codec.int64 _.AioMaxBatch)
-            let! threadPoolMin =
-                doc "The fewest worker threads." (optional "thread-pool-min" Codec.int64 _.ThreadPoolMin)
-            let! threadPoolMax =
-                doc "The most worker threads." (optional "thread-pool-max" Codec.int64 _.ThreadPoolMax)
-
-            return
-                fun m -> {
-                    AioMaxBatch = aioMaxBatch m
-                    ThreadPoolMin = threadPoolMin m
-                    ThreadPoolMax = threadPoolMax m
-                }
-        }
-
     let private threadContextProperties: StructCodec<ThreadContextProperties> =
         record "ThreadContextProperties" "A thread with a choice of processors." {
             let! cpus =
@@ -162,7 +153,7 @@ module ObjectCodecs =
             branch "iothread" iothreadProperties ObjectBranch.Iothread (function
                 | ObjectBranch.Iothread properties -> ValueSome properties
                 | _ -> ValueNone)
-            branch "main-loop" mainLoopProperties ObjectBranch.MainLoop (function
+            branch "main-loop" eventLoopProperties ObjectBranch.MainLoop (function
                 | ObjectBranch.MainLoop properties -> ValueSome properties
                 | _ -> ValueNone)
             branch "pr-manager-helper" prManagerHelperProperties ObjectBranch.PrManagerHelper (function

@@ -1,22 +1,20 @@
 namespace StorageDaemon.Core.Qapi
 
-/// `IothreadProperties` of qapi/qom.json with its base `EventLoopBaseProperties`.
-type IothreadProperties = {
+/// `EventLoopBaseProperties` of qapi/qom.json: all that a main loop has.
+type EventLoopProperties = {
     /// Requests per submission; 0 leaves it to the engine.
     AioMaxBatch: int64 option
     ThreadPoolMin: int64 option
     ThreadPoolMax: int64 option
+}
+
+/// `IothreadProperties` of qapi/qom.json.
+type IothreadProperties = {
+    Loop: EventLoopProperties
     /// Nanoseconds of busy polling; 0 turns it off.
     PollMaxNs: int64 option
     PollGrow: int64 option
     PollShrink: int64 option
-}
-
-/// `MainLoopProperties` of qapi/qom.json: only those of its base `EventLoopBaseProperties`.
-type MainLoopProperties = {
-    AioMaxBatch: int64 option
-    ThreadPoolMin: int64 option
-    ThreadPoolMax: int64 option
 }
 
 /// `QCryptoSecretFormat` of qapi/crypto.json.
@@ -97,7 +95,7 @@ type ObjectBranch =
     | AuthzListFile of isAlias: bool * AuthzListFileProperties
     | AuthzSimple of AuthzSimpleProperties
     | Iothread of IothreadProperties
-    | MainLoop of MainLoopProperties
+    | MainLoop of EventLoopProperties
     | PrManagerHelper of PrManagerHelperProperties
     | Secret of SecretProperties
     | SecretKeyring of SecretKeyringProperties
