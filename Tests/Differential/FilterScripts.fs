@@ -1,7 +1,7 @@
-/// QMP conversations about the drivers for redundancy and tests; in the language of `QmpScript`.
+/// QMP conversations about the drivers for redundancy and tests; in the language of `QmpScripts`.
 module StorageDaemon.Tests.Differential.FilterScripts
 
-open StorageDaemon.Tests.Differential.QmpScript
+open StorageDaemon.Tests.Differential.QmpScripts
 
 let all: QmpScript list = [
     script

@@ -1,7 +1,7 @@
-/// QMP conversations about objects, in the form of `QmpScript`.
-module StorageDaemon.Tests.Differential.UserObjectScripts
+/// QMP conversations about objects, in the form of `QmpScripts`.
+module StorageDaemon.Tests.Differential.ObjectScripts
 
-open StorageDaemon.Tests.Differential.QmpScript
+open StorageDaemon.Tests.Differential.QmpScripts
 
 let all: QmpScript list = [
     script
