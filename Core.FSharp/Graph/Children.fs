@@ -6,7 +6,8 @@ open StorageDaemon.Core.Image
 
 /// How a node gets, loses and changes its children.
 module Children =
-    let private checkActive (parent: Node) (name: string) (child: Node) =
+    /// An active node stands on active ones only.
+    let internal checkActive (parent: Node) (name: string) (child: Node) : Result<unit, QapiError> =
         if parent.Options.Active && not child.Options.Active then
             "Inactive '"
             + child.Name

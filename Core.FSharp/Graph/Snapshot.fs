@@ -63,14 +63,17 @@ module Snapshot =
             | NodeUser parent -> not (standing.Contains parent)
             | BackendUser _ -> true
 
-        let moved =
-            node.Parents
-            |> Map.toList
-            |> List.map snd
-            |> List.filter movable
-            |> List.fold (move node target) graph
+        let users = node.Parents |> Map.toList |> List.map snd |> List.filter movable
+        let moved = users |> List.fold (move node target) graph
+
+        let checkUser (sofar: Result<unit, QapiError>) (edge: ParentEdge) =
+            match sofar, edge.User with
+            | Ok(), NodeUser parent ->
+                Children.checkActive (Graph.node parent graph) edge.ChildName (Graph.node target graph)
+            | _ -> sofar
 
         result {
+            do! List.fold checkUser (Ok()) users
             let! joined = Contexts.join target from moved
             // What the node's users no longer want of it, first; then what they want of the other one.
             let relaxed = Permissions.relax (Node.perms node) from joined

@@ -27,6 +27,9 @@ internal unsafe struct Pending
     /// <summary>How many of the stretches have been read or passed over.</summary>
     internal int NextStretch;
 
+    /// <summary>Bytes of the payload that are written already and do not stand in the buffer.</summary>
+    internal long Written;
+
     /// <summary>When the request was taken up, and what it counts as.</summary>
     internal long Start;
     internal RequestKind Kind;
@@ -37,6 +40,9 @@ internal sealed unsafe partial class NbdConnection
 {
     /// <summary>Cached reads from this length up go from the page cache to the socket without a copy.</summary>
     private const long SendfileMin = 48 << 10;
+
+    /// <summary>Writes from this length up are written piece by piece as they come in.</summary>
+    private const long StreamMin = 48 << 10;
 
     private Pending[] _pending = [];
     private int _inFlight;
@@ -160,8 +166,18 @@ internal sealed unsafe partial class NbdConnection
             return;
         }
 
-        if (!TryTake(ref request, length, out int index))
+        bool streams = length >= StreamMin && MayWriteInline(in request, path);
+        if (!TryTake(ref request, streams ? 0 : length, out int index))
         {
+            return;
+        }
+
+        if (streams)
+        {
+            _receiving = index;
+            _received = 0;
+            _streaming = true;
+            payloadUsed = TakeStreamed(bytes);
             return;
         }
 
@@ -178,25 +194,9 @@ internal sealed unsafe partial class NbdConnection
     /// </summary>
     private bool TryWriteInline(in Request request, NodePath path, OpenFile file, ReadOnlySpan<byte> data)
     {
-        if (!_inline || !file.CanReadInline || path.ReadOnly || IsFua(in request) || path.DetectZeroes != DetectZeroes.Off
-            || !_thread.InlineWrites.Allowed)
-        {
-            return false;
-        }
-
         long offset = path.BaseOffset + (long)request.Offset;
-        nint count;
-        fixed (byte* bytes = data)
+        if (!MayWriteInline(in request, path) || !WriteNow(file, offset, data))
         {
-            IoVec iov = new() { Base = bytes, Length = (nuint)data.Length };
-            long start = Stopwatch.GetTimestamp();
-            count = Libc.Pwritev2(file.Fd, &iov, 1, offset, 0);
-            _thread.InlineWrites.Note(Stopwatch.GetTimestamp() - start, data.Length);
-        }
-
-        if (count != data.Length)
-        {
-            // Short or failed: the ordinary way finds out why.
             return false;
         }
 
@@ -204,6 +204,80 @@ internal sealed unsafe partial class NbdConnection
         CountAtOnce(RequestKind.Write, request.Length);
         ReplyDone(in request);
         return true;
+    }
+
+    private bool MayWriteInline(in Request request, NodePath path) =>
+        _inline && path.File is { CanReadInline: true } && !path.ReadOnly && !IsFua(in request)
+            && path.DetectZeroes == DetectZeroes.Off && _thread.InlineWrites.Allowed;
+
+    /// <summary>False for a short or failed write: the ordinary way finds out why.</summary>
+    private bool WriteNow(OpenFile file, long offset, ReadOnlySpan<byte> data)
+    {
+        fixed (byte* bytes = data)
+        {
+            IoVec iov = new() { Base = bytes, Length = (nuint)data.Length };
+            long start = Stopwatch.GetTimestamp();
+            nint count = Libc.Pwritev2(file.Fd, &iov, 1, offset, 0);
+            _thread.InlineWrites.Note(Stopwatch.GetTimestamp() - start, data.Length);
+            return count == data.Length;
+        }
+    }
+
+    /// <summary>
+    /// Writes what has come of a long payload, while the client sends the rest: the pieces stay in the processor's cache
+    /// on their way, and neither side waits for the other. A write that breaks off with its connection may be there in
+    /// part, as it may be after any unanswered request. Returns the bytes used.
+    /// </summary>
+    private int TakeStreamed(ReadOnlySpan<byte> bytes)
+    {
+        int index = _receiving;
+        ref Pending pending = ref _pending[index];
+        NodePath path = _path;
+        long length = (long)pending.Request.Length;
+        int count = (int)Math.Min(length - _received, bytes.Length);
+        ReadOnlySpan<byte> part = bytes[..count];
+        long offset = path.BaseOffset + (long)pending.Request.Offset + _received;
+        if (!MayWriteInline(in pending.Request, path) || !WriteNow(path.File!, offset, part))
+        {
+            return BufferRest(index, part);
+        }
+
+        _received += count;
+        if (_received == length)
+        {
+            _receiving = -1;
+            _streaming = false;
+            path.NoteWrite(_stats, offset + count);
+            pending.Kind = RequestKind.Write;
+            CountEnd(ref pending, failed: false);
+            ReplyDone(in pending.Request);
+            Release(index);
+        }
+
+        return count;
+    }
+
+    /// <summary>From here on the payload goes the ordinary way: into a buffer, and through the ring.</summary>
+    private int BufferRest(int index, ReadOnlySpan<byte> part)
+    {
+        ref Pending pending = ref _pending[index];
+        long rest = (long)pending.Request.Length - _received;
+        _streaming = false;
+        if (!_thread.Buffers.TryRent(rest, anyway: true, out pending.Buffer))
+        {
+            ReplyError(in pending.Request, Errno.ENOMEM);
+            _skip = (ulong)rest;
+            _receiving = -1;
+            Release(index);
+            return 0;
+        }
+
+        _heldBytes += pending.Buffer.Capacity;
+        pending.Written = _received;
+        part.CopyTo(new Span<byte>(pending.Buffer.Data, part.Length));
+        _received += part.Length;
+        FinishPayloadIfComplete();
+        return part.Length;
     }
 
     private bool IsFua(in Request request) =>
@@ -226,20 +300,12 @@ internal sealed unsafe partial class NbdConnection
             return;
         }
 
-        NodePath path = _path;
-        ReadOnlySpan<byte> data = new(pending.Buffer.Data, (int)length);
-        if (length >= SendfileMin && path.File is { } file && TryWriteInline(in pending.Request, path, file, data))
-        {
-            Release(index);
-            return;
-        }
-
         FileRequest write = new()
         {
             Kind = RequestKind.Write,
             Flags = IsFua(in pending.Request) ? RequestFlags.Fua : RequestFlags.None,
-            Offset = (long)pending.Request.Offset,
-            Length = length,
+            Offset = (long)pending.Request.Offset + pending.Written,
+            Length = length - pending.Written,
         };
         StartIo(in write, pending.Buffer.Data, index);
     }
@@ -379,6 +445,7 @@ internal sealed unsafe partial class NbdConnection
         ref Pending pending = ref _pending[index];
         pending.Request = request;
         pending.Buffer = buffer;
+        pending.Written = 0;
         pending.Start = _clock;
         pending.Used = true;
         _inFlight++;

@@ -69,6 +69,9 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
     private int _receiving = -1;
     private long _received;
 
+    /// <summary>The payload that is being received is written as it comes in, and has no buffer.</summary>
+    private bool _streaming;
+
     // A request that waits for memory.
     private Request _parked;
     private bool _hasParked;
@@ -232,11 +235,12 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
         IoVec* iov = stackalloc IoVec[2];
         long payload = 0;
         int vectors = 0;
-        if (_receiving >= 0)
+        if (_receiving >= 0 && !_streaming)
         {
             ref Pending pending = ref _pending[_receiving];
             payload = (long)pending.Request.PayloadLength - _received;
-            iov[vectors++] = new IoVec { Base = pending.Buffer.Data + _received, Length = (nuint)payload };
+            byte* place = pending.Buffer.Data + (_received - pending.Written);
+            iov[vectors++] = new IoVec { Base = place, Length = (nuint)payload };
         }
 
         iov[vectors++] = new IoVec { Base = _thread.ReceiveScratch, Length = ReceiveLength };
@@ -337,9 +341,14 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
 
     private int TakePayload(ReadOnlySpan<byte> bytes)
     {
+        if (_streaming)
+        {
+            return TakeStreamed(bytes);
+        }
+
         ref Pending pending = ref _pending[_receiving];
         int count = (int)Math.Min((long)pending.Request.PayloadLength - _received, bytes.Length);
-        bytes[..count].CopyTo(new Span<byte>(pending.Buffer.Data + _received, count));
+        bytes[..count].CopyTo(new Span<byte>(pending.Buffer.Data + (_received - pending.Written), count));
         _received += count;
         FinishPayloadIfComplete();
         return count;
