@@ -282,13 +282,8 @@ type LogWritesLayer(sectorBytes: uint32, start: LogWritesCursor, superInterval: 
     /// Finds the end of a log that is to be appended to: past the super block, entry after entry. `logBytes` is the
     /// log's length, `sizeBytes` the logged node's.
     static member Open
-        (
-            options: LogWritesOptions,
-            sizeBytes: int64,
-            alignmentBytes: int,
-            logBytes: int64,
-            errorText: int -> string
-        ) : IoScript<Result<LayerOpened, QapiError>> =
+        (options: LogWritesOptions, sizeBytes: int64, alignmentBytes: int, logBytes: int64, errorText: int -> string)
+        : IoScript<Result<LayerOpened, QapiError>> =
         let fail text = Finished(QapiError.fail text)
 
         let opened (super: LogWritesSuper) (cursor: LogWritesCursor) : IoScript<Result<LayerOpened, QapiError>> =
