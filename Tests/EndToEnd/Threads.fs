@@ -15,12 +15,18 @@ let private move (qmp: QmpClient) (thread: string) : unit =
     qmp.Execute("x-blockdev-set-iothread", $"{{\"node-name\": \"disk\", \"iothread\": {thread}, \"force\": true}}")
     |> ignore
 
+/// A file of a thread that may end at any time; empty if it has.
+let private linesOf (task: string) (file: string) : string[] =
+    try
+        File.ReadAllLines(Path.Combine(task, file))
+    with :? IOException -> [||]
+
 /// How often the thread of that name has given the processor up.
 let private switches (pid: int) (name: string) : int64 =
     Directory.GetDirectories $"/proc/{pid}/task"
-    |> Seq.filter (fun task -> File.ReadAllText(Path.Combine(task, "comm")) = name + "\n")
+    |> Seq.filter (fun task -> linesOf task "comm" = [| name |])
     |> Seq.sumBy (fun task ->
-        File.ReadLines(Path.Combine(task, "status"))
+        linesOf task "status"
         |> Seq.filter (fun line -> line.StartsWith "voluntary_ctxt_switches:")
         |> Seq.sumBy (fun line -> int64 (line.Split(':')[1])))
 
