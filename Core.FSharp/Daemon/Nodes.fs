@@ -37,7 +37,7 @@ module Nodes =
 
     /// Gives up what has been opened of an addition.
     let private undo (state: State) (opening: LayerOpening) (error: QapiError) : Transition =
-        let change = Add.undo opening state.Graph
+        let change = Add.undo opening.Rest state.Graph
 
         Transition.finished
             state
@@ -71,7 +71,17 @@ module Nodes =
     let applied (state: State) (added: AddedNodes) (answer: Answer) : Transition =
         match answer with
         | Answer.Refused error ->
-            Transition.finished state [ CloseNodes(added.Files @ added.Earlier); DiscardOpened ] (Error error)
+            let change = Add.undo added.Rest state.Graph
+
+            Transition.finished
+                state
+                [
+                    if not change.Files.IsEmpty then
+                        RelaxFiles change.Files
+                    CloseNodes(added.Files @ change.Close)
+                    DiscardOpened
+                ]
+                (Error error)
         | _ ->
             Transition.ok { state with Graph = added.Change.Graph } [
                 if not added.Change.Close.IsEmpty then

@@ -23,8 +23,20 @@ module Step =
         let keys = allExports state
         Transition.wait { state with Quitting = true } (StopExports keys) (QuitExportsStopped keys)
 
-    let private quitExportsStopped (state: State) (keys: ExportKey list) =
+    /// All exports are gone: their events, and what their nodes leave behind.
+    let private allExportsStopped (state: State) (keys: ExportKey list) : struct (State * Effect list) =
         let struct (next, effects) = Exports.allStopped state keys
+
+        struct (next,
+                [
+                    yield! effects
+                    match GraphChange.cuts next.Graph with
+                    | [] -> ()
+                    | cuts -> RelaxFiles cuts
+                ])
+
+    let private quitExportsStopped (state: State) (keys: ExportKey list) =
+        let struct (next, effects) = allExportsStopped state keys
         Transition.ok next (effects @ [ Shutdown ])
 
     type private Handler = State -> Transition
@@ -156,5 +168,5 @@ module Step =
 
     /// All exports are gone: their events, and the nodes' files.
     let exportsStopped (state: State) (keys: ExportKey list) : Transition =
-        let struct (next, effects) = Exports.allStopped state keys
+        let struct (next, effects) = allExportsStopped state keys
         Transition.ok next effects

@@ -40,6 +40,8 @@ module Activate =
         | nodes ->
             nodes
             |> List.fold wakeBackends (Ok(List.fold setActive graph nodes))
+            // Some nodes want more of their children than their users want of them.
+            |> Result.bind (Permissions.recheck (fun _ -> false) (nodes |> List.map _.Id))
             |> Result.map (fun next -> {
                 GraphChange.between false [ id ] graph next with
                     Touched = nodes |> List.map _.Id
@@ -116,7 +118,11 @@ module Activate =
                     next <- node.Parents |> Map.fold (fun graph _ edge -> restBackend graph edge) next
 
                     let node = Graph.node node.Id next
-                    next <- Graph.putNode { node with Options.Active = false } next
+
+                    next <-
+                        Graph.putNode { node with Options.Active = false } next
+                        |> Permissions.relaxChildren node.Id
+
                     rested <- node.Id :: rested
                     node.Children |> List.iter (fun child -> waiting.Push child.Node)
                 else

@@ -53,17 +53,6 @@ type AddPlan = {
     Failure: QapiError option
 }
 
-/// The nodes of a committed plan.
-[<NoComparison; NoEquality>]
-type AddedNodes = {
-    Change: GraphChange
-    Root: NodeId
-    /// The nodes that own the opened files, in the plan's order; without those that own theirs already.
-    Files: NodeId list
-    /// New nodes that are open already.
-    Earlier: NodeId list
-}
-
 /// A plan that is being committed.
 [<NoComparison; NoEquality>]
 type AddCommit = internal {
@@ -77,6 +66,17 @@ type AddCommit = internal {
     Outcomes: OpenOutcome list
     FilesReversed: NodeId list
     Earlier: NodeId list
+}
+
+/// The nodes of a committed plan.
+[<NoComparison; NoEquality>]
+type AddedNodes = {
+    Change: GraphChange
+    Root: NodeId
+    /// The nodes that own the opened files, in the plan's order; without those that own theirs already.
+    Files: NodeId list
+    /// Where the plan stands: what is to be undone when the change fails.
+    Rest: AddCommit
 }
 
 /// How far a plan has been committed.
@@ -151,6 +151,7 @@ module Add =
             do! stopOn below (BlockdevSpec.checkCommon spec.Driver options)
             do! stopOn below (checkName graph below spec.NodeName)
             do! stopOn below (BlockdevSpec.checkDriver graph spec.Driver)
+            do! stopOn below (spec.Mistake |> Option.map Error |> Option.defaultValue (Ok()))
 
             let node = {
                 Name = spec.NodeName
@@ -405,6 +406,7 @@ module Add =
             Given = node.Given
             InheritsFrom = None
             WriteThreshold = 0UL
+            NextChild = node.Children.Length
         }
 
         struct (id,
@@ -413,6 +415,11 @@ module Add =
                         Nodes = graph.Nodes.Add(id, added)
                         ByName = graph.ByName.Add(name, id)
                         NextNode = graph.NextNode + 1L<nodeId>
+                        Preallocating =
+                            if node.Driver.IsPreallocate then
+                                graph.Preallocating.Add id
+                            else
+                                graph.Preallocating
                 })
 
     /// A child that was described in its parent remembers that.
@@ -466,7 +473,7 @@ module Add =
                 Change = change root state
                 Root = root
                 Files = List.rev state.FilesReversed
-                Earlier = state.Earlier
+                Rest = state
             }
             |> Ok
         | Some node, _ ->
@@ -522,11 +529,11 @@ module Add =
             return! go { opening.Rest with Graph = graph }
         }
 
-    /// After an opened plan has failed: what undoes what was applied of it, back to `graph`. The `Close` nodes go, with
-    /// their files.
-    let undo (opening: LayerOpening) (graph: Graph) : GraphChange =
+    /// After a plan has failed: what undoes what was applied of it, back to `graph`. The `Close` nodes go, with their
+    /// files.
+    let undo (rest: AddCommit) (graph: Graph) : GraphChange =
         let roots =
-            opening.Rest.Plan.Nodes
+            rest.Plan.Nodes
             |> List.collect _.Children
             |> List.choose (fun (_, target) ->
                 match target with
@@ -534,8 +541,8 @@ module Add =
                 | _ -> None)
 
         {
-            GraphChange.between true roots opening.Rest.Applied graph with
-                Close = opening.Rest.Earlier
+            GraphChange.between true roots rest.Applied graph with
+                Close = rest.Earlier
         }
 
     /// A plan of nodes none of which has to read its children.

@@ -14,8 +14,8 @@ type OpenRequest = {
 
 /// What a graph change asks of one host file that is open already. First the file is opened anew where that is
 /// asked (an error gives up the change: `OpenFailure.error`); then the lock steps run on the old descriptor; when
-/// all files of the change have come so far, a new descriptor takes `Locks.Held` and replaces the old one, and
-/// where there is none, `Locks.Release` is released.
+/// all files of the change have come so far, the old descriptor cuts the file where that is asked, a new descriptor
+/// takes `Locks.Held` and replaces the old one, and where there is none, `Locks.Release` is released.
 [<NoComparison; NoEquality>]
 type FileChange = {
     Node: NodeId
@@ -24,6 +24,8 @@ type FileChange = {
     /// Open for writing from now on, or no longer (auto-read-only).
     Reopen: OpenRequest option
     Locks: LockChange
+    /// The node that let the file grow ahead of its data and no longer does: the file is to end with its data again.
+    Cut: NodeId option
 }
 
 /// The next graph, and what must succeed before it may take the old one's place.
@@ -84,6 +86,7 @@ module GraphChange =
                     Filename = options.Filename
                     Reopen = reopen
                     Locks = locks
+                    Cut = None
                 }
         | _ -> None
 
@@ -112,6 +115,41 @@ module GraphChange =
 
         leaves
 
+    /// No change of a file but its length; the node may be gone from `next`.
+    let private onlyCut (old: Graph) (next: Graph) (preallocating: NodeId) (file: NodeId) : FileChange = {
+        Node = file
+        Filename =
+            match (Graph.node file old).Driver with
+            | File(_, options) -> options.Filename
+            | driver -> Driver.name driver
+        Reopen = None
+        Locks =
+            match Graph.tryNode file next with
+            | Some node when Node.takesLocks node -> Locks.change true (Node.perms node) (Node.perms node)
+            | _ -> Locks.none
+        Cut = Some preallocating
+    }
+
+    /// Files that no longer grow ahead end with their data again.
+    let private withCuts (old: Graph) (next: Graph) (files: FileChange list) : FileChange list =
+        Preallocation.ended old next
+        |> List.fold
+            (fun files struct (preallocating, file) ->
+                match files |> List.partition (fun change -> change.Node = file) with
+                | [ change ], others ->
+                    {
+                        change with
+                            Cut = Some preallocating
+                    }
+                    :: others
+                | _ -> onlyCut old next preallocating file :: files)
+            files
+
+    /// At the process's end: all files end with their data.
+    let cuts (graph: Graph) : FileChange list =
+        Preallocation.all graph
+        |> List.map (fun struct (preallocating, file) -> onlyCut graph graph preallocating file)
+
     /// The change from `old` to `next`, in which users of `roots` or of nodes below have changed.
     let between (hinted: bool) (roots: NodeId list) (old: Graph) (next: Graph) : GraphChange =
         let change (node: Node) =
@@ -119,7 +157,7 @@ module GraphChange =
 
         {
             Graph = next
-            Files = leavesBelow roots old next |> List.choose change
+            Files = leavesBelow roots old next |> List.choose change |> withCuts old next
             Close = []
             Touched = []
         }
@@ -132,6 +170,7 @@ module GraphChange =
                 later with
                     Reopen = Option.orElse earlier.Reopen later.Reopen
                     Locks = Locks.append earlier.Locks later.Locks
+                    Cut = Option.orElse earlier.Cut later.Cut
               }
             | None -> later
 

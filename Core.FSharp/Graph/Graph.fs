@@ -21,6 +21,8 @@ type Graph = {
     ThrottleGroups: Set<string>
     /// Objects of all types, and whether nodes may name them as managers of persistent reservations.
     PrManagers: Map<string, bool>
+    /// The nodes of preallocate, so that a change need not look for them.
+    Preallocating: Set<NodeId>
 }
 
 module NodeName =
@@ -77,6 +79,7 @@ module Graph =
         Names = { Counter = 0L; State = seed }
         ThrottleGroups = Set.empty
         PrManagers = Map.empty
+        Preallocating = Set.empty
     }
 
     /// The node of a number that came from this graph.

@@ -1,6 +1,7 @@
 namespace StorageDaemon.Core.Graph
 
 open StorageDaemon.Core
+open StorageDaemon.Core.Filter
 
 /// Images that a driver can make.
 type ImageCreation = {
@@ -44,6 +45,14 @@ module ImageFormat =
         else
             QapiError.fail ("The only allowed filename for this driver is '" + protocol + "://'")
 
+    /// The group has no place in a file's name.
+    let private throttle (filename: string) =
+        over (Throttle "") filename
+        |> Result.map (fun spec -> {
+            spec with
+                Mistake = Some(QapiError.generic "Please specify a throttle group")
+        })
+
     let private withoutBacking = Some { NamesBacking = false }
 
     let private format name describe creation : ImageFormat = { Name = name; Describe = describe; Creation = creation }
@@ -55,7 +64,7 @@ module ImageFormat =
         format "raw" (over (Raw { OffsetBytes = None; SizeBytes = None })) withoutBacking
         format "null-co" (nullDevice NullCo "null-co") None
         format "null-aio" (nullDevice NullAio "null-aio") None
-        format "throttle" (fun _ -> QapiError.fail "Please specify a throttle group") None
+        format "throttle" throttle None
         format "copy-on-read" (over (CopyOnRead None)) None
         format "compress" (over Compress) None
         format "preallocate" (over (Preallocate PreallocateOptions.defaults)) None

@@ -71,15 +71,6 @@ type NullOptions = {
     ReadZeroes: bool option
 }
 
-/// Options of preallocate, in bytes.
-[<Struct>]
-type PreallocateOptions = {
-    /// The file grows to multiples of this.
-    AlignBytes: int64
-    /// The file grows by at least this.
-    SizeBytes: int64
-}
-
 /// Options of blkdebug.
 [<NoComparison>]
 type BlkDebugOptions = {
@@ -105,6 +96,7 @@ type Driver =
     | CopyOnRead of bottom: string option
     /// What is written is compressed.
     | Compress
+    /// A file that grows is made longer than is needed.
     | Preallocate of PreallocateOptions
     /// Children with the same data, which vote.
     | Quorum of QuorumOptions
@@ -114,10 +106,6 @@ type Driver =
     | BlkDebug of BlkDebugOptions
     /// Writes are logged for tests of crash consistency.
     | BlkLogWrites of LogWritesOptions
-
-module PreallocateOptions =
-    /// Of qapi/block-core.json, BlockdevOptionsPreallocate.
-    let defaults: PreallocateOptions = { AlignBytes = 1048576L; SizeBytes = 134217728L }
 
 module FileOptions =
     /// All options but the name at their defaults.
@@ -192,6 +180,7 @@ module Driver =
     let growsChild (driver: Driver) (childName: string) =
         match driver with
         | BlkLogWrites _ -> childName = "log"
+        | Preallocate _ -> true
         | _ -> false
 
     /// Bytes; the unit of requests that a driver asks for by itself, whatever its children take.
@@ -352,6 +341,8 @@ type Node = {
     InheritsFrom: NodeId option
     /// Bytes; a write beyond is told once. Zero for none.
     WriteThreshold: uint64
+    /// For a quorum: the number of the next child that it gets, greater than those of all that it has.
+    NextChild: int
 }
 
 /// A user of a node that is not a node: an export, or a command for its duration.

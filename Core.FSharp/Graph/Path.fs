@@ -47,12 +47,12 @@ and [<NoComparison>] DataPath = {
 
 module Path =
     /// Whether requests pass a node as they are, but for their offset and the options that every node has.
-    let private passesThrough (driver: Driver) =
-        match driver with
+    let private passesThrough (graph: Graph) (node: Node) =
+        match node.Driver with
         | Raw _
         | CopyOnRead _
-        | Compress
-        | Preallocate _ -> true
+        | Compress -> true
+        | Preallocate _ -> (Preallocation.grownFile graph node).IsNone
         | File _
         | Null _
         | Throttle _
@@ -72,7 +72,9 @@ module Path =
     let private asGrowing (driver: Driver) (child: Child) (path: DataPath) =
         let isPlain =
             match path.Leaf with
-            | FileLeaf _ -> path.BaseOffset = 0L
+            | FileLeaf _
+            // It is a layer only where its file grows.
+            | LayerLeaf(_, Preallocate _, _) -> path.BaseOffset = 0L
             | _ -> false
 
         if isPlain && Driver.growsChild driver child.Name then
@@ -137,7 +139,7 @@ module Path =
     let rec compile (graph: Graph) (id: NodeId) : DataPath =
         let rec descend (above: Node list) (node: Node) =
             match node.Children with
-            | child :: _ when passesThrough node.Driver -> descend (node :: above) (Graph.node child.Node graph)
+            | child :: _ when passesThrough graph node -> descend (node :: above) (Graph.node child.Node graph)
             | _ -> struct (node, above)
 
         let struct (leaf, above) = descend [] (Graph.node id graph)

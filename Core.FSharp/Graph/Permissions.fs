@@ -157,18 +157,22 @@ module Permissions =
             (fun graph id -> graph |> Result.bind (fun g -> checkBelow turned id (HashSet<NodeId>([ id ])) g))
             (Ok graph)
 
-    /// The same when users have gone or want less. That cannot fail, so nothing is checked.
+    /// The same for a node that itself wants less of its children now. That cannot fail, so nothing is checked.
+    let relaxChildren (root: NodeId) (graph: Graph) : Graph =
+        let changed = HashSet<NodeId>([ root ])
+
+        topological root graph
+        |> List.fold
+            (fun g id ->
+                if changed.Contains id then
+                    updateChildren (Graph.node id g) changed g
+                else
+                    g)
+            graph
+
+    /// The same when users have gone or want less.
     let relax (before: PermPair) (root: NodeId) (graph: Graph) : Graph =
         if Perm.same before (Node.perms (Graph.node root graph)) then
             graph
         else
-            let changed = HashSet<NodeId>([ root ])
-
-            topological root graph
-            |> List.fold
-                (fun g id ->
-                    if changed.Contains id then
-                        updateChildren (Graph.node id g) changed g
-                    else
-                        g)
-                graph
+            relaxChildren root graph

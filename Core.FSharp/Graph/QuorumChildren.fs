@@ -4,15 +4,6 @@ open StorageDaemon.Core
 
 /// x-blockdev-change: children that come and go while their parent stays. Only a quorum has such.
 module QuorumChildren =
-    let private numberOf (child: Child) : int =
-        match System.Int32.TryParse(child.Name.Substring(Driver.quorumChildName(0).Length - 1)) with
-        | true, number -> number
-        | _ -> 0
-
-    let private nextName (parent: Node) : string =
-        let last = parent.Children |> List.fold (fun last child -> max last (numberOf child)) -1
-        Driver.quorumChildName (last + 1)
-
     let private touched (parent: Node) (roots: NodeId list) (old: Graph) (next: Graph) : GraphChange = {
         GraphChange.between true roots old next with
             Touched = [ parent.Id ]
@@ -24,9 +15,17 @@ module QuorumChildren =
         | Quorum _ when parent.Children.Length >= Filter.Quorum.MaxChildren -> QapiError.fail "Too many children"
         | Quorum _ ->
             result {
-                let name = nextName parent
+                let name = Driver.quorumChildName parent.NextChild
                 do! Children.checkCycle parent name child graph
-                let! next = Children.attach parent.Id name child.Id graph
+
+                let! next =
+                    graph
+                    |> Graph.putNode {
+                        parent with
+                            NextChild = parent.NextChild + 1
+                    }
+                    |> Children.attach parent.Id name child.Id
+
                 return touched parent [ child.Id ] graph next
             }
         | _ -> QapiError.fail ("The node " + parent.Name + " does not support adding a child")
@@ -39,7 +38,18 @@ module QuorumChildren =
                 + string options.VoteThreshold
             )
         | Quorum _ ->
-            let next = Children.detach parent.Id child graph
+            // Only the number that was given last is given again.
+            let given =
+                if child.Name = Driver.quorumChildName (parent.NextChild - 1) then
+                    parent.NextChild - 1
+                else
+                    parent.NextChild
+
+            let next =
+                graph
+                |> Graph.putNode { parent with NextChild = given }
+                |> Children.detach parent.Id child
+
             let change = touched parent [ child.Node ] graph next
             Ok(GraphChange.append change (Remove.release child.Node change.Graph))
         | _ -> QapiError.fail ("The node " + parent.Name + " does not support removing a child")

@@ -29,6 +29,7 @@ module Remove =
                     next with
                         Nodes = next.Nodes.Remove id
                         ByName = next.ByName.Remove node.Name
+                        Preallocating = next.Preallocating.Remove id
                 }
 
                 close <- id :: close
@@ -48,7 +49,9 @@ module Remove =
         // A node that went after its permissions had shrunk has nothing left to unlock.
         {
             change with
-                Files = change.Files |> List.filter (fun file -> next.Nodes.ContainsKey file.Node)
+                Files =
+                    change.Files
+                    |> List.filter (fun file -> file.Cut.IsSome || next.Nodes.ContainsKey file.Node)
                 Close = close
         }
 

@@ -22,6 +22,8 @@ type BlockdevSpec = {
     Active: bool option
     /// What was given, by dotted names, without the children.
     Given: Map<string, string>
+    /// Why there cannot be such a node; told after its children are there.
+    Mistake: QapiError option
 }
 
 /// A child: a node that exists, or one that is described in place and lives as long as it is used.
@@ -44,6 +46,7 @@ module BlockdevSpec =
         NoFlush = None
         Active = None
         Given = Map.empty
+        Mistake = None
     }
 
     /// The defaults of a node that no parent opens.

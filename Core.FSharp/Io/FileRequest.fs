@@ -12,6 +12,9 @@ type RequestKind =
     | Flush = 4uy
     /// Bring the range into the cache; nothing is returned.
     | Prefetch = 5uy
+    /// Give the range space of its own, and let the file grow to its end; data stay as they are. ENOTSUP where that
+    /// cannot be done without writing.
+    | Allocate = 6uy
 
 [<Flags>]
 type RequestFlags =
@@ -195,6 +198,11 @@ module FileRequest =
                 finish &r 0
             else
                 issue &r FileOp.Readahead r.Length
+        | RequestKind.Allocate ->
+            if has traits FileTraits.BlockDevice || has traits FileTraits.NoAllocate then
+                finish &r Errno.ENOTSUP
+            else
+                issue &r FileOp.Allocate r.Length
         | _ -> finish &r Errno.EINVAL
 
     /// Errors with which the kernel says "this file cannot do that", as opposed to "that went wrong".
@@ -243,7 +251,11 @@ module FileRequest =
             issueZeroes traits &r
         | FileOp.Allocate when isUnsupported error ->
             refuse &r FileTraits.NoAllocate error
-            issueZeroes traits &r
+
+            if r.Kind = RequestKind.Allocate then
+                finish &r Errno.ENOTSUP
+            else
+                issueZeroes traits &r
         | FileOp.DiscardDevice when isUnsupported error -> settle traits &r
         | FileOp.Readahead -> finish &r 0
         | op ->

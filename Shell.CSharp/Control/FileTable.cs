@@ -2,12 +2,14 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using Microsoft.FSharp.Collections;
+using Microsoft.FSharp.Core;
 using StorageDaemon.Core;
 using StorageDaemon.Core.Daemon;
 using StorageDaemon.Core.Graph;
 using StorageDaemon.Core.Io;
 using StorageDaemon.Core.Observe;
 using StorageDaemon.Shell.Drivers;
+using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.Native;
 using StorageDaemon.Shell.Observe;
 
@@ -17,7 +19,7 @@ namespace StorageDaemon.Shell.Control;
 /// The open files of the graph's nodes, and the steps of a graph change on them: open, lock, reopen, close. On the
 /// control thread only.
 /// </summary>
-internal sealed class FileTable : IDisposable
+internal sealed class FileTable(NodeTable nodes) : IDisposable
 {
     private readonly Dictionary<long, OpenFile> _files = [];
     private readonly List<HostFile> _opened = [];
@@ -177,6 +179,7 @@ internal sealed class FileTable : IDisposable
     private bool Complete(FileChange change, int reopened)
     {
         OpenFile file = _files[change.Node];
+        Cut(change);
         if (reopened < 0)
         {
             Release(file.Fd, change.Locks.Release);
@@ -206,12 +209,35 @@ internal sealed class FileTable : IDisposable
         return false;
     }
 
+    /// <summary>
+    /// Lets a file that no longer grows ahead of its data end with them. Whoever wrote to it rests. Where that fails,
+    /// the file stays longer than it has to be.
+    /// </summary>
+    private void Cut(FileChange change)
+    {
+        if (change.Cut is { } node && nodes.EndPreallocation(node.Value) is { } machine)
+        {
+            int fd = _files[change.Node].Fd;
+            FSharpValueOption<long> end = machine.CutFrom(FileOpener.Size(fd));
+            if (end.IsSome)
+            {
+                _ = Libc.FTruncate(fd, end.Value);
+            }
+        }
+    }
+
     /// <summary>Steps that only give something up: errors are ignored.</summary>
     internal void Relax(FSharpList<FileChange> changes)
     {
         foreach (FileChange change in changes)
         {
-            if (_files.ContainsKey(change.Node) && Prepare(change, out int reopened) == null)
+            if (!_files.ContainsKey(change.Node))
+            {
+                continue;
+            }
+
+            Cut(change);
+            if (Prepare(change, out int reopened) == null)
             {
                 _ = Complete(change, reopened);
             }

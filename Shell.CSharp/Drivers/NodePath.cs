@@ -1,5 +1,6 @@
 using System;
 using System.Threading;
+using StorageDaemon.Core.Filter;
 using StorageDaemon.Core.Io;
 using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.Observe;
@@ -39,6 +40,29 @@ internal sealed class NodePath
     internal required long BaseOffset { get; init; }
 
     internal required long SizeBytes { get; init; }
+
+    /// <summary>Bytes from the path's first one to the end of its data: files may have grown since their nodes were made.</summary>
+    internal long RealLength
+    {
+        get
+        {
+            if (File is { } file)
+            {
+                long bytes = FileOpener.Size(file.Fd);
+                return bytes < 0 ? SizeBytes : bytes - BaseOffset;
+            }
+
+            if (Layer?.Machine is PreallocateLayer growing)
+            {
+                lock (growing)
+                {
+                    return growing.DataEnd - BaseOffset;
+                }
+            }
+
+            return SizeBytes;
+        }
+    }
 
     /// <summary>A node is read-only or inactive: writes fail whatever the export promised.</summary>
     internal required bool ReadOnly { get; init; }

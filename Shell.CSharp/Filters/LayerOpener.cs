@@ -20,7 +20,7 @@ internal sealed class LayerOpener(PathCompiler paths, NodeTable nodes, IOThreadP
         Leaf.LayerLeaf leaf = (Leaf.LayerLeaf)path.Leaf;
         IOThread thread = threads.Any();
         NodePath[] children = [.. leaf.children.Select(child => paths.Compile(child, threads.IndexCount))];
-        FSharpList<long> lengths = ListModule.OfSeq(children.Select(Length));
+        FSharpList<long> lengths = ListModule.OfSeq(children.Select(child => child.RealLength));
         FSharpResult<LayerOpened, QapiError> opened = ScriptRunner<FSharpResult<LayerOpened, QapiError>>.Run(
             thread, children, Opening.script(leaf.Item2, leaf.children, lengths, Libc.Strerror));
         if (opened.IsError)
@@ -31,8 +31,4 @@ internal sealed class LayerOpener(PathCompiler paths, NodeTable nodes, IOThreadP
         nodes.Adopt(leaf.Item1, leaf.Item2, opened.ResultValue.Machine);
         return Answer.NewLayerIsOpen(opened.ResultValue.SizeBytes, opened.ResultValue.AlignmentBytes);
     }
-
-    /// <summary>Files may have grown since their nodes were made.</summary>
-    private static long Length(NodePath path) =>
-        path.File is { } file ? FileOpener.Size(file.Fd) - path.BaseOffset : path.SizeBytes;
 }

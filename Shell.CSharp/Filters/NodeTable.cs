@@ -30,11 +30,20 @@ internal sealed class NodeTable
     internal PathLayer Layer(long node, Driver driver, NodePath[] children)
     {
         _ = _filters.TryGetValue(node, out Filter? filter);
-        if (filter == null || !filter.Driver.Equals(driver))
+        if (filter?.Machine is PreallocateLayer growing && driver is Driver.Preallocate preallocate)
+        {
+            // It goes on with what it knows of its file.
+            lock (growing)
+            {
+                growing.Tune(preallocate.Item);
+                growing.Observe(children[0].RealLength);
+            }
+        }
+        else if (filter == null || !filter.Driver.Equals(driver))
         {
             // New, or reopened with other options.
             filter?.Throttle?.Leave();
-            filter = Create(driver);
+            filter = Create(driver, children);
             _filters[node] = filter;
         }
 
@@ -51,16 +60,30 @@ internal sealed class NodeTable
     internal void Adopt(long node, Driver driver, Layer machine) =>
         _filters[node] = new Filter(driver, machine, null);
 
-    private Filter Create(Driver driver) => driver switch
+    private Filter Create(Driver driver, NodePath[] children) => driver switch
     {
         Driver.Throttle throttle => new Filter(driver, new ThrottleLayer(), _groups[throttle.group].Join()),
         Driver.Quorum quorum => new Filter(driver, new QuorumLayer(quorum.Item), null),
         Driver.BlkDebug debug =>
             new Filter(driver, new BlkDebugLayer(debug.Item.Limits, [.. debug.Item.Rules]), null),
+        Driver.Preallocate preallocate =>
+            new Filter(driver, new PreallocateLayer(preallocate.Item, children[0].RealLength), null),
         Driver.BlkLogWrites log => new Filter(driver, LogWritesLayer.Create(log.Item), null),
         _ when driver.IsBlkVerify => new Filter(driver, new BlkVerifyLayer(), null),
         _ => throw new UnreachableException(),
     };
+
+    /// <summary>A node lets its file grow ahead no longer: its machine, which is forgotten; null if it had none.</summary>
+    internal PreallocateLayer? EndPreallocation(long node)
+    {
+        if (!_filters.TryGetValue(node, out Filter? filter) || filter.Machine is not PreallocateLayer machine)
+        {
+            return null;
+        }
+
+        _ = _filters.Remove(node);
+        return machine;
+    }
 
     /// <summary>Nodes are gone.</summary>
     internal void Forget(IEnumerable<long> gone)

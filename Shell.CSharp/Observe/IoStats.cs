@@ -15,7 +15,7 @@ namespace StorageDaemon.Shell.Observe;
 /// </summary>
 internal sealed class IoStats
 {
-    private const int Kinds = (int)RequestKind.Prefetch + 1;
+    private const int Kinds = (int)RequestKind.Allocate + 1;
 
     private const int Operations = 0;
     private const int Bytes = 1;

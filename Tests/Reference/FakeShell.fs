@@ -161,6 +161,8 @@ type FakeShell(lengths: (string * int64) list) =
     member _.Chardevs = Set.ofSeq chardevs.Keys
     member _.Listening = listening
     member _.Shutdowns = shutdowns
+    /// Exports that rest.
+    member _.Resting = Set.ofSeq quiesced
     /// Whether the script has made a call fail since `Script`.
     member _.Failed = failed
     /// All events so far, the oldest first.
