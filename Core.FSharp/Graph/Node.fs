@@ -258,8 +258,9 @@ module Driver =
         | CopyOnRead _ when isActive -> { users with Used = users.Used ||| Perm.WriteUnchanged }
         | Preallocate _ when isActive -> Perm.forPreallocate users
         | Quorum options -> Perm.forQuorum options.RewriteCorrupted users
-        | BlkVerify when role.HasFlag ChildRole.Data -> Perm.forStorage users
-        | BlkLogWrites _ when role.HasFlag ChildRole.Metadata -> Perm.forFormat isActive users
+        | BlkVerify when role.HasFlag ChildRole.Data -> Perm.forStorage users |> Perm.whileInactive isActive
+        | BlkLogWrites _ when role.HasFlag ChildRole.Metadata ->
+            Perm.forFormat isActive users |> Perm.whileInactive isActive
         | BlkDebug options -> {
             Used = users.Used ||| options.TakePerms
             Shared = Perm.without options.UnsharePerms users.Shared

@@ -132,6 +132,16 @@ module Perm =
             Shared = users.Shared &&& (Perm.ConsistentRead ||| Perm.WriteUnchanged)
         }
 
+    /// An inactive node puts up with whoever has taken its image over.
+    let whileInactive (isActive: bool) (perms: PermPair) =
+        if isActive then
+            perms
+        else
+            {
+                perms with
+                    Shared = perms.Shared ||| Perm.Write ||| Perm.Resize
+            }
+
     /// What a node wants of its backing child: reads, and that nobody changes what they return, unless its own users
     /// put up with that.
     let forBacking (users: PermPair) = {

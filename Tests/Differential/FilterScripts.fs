@@ -144,4 +144,82 @@ let all: QmpScript list = [
 {"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "blkdebug", "node-name": "e15", "image": "c0", "align": 0, "max-transfer": 0, "opt-write-zero": 0, "max-discard": 0}]}}
 {"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "blkdebug", "node-name": "e15", "image": "c0", "align": 0, "max-transfer": 512, "opt-write-zero": 0, "max-discard": 0}]}}
 """
+    script
+        "quorum: numbers of children"
+        ""
+        """
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "c0", "size": 1048576, "read-zeroes": true}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "c1", "size": 1048576, "read-zeroes": true}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "c2", "size": 1048576, "read-zeroes": true}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "c3", "size": 1048576, "read-zeroes": true}}
+{"execute": "blockdev-add", "arguments": {"driver": "quorum", "node-name": "q", "children": ["c0", "c1", "c2"], "vote-threshold": 1}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "q", "child": "children.1"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "q", "node": "c3"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "q", "child": "children.2"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "q", "child": "children.3"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "q", "node": "c1"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "q", "node": "c2"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "q", "child": "children.0"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "q", "child": "children.4"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "q", "node": "q"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "q", "node": "c2"}}
+{"execute": "x-debug-query-block-graph"}
+"""
+    script
+        "what inactive nodes want of their children"
+        ""
+        """
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "a", "size": 1048576, "read-zeroes": true}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "l", "size": 1048576, "read-zeroes": true}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "b", "size": 1048576, "read-zeroes": true}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "c", "size": 1048576, "read-zeroes": true}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "d", "size": 1048576, "read-zeroes": true}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "e", "size": 1048576, "read-zeroes": true}}
+{"execute": "blockdev-add", "arguments": {"driver": "blkverify", "node-name": "v", "raw": "b", "test": "c"}}
+{"execute": "blockdev-add", "arguments": {"driver": "quorum", "node-name": "q", "children": ["d", "e"], "vote-threshold": 1}}
+{"execute": "blockdev-add", "arguments": {"driver": "blklogwrites", "node-name": "w", "file": "a", "log": "l"}}
+{"execute": "blockdev-set-active", "arguments": {"node-name": "w", "active": false}}
+{"execute": "x-debug-query-block-graph"}
+{"execute": "blockdev-set-active", "arguments": {"active": false}}
+{"execute": "x-debug-query-block-graph"}
+{"execute": "blockdev-set-active", "arguments": {"node-name": "w", "active": true}}
+{"execute": "x-debug-query-block-graph"}
+{"execute": "blockdev-set-active", "arguments": {"active": true}}
+{"execute": "x-debug-query-block-graph"}
+"""
+    script
+        "throttle: the file before the group"
+        ""
+        """
+{"execute": "blockdev-add", "arguments": {"driver": "file", "node-name": "f", "filename": "img/r.raw"}}
+{"execute": "blockdev-snapshot-sync", "arguments": {"node-name": "f", "snapshot-file": "nope.raw", "snapshot-node-name": "o", "format": "throttle", "mode": "existing"}}
+{"execute": "blockdev-snapshot-sync", "arguments": {"node-name": "f", "snapshot-file": "img/odd2.raw", "snapshot-node-name": "o", "format": "throttle", "mode": "existing"}}
+{"execute": "blockdev-snapshot-sync", "arguments": {"node-name": "f", "snapshot-file": "img/odd2.raw", "snapshot-node-name": "o", "format": "throttle"}}
+{"execute": "blockdev-add", "arguments": {"driver": "throttle", "node-name": "t", "throttle-group": "", "file": "f"}}
+{"execute": "blockdev-add", "arguments": {"driver": "throttle", "node-name": "t", "throttle-group": "nope", "file": {"driver": "file", "filename": "nope.raw"}}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+"""
+    script
+        "preallocate: a parent that resizes"
+        ""
+        """
+{"execute": "nbd-server-start", "arguments": {"addr": {"type": "unix", "data": {"path": "n.sock"}}}}
+{"execute": "blockdev-add", "arguments": {"driver": "file", "node-name": "a", "filename": "img/r.raw"}}
+{"execute": "blockdev-add", "arguments": {"driver": "file", "node-name": "l", "filename": "img/odd2.raw"}}
+{"execute": "blockdev-add", "arguments": {"driver": "preallocate", "node-name": "p", "file": "l"}}
+{"execute": "blockdev-add", "arguments": {"driver": "blklogwrites", "node-name": "w", "file": "a", "log": "p"}}
+{"execute": "x-debug-query-block-graph"}
+{"execute": "blockdev-set-active", "arguments": {"node-name": "p", "active": false}}
+{"execute": "block_resize", "arguments": {"node-name": "p", "size": 1048576}}
+{"execute": "block_resize", "arguments": {"node-name": "l", "size": 1048576}}
+{"execute": "block-export-add", "arguments": {"type": "nbd", "id": "e", "node-name": "p", "writable": true}}
+{"execute": "block-export-add", "arguments": {"type": "nbd", "id": "e", "node-name": "p"}}
+{"execute": "x-debug-query-block-graph"}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "preallocate", "node-name": "p", "file": "l", "prealloc-align": 65536}]}}
+{"execute": "blockdev-del", "arguments": {"node-name": "p"}}
+{"execute": "blockdev-del", "arguments": {"node-name": "w"}}
+{"execute": "x-debug-query-block-graph"}
+{"execute": "block-export-del", "arguments": {"id": "e"}}
+{"execute": "blockdev-del", "arguments": {"node-name": "p"}}
+"""
 ]

@@ -172,4 +172,80 @@ let tests =
             Expect.equal (Daemon.stop again) 0 "a good end"
             let image = File.ReadAllBytes(directory.File "a.raw")
             Expect.equal (replay (File.ReadAllBytes(directory.File "log")) image.Length) image "with what was appended"
+
+        testCase "a log over preallocate grows ahead, and ends with its data when its parent goes"
+        <| fun () ->
+            use directory = new TempDir()
+            File.WriteAllBytes(directory.File "a.raw", Array.zeroCreate 1048576)
+            File.WriteAllBytes(directory.File "log", [||])
+            let length () = FileInfo(directory.File "log").Length
+            let grown = PreallocateOptions.grownEnd PreallocateOptions.defaults 67072L
+
+            let nodes more = [
+                "file,node-name=a,filename=a.raw"
+                "file,node-name=l,filename=log"
+                "preallocate,node-name=p,file=l"
+                "blklogwrites,node-name=w,file=a,log=p" + more
+            ]
+
+            use daemon = start directory (nodes "") [ "w" ]
+            use qmp = QmpClient.Negotiated(directory.File "q.sock")
+            let write commands =
+                let output = qemuIo directory "w" commands
+                Expect.isFalse (output.Contains "failed") output
+
+            write [ "write -P 1 0 64k"; "flush" ]
+            Expect.equal (length ()) grown "ahead of the data"
+            let request text = snd (qmp.Request text)
+
+            Expect.stringContains
+                (request """{"execute": "blockdev-set-active", "arguments": {"node-name": "p", "active": false}}""")
+                "Node has active parent node"
+                "not without its parent"
+
+            Expect.stringContains
+                (request """{"execute": "block-export-del", "arguments": {"id": "e-w", "mode": "hard"}}""")
+                "return"
+                "the export goes"
+
+            Expect.equal (length ()) grown "the parent is still there"
+
+            let setActive (active: string) =
+                Expect.stringContains
+                    (request (
+                        """{"execute": "blockdev-set-active", "arguments": {"node-name": "w", "active": """ + active + "}}"
+                    ))
+                    "return"
+                    "its activity changes"
+
+            setActive "false"
+            let data = length ()
+            Expect.isLessThan data 70000L "only data are left"
+            setActive "true"
+
+            Expect.stringContains
+                (request
+                    """{"execute": "block-export-add", "arguments": {"type": "nbd", "id": "e", "node-name": "w", "writable": true}}""")
+                "return"
+                "exported again"
+
+            write [ "aio_write -P 2 64k 64k"; "aio_write -P 3 200k 1000"; "write -z 300k 9k"; "flush" ]
+            Expect.isGreaterThan (length ()) 134217728L "it has grown again"
+            Expect.equal (Daemon.stop daemon) 0 "a good end"
+            Expect.isLessThan (length ()) 300000L "at the end the file is cut"
+            let image () = File.ReadAllBytes(directory.File "a.raw")
+            Expect.equal (replay (File.ReadAllBytes(directory.File "log")) 1048576) (image ()) "the log is whole"
+
+            // Once more, killed: the file stays long, and nothing is lost.
+            use again = start directory (nodes ",log-append=on") [ "w" ]
+            write [ "write -P 4 400k 100k"; "flush" ]
+            again.Signal Native.SIGKILL
+            Expect.isSome (again.WaitExit Wait.defaultTimeout) "killed"
+            Expect.isGreaterThan (length ()) 134217728L "nobody cuts it"
+            Expect.equal (replay (File.ReadAllBytes(directory.File "log")) 1048576) (image ()) "the log is whole"
+
+            use last = start directory (nodes ",log-append=on") [ "w" ]
+            write [ "write -P 5 500k 100k"; "flush" ]
+            Expect.equal (Daemon.stop last) 0 "a good end"
+            Expect.equal (replay (File.ReadAllBytes(directory.File "log")) 1048576) (image ()) "it goes on"
     ]

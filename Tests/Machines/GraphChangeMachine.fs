@@ -5,6 +5,7 @@ module StorageDaemon.Tests.Machines.GraphChangeMachine
 open Expecto
 open FsCheck
 open StorageDaemon.Core
+open StorageDaemon.Core.Filter
 open StorageDaemon.Core.Graph
 open StorageDaemon.Tests.Reference.GraphChecks
 
@@ -13,11 +14,18 @@ type Step =
     | AddFile of name: byte * active: bool
     | AddRaw of name: byte * child: byte * active: bool
     | AddInline of name: byte
+    | AddQuorum of name: byte * first: byte * second: byte
+    | AddPreallocate of name: byte * child: byte
+    | AddLogging of name: byte * child: byte * log: byte
     | Delete of name: byte
     | Export of name: byte * writable: bool * allowInactive: bool
     | Unexport of index: byte
     | SwapChild of name: byte * child: byte * readOnly: bool
     | TakeSnapshot of node: byte * overlay: byte
+    /// Snapshots, one on the outcome of the other: all or none.
+    | Transaction of (byte * byte) list
+    | AddChild of parent: byte * child: byte
+    | RemoveChild of parent: byte * index: byte
     | Wake of name: byte
     | Rest of name: byte
     | WakeAll
@@ -72,8 +80,73 @@ let private attach (life: Life) (number: byte) writable allowInactive : Life =
 
 let private active isActive (spec: BlockdevSpec) : BlockdevSpec = { spec with Active = Some isActive }
 
+/// The actions of a transaction, each planned on what the ones before it make of the graph.
+let rec private actions (pairs: (byte * byte) list) (change: GraphChange) : Result<GraphChange, QapiError> =
+    match pairs with
+    | [] -> Ok change
+    | (node, overlay) :: rest ->
+        match Snapshot.plan everyNode (name node) (name overlay) change.Graph with
+        | Error error -> Error error
+        | Ok snapshot -> actions rest (GraphChange.append change snapshot)
+
+/// A quorum's next child never has the name of one that it has.
+let private checkNumbers (graph: Graph) =
+    for KeyValue(_, node) in graph.Nodes do
+        if node.Driver.IsQuorum then
+            let names = node.Children |> List.map _.Name
+            Expect.equal (List.distinct names) names "names are different"
+            Expect.isFalse (List.contains (Driver.quorumChildName node.NextChild) names) "and the next one is new"
+
 let private step (life: Life) (step: Step) : Life =
     match step with
+    | AddQuorum(number, first, second) ->
+        let options: QuorumOptions = {
+            VoteThreshold = 1L
+            BlkVerify = false
+            RewriteCorrupted = first % 2uy = 0uy
+            ReadPattern = None
+        }
+
+        let children = [
+            Driver.quorumChildName 0, Reference(name first)
+            Driver.quorumChildName 1, Reference(name second)
+        ]
+
+        settle life (add (BlockdevSpec.ofDriver (Some(name number)) (Quorum options) children) life.World)
+    | AddPreallocate(number, child) ->
+        let driver = Preallocate PreallocateOptions.defaults
+
+        settle
+            life
+            (add (BlockdevSpec.ofDriver (Some(name number)) driver [ "file", Reference(name child) ]) life.World)
+    | AddLogging(number, child, log) ->
+        let driver = BlkLogWrites { SectorBytes = None; Append = false; SuperInterval = None }
+        let children = [ "file", Reference(name child); "log", Reference(name log) ]
+        settle life (add (BlockdevSpec.ofDriver (Some(name number)) driver children) life.World)
+    | Transaction pairs ->
+        let pairs = List.truncate 4 pairs
+        settle life (planned life (fun graph -> actions pairs (GraphChange.ofGraph graph)))
+    | AddChild(parent, child) ->
+        settle
+            life
+            (planned life (fun graph ->
+                result {
+                    let! parent = Graph.findNode (name parent) graph
+                    let! child = Graph.findNode (name child) graph
+                    return! QuorumChildren.add parent child graph
+                }))
+    | RemoveChild(parent, index) ->
+        settle
+            life
+            (planned life (fun graph ->
+                result {
+                    let! parent = Graph.findNode (name parent) graph
+
+                    match parent.Children with
+                    | [] -> return! QapiError.fail "no child"
+                    | children ->
+                        return! QuorumChildren.remove parent children[int index % children.Length] graph
+                }))
     | AddFile(number, isActive) -> settle life (add (file (name number) "a.raw" |> active isActive) life.World)
     | AddRaw(number, child, isActive) ->
         settle life (add (raw (name number) (name child) |> active isActive) life.World)
@@ -140,10 +213,36 @@ let private checkActivation (graph: Graph) =
         else
             Expect.equal ((Node.perms node).Used &&& Perm.writing) Perm.None "nobody writes to an inactive node"
 
+/// The graph knows which of its nodes preallocate.
+let private checkCuts (before: World) (after: World) =
+    let preallocating =
+        after.Graph.Nodes.Values
+        |> Seq.filter _.Driver.IsPreallocate
+        |> Seq.map _.Id
+        |> Set.ofSeq
+
+    Expect.equal after.Graph.Preallocating preallocating "preallocating nodes"
+
+    for struct (node, file) in Preallocation.all after.Graph do
+        Expect.isTrue (after.Files.ContainsKey file) "what grows is a file"
+        Expect.isTrue after.Files[file].Writable "and open for writing"
+
+        Expect.equal
+            (Preallocation.all after.Graph
+             |> List.filter (fun struct (_, other) -> other = file))
+            [ struct (node, file) ]
+            "one node grows a file"
+
+    let cut = Preallocation.ended before.Graph after.Graph |> List.map (fun struct (_, file) -> file)
+    Expect.equal (Set.ofList after.Cut) (Set.ofList cut) "what grows no longer has been cut"
+
 let private run (life: Life) (command: Step) : Life =
+    let life = { life with World = { life.World with Cut = [] } }
     let next = step life command
     checkInvariants next.World
     checkActivation next.World.Graph
+    checkNumbers next.World.Graph
+    checkCuts life.World next.World
     Expect.equal next.World.Graph.Backends.Count next.Users.Length "users come and go with their commands only"
     next
 

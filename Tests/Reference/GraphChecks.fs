@@ -11,9 +11,18 @@ type HostFile = { Writable: bool; Locked: Set<int64> }
 
 /// A graph with its pretended host.
 [<NoComparison; NoEquality>]
-type World = { Graph: Graph; Files: Map<NodeId, HostFile> }
+type World = {
+    Graph: Graph
+    Files: Map<NodeId, HostFile>
+    /// Files that were cut to their data.
+    Cut: NodeId list
+}
 
-let emptyWorld = { Graph = Graph.create 1UL; Files = Map.empty }
+let emptyWorld = {
+    Graph = Graph.create 1UL
+    Files = Map.empty
+    Cut = []
+}
 
 let file (name: string) (filename: string) =
     BlockdevSpec.ofDriver (Some name) (File(RegularFile, FileOptions.ofFilename filename)) []
@@ -71,6 +80,13 @@ let apply (change: GraphChange) (world: World) : World =
 
     {
         Graph = change.Graph
+        Cut =
+            (change.Files
+             |> List.filter _.Cut.IsSome
+             |> List.map (fun file ->
+                 Expect.isTrue world.Files[file.Node].Writable "a file is cut while it can be written"
+                 file.Node))
+            @ world.Cut
         Files = List.fold (fun files node -> Map.remove node files) files change.Close
     }
 
