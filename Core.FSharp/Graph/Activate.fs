@@ -119,12 +119,16 @@ module Activate =
 
                     let node = Graph.node node.Id next
 
-                    next <-
-                        Graph.putNode { node with Options.Active = false } next
-                        |> Permissions.relaxChildren node.Id
+                    if Perm.intersects (Perm.Write ||| Perm.WriteUnchanged) (Node.perms node).Used then
+                        // A parent that writes even while it is inactive, such as a quorum that rewrites.
+                        failed <- true
+                    else
+                        next <-
+                            Graph.putNode { node with Options.Active = false } next
+                            |> Permissions.relaxChildren node.Id
 
-                    rested <- node.Id :: rested
-                    node.Children |> List.iter (fun child -> waiting.Push child.Node)
+                        rested <- node.Id :: rested
+                        node.Children |> List.iter (fun child -> waiting.Push child.Node)
                 else
                     failed <- true
 

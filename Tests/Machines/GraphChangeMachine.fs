@@ -250,7 +250,7 @@ let private start = { World = emptyWorld; Users = [] }
 
 let private config = {
     FsCheckConfig.defaultConfig with
-        maxTest = 400
+        maxTest = 600
         endSize = 150
 }
 

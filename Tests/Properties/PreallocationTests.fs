@@ -115,6 +115,27 @@ let tests =
             Expect.isTrue (isLayer woken "p") "it grows again"
         }
 
+        test "a quorum that rewrites cannot rest" {
+            let options: QuorumOptions = {
+                VoteThreshold = 1L
+                BlkVerify = false
+                RewriteCorrupted = true
+                ReadPattern = None
+            }
+
+            let quorum =
+                BlockdevSpec.ofDriver (Some "q") (Quorum options) [
+                    "children.0", Reference "f"
+                    "children.1", Reference "g"
+                ]
+
+            let w = world [ file "f" "a.raw"; file "g" "b.raw"; quorum ]
+
+            match Activate.deactivate (node "q" w).Id w.Graph with
+            | Ok _ -> failtest "its children are held for writing"
+            | Error error -> Expect.equal error.Desc "Failed to inactivate node: Operation not permitted" "text"
+        }
+
         test "at the end all files are cut" {
             let w = world logged
 
