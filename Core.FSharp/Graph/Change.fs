@@ -136,12 +136,7 @@ module GraphChange =
         |> List.fold
             (fun files struct (preallocating, file) ->
                 match files |> List.partition (fun change -> change.Node = file) with
-                | [ change ], others ->
-                    {
-                        change with
-                            Cut = Some preallocating
-                    }
-                    :: others
+                | [ change ], others -> { change with Cut = Some preallocating } :: others
                 | _ -> onlyCut old next preallocating file :: files)
             files
 

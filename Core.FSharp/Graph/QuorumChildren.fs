@@ -20,10 +20,7 @@ module QuorumChildren =
 
                 let! next =
                     graph
-                    |> Graph.putNode {
-                        parent with
-                            NextChild = parent.NextChild + 1
-                    }
+                    |> Graph.putNode { parent with NextChild = parent.NextChild + 1 }
                     |> Children.attach parent.Id name child.Id
 
                 return touched parent [ child.Id ] graph next

@@ -213,7 +213,9 @@ let tests =
             let setActive (active: string) =
                 Expect.stringContains
                     (request (
-                        """{"execute": "blockdev-set-active", "arguments": {"node-name": "w", "active": """ + active + "}}"
+                        """{"execute": "blockdev-set-active", "arguments": {"node-name": "w", "active": """
+                        + active
+                        + "}}"
                     ))
                     "return"
                     "its activity changes"
@@ -229,11 +231,17 @@ let tests =
                 "return"
                 "exported again"
 
-            write [ "aio_write -P 2 64k 64k"; "aio_write -P 3 200k 1000"; "write -z 300k 9k"; "flush" ]
+            write [
+                "aio_write -P 2 64k 64k"
+                "aio_write -P 3 200k 1000"
+                "write -z 300k 9k"
+                "flush"
+            ]
             Expect.isGreaterThan (length ()) 134217728L "it has grown again"
             Expect.equal (Daemon.stop daemon) 0 "a good end"
             Expect.isLessThan (length ()) 300000L "at the end the file is cut"
-            let image () = File.ReadAllBytes(directory.File "a.raw")
+            let image () =
+                File.ReadAllBytes(directory.File "a.raw")
             Expect.equal (replay (File.ReadAllBytes(directory.File "log")) 1048576) (image ()) "the log is whole"
 
             // Once more, killed: the file stays long, and nothing is lost.

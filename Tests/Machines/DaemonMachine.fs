@@ -240,11 +240,7 @@ let private checkListings (machine: Machine) (observed: Json list) =
 let private checkShell (machine: Machine) =
     let shell, state, naive = machine.Shell, machine.State, machine.Naive
 
-    checkInvariants {
-        Graph = state.Graph
-        Files = shell.Files
-        Cut = []
-    }
+    checkInvariants { Graph = state.Graph; Files = shell.Files; Cut = [] }
 
     Expect.equal shell.Unadopted 0 "no opened file is left over"
     Expect.equal (shell.Openings - shell.Closings) shell.Files.Count "every file was closed once or is open"

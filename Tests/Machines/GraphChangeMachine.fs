@@ -144,8 +144,7 @@ let private step (life: Life) (step: Step) : Life =
 
                     match parent.Children with
                     | [] -> return! QapiError.fail "no child"
-                    | children ->
-                        return! QuorumChildren.remove parent children[int index % children.Length] graph
+                    | children -> return! QuorumChildren.remove parent children[int index % children.Length] graph
                 }))
     | AddFile(number, isActive) -> settle life (add (file (name number) "a.raw" |> active isActive) life.World)
     | AddRaw(number, child, isActive) ->
@@ -233,7 +232,9 @@ let private checkCuts (before: World) (after: World) =
             [ struct (node, file) ]
             "one node grows a file"
 
-    let cut = Preallocation.ended before.Graph after.Graph |> List.map (fun struct (_, file) -> file)
+    let cut =
+        Preallocation.ended before.Graph after.Graph
+        |> List.map (fun struct (_, file) -> file)
     Expect.equal (Set.ofList after.Cut) (Set.ofList cut) "what grows no longer has been cut"
 
 let private run (life: Life) (command: Step) : Life =

@@ -73,11 +73,7 @@ let private qmp (change: Change) : string * (string * Json) list =
     | AddPreallocate(name, child) -> add (named "preallocate" name [ "file", text (nodeName child) ])
     | AddLogging(name, child, log, append) -> add (named "blklogwrites" name (logging child log append))
     | AddInlineLogging(name, child, log) ->
-        add (
-            named "raw" name [
-                "file", Object([ "driver", text "blklogwrites" ] @ logging child log true)
-            ]
-        )
+        add (named "raw" name [ "file", Object([ "driver", text "blklogwrites" ] @ logging child log true) ])
     | Del name -> "blockdev-del", [ "node-name", text (nodeName name) ]
     | ExportAdd(id, node, writable, allowInactive) ->
         "block-export-add",
@@ -141,11 +137,7 @@ let private observe (machine: Machine) =
 let private check (machine: Machine) =
     let shell, state = machine.Shell, machine.State
 
-    checkInvariants {
-        Graph = state.Graph
-        Files = shell.Files
-        Cut = []
-    }
+    checkInvariants { Graph = state.Graph; Files = shell.Files; Cut = [] }
 
     Expect.isEmpty shell.Resting "all exports go on"
     Expect.equal shell.Unadopted 0 "no opened file is left over"
@@ -162,8 +154,7 @@ let private run (machine: Machine) (step: Use) : Machine =
             int (step.FailAt % 4uy) + 1
     )
 
-    let struct (state, result) =
-        machine.Shell.Settle(Step.execute machine.State <|| qmp step.Change)
+    let struct (state, result) = machine.Shell.Settle(Step.execute machine.State <|| qmp step.Change)
 
     let injected = machine.Shell.Failed
     machine.Shell.Script 0
@@ -194,7 +185,10 @@ let private prelude =
     |> List.map (fun change -> { Change = change; FailAt = 0uy })
 
 let private start () =
-    let machine = { Shell = FakeShell [ "/a", mib ]; State = State.create 1UL "test" }
+    let machine = {
+        Shell = FakeShell [ "/a", mib ]
+        State = State.create 1UL "test"
+    }
 
     let address = Object [ "type", text "unix"; "data", Object [ "path", text "/s" ] ]
 

@@ -29,7 +29,9 @@ let private places (writes: Write list) =
 
 /// The file after plain writes.
 let private naiveFile (initial: byte[]) (places: (int * int * byte) list) : byte[] =
-    let length = places |> List.fold (fun most (at, size, _) -> max most (at + size)) initial.Length
+    let length =
+        places
+        |> List.fold (fun most (at, size, _) -> max most (at + size)) initial.Length
     let file = Array.append initial (Array.zeroCreate (length - initial.Length))
 
     for at, size, value in places do

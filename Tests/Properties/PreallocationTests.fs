@@ -26,7 +26,9 @@ let private logged = [
 
 let private names (w: World) (change: GraphChange) =
     change.Files
-    |> List.choose (fun file -> file.Cut |> Option.map (fun node -> w.Graph.Nodes[node].Name, w.Graph.Nodes[file.Node].Name))
+    |> List.choose (fun file ->
+        file.Cut
+        |> Option.map (fun node -> w.Graph.Nodes[node].Name, w.Graph.Nodes[file.Node].Name))
 
 let private planned result : GraphChange =
     match result with
@@ -140,7 +142,8 @@ let tests =
             let w = world logged
 
             Expect.equal
-                (GraphChange.cuts w.Graph |> List.map (fun file -> w.Graph.Nodes[file.Node].Name, file.Cut))
+                (GraphChange.cuts w.Graph
+                 |> List.map (fun file -> w.Graph.Nodes[file.Node].Name, file.Cut))
                 [ "l", Some (node "p" w).Id ]
                 "cut"
 

@@ -18,11 +18,7 @@ type World = {
     Cut: NodeId list
 }
 
-let emptyWorld = {
-    Graph = Graph.create 1UL
-    Files = Map.empty
-    Cut = []
-}
+let emptyWorld = { Graph = Graph.create 1UL; Files = Map.empty; Cut = [] }
 
 let file (name: string) (filename: string) =
     BlockdevSpec.ofDriver (Some name) (File(RegularFile, FileOptions.ofFilename filename)) []
