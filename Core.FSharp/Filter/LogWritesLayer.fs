@@ -374,6 +374,8 @@ type LogWritesLayer(sectorBytes: uint32, start: LogWritesCursor, superInterval: 
         match frame.Kind with
         | RequestKind.Read
         | RequestKind.Prefetch -> Frame.passAt FileChild FileChild frame.Offset &frame sink
+        // What was written before is logged already.
+        | RequestKind.Flush when frame.ReadOnly -> flushBoth &frame sink
         | RequestKind.Discard when not (isAligned &frame) ->
             // Sectors of which a part is kept are kept.
             let start = up frame.Offset

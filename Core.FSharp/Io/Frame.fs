@@ -41,6 +41,8 @@ type Frame =
     val mutable ScratchBytes: int64
     /// The request comes through a format driver right above the layer.
     val mutable ViaFormat: bool
+    /// Nothing may be written, by the layer either: its node is read-only or inactive.
+    val mutable ReadOnly: bool
     /// The machine's own.
     val mutable Phase: int
     val mutable Counter: int

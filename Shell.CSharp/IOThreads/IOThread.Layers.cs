@@ -110,6 +110,7 @@ internal sealed unsafe partial class IOThread
             slot.Frame.Offset = at.Offset;
             slot.Frame.Length = at.Length;
             slot.Frame.ViaFormat = path.ViaFormat;
+            slot.Frame.ReadOnly = path.ReadOnly;
             slot.Path = path;
             slot.Memory.Own = (nint)buffer;
             slot.Memory.ChildCount = path.Layer.Children.Length;

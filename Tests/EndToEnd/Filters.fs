@@ -256,4 +256,52 @@ let tests =
             write [ "write -P 5 500k 100k"; "flush" ]
             Expect.equal (Daemon.stop last) 0 "a good end"
             Expect.equal (replay (File.ReadAllBytes(directory.File "log")) 1048576) (image ()) "it goes on"
+
+        testCase "a log goes on after its node has been inactive, whatever was asked meanwhile"
+        <| fun () ->
+            use directory = new TempDir()
+            File.WriteAllBytes(directory.File "a.raw", Array.zeroCreate 1048576)
+            File.WriteAllBytes(directory.File "log", [||])
+
+            use daemon =
+                Daemon.start
+                    Binaries.daemon.Value
+                    directory.Path
+                    (Daemon.monitor "q.sock"
+                     @ Daemon.nbdServer "n.sock"
+                     @ [
+                         "--blockdev"
+                         "file,node-name=a,filename=a.raw"
+                         "--blockdev"
+                         "file,node-name=l,filename=log"
+                         "--blockdev"
+                         "preallocate,node-name=p,file=l"
+                         "--blockdev"
+                         "blklogwrites,node-name=w,file=a,log=p"
+                         "--export"
+                         "nbd,id=e,node-name=w,name=w,writable=on,allow-inactive=on"
+                     ])
+
+            use qmp = QmpClient.Negotiated(directory.File "q.sock")
+
+            let setActive (active: string) =
+                let _, reply =
+                    qmp.Request(
+                        """{"execute": "blockdev-set-active", "arguments": {"active": """
+                        + active
+                        + "}}"
+                    )
+
+                Expect.stringContains reply "return" "its activity changes"
+
+            setActive "false"
+            let refused = qemuIo directory "w" [ "write -P 1 0 4k"; "flush" ]
+            Expect.stringContains refused "write failed: Operation not permitted" "nobody writes"
+            Expect.isFalse (refused.Contains "flush failed") "there is nothing to flush"
+            setActive "true"
+            let output = qemuIo directory "w" [ "write -P 2 8k 4k"; "flush" ]
+            Expect.isFalse (output.Contains "failed") output
+            Expect.equal (Daemon.stop daemon) 0 "a good end"
+            let image = File.ReadAllBytes(directory.File "a.raw")
+            Expect.equal (replay (File.ReadAllBytes(directory.File "log")) image.Length) image "the log is whole"
     ]
