@@ -3,6 +3,7 @@ namespace StorageDaemon.Core.Daemon
 open StorageDaemon.Core
 open StorageDaemon.Core.Json
 open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Job
 open StorageDaemon.Core.Observe
 open StorageDaemon.Core.Qapi
 open StorageDaemon.Core.Qom
@@ -51,6 +52,10 @@ type Call =
     | CountIo
     /// Stop exports from sending requests down the graph, and wait until none is in flight.
     | Quiesce of ExportKey list
+    /// Open or make the file that a job works on, and lock it; it is the job's until `RunFileTask` has ended.
+    | OpenJobFile of JobKey * path: string * LockChange
+    /// Let a job's work come to an end early, and wait for that.
+    | AwaitJob of JobKey
     | OpenNbdServer of NbdServerOptions
     /// How many clients an export has.
     | CountClients of ExportKey
@@ -106,6 +111,10 @@ type Answer =
     /// Files are as the change wants them; the alignment of those that were opened anew, in bytes.
     | Applied of (NodeId * int) list
     | OpenOutcomes of OpenOutcome list
+    /// The C library's text of a failure to open a file.
+    | CouldNotOpen of reason: string
+    /// How the work of a job went; none where there is none under way.
+    | JobWorked of FileTaskReport option
     /// A node has found out its length and the unit of its requests, in bytes.
     | LayerIsOpen of sizeBytes: int64 * alignmentBytes: int
     /// A new length in bytes.
@@ -134,6 +143,10 @@ type Effect =
     | RelaxFiles of FileChange list
     /// Close what belongs to nodes that are gone.
     | CloseNodes of NodeId list
+    /// Take these steps on the job's file without making anybody wait, and close it; `Step.jobWorked` follows.
+    | RunFileTask of JobKey * FileTask
+    /// Let a job's work come to an end early.
+    | StopJobWork of JobKey
     | ServeExport of ServedExport
     /// The graph below a quiesced export is another one now.
     | UpdateExport of ServedExport

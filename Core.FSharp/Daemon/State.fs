@@ -3,6 +3,7 @@ namespace StorageDaemon.Core.Daemon
 open StorageDaemon.Core
 open StorageDaemon.Core.Json
 open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Job
 open StorageDaemon.Core.Nbd
 open StorageDaemon.Core.Qapi
 open StorageDaemon.Core.Qom
@@ -60,6 +61,7 @@ type State = {
     NbdServer: NbdServerOptions option
     Objects: Map<string, UserObject>
     Chardevs: Map<string, Chardev>
+    Jobs: JobTable
     /// The version text of this program, for `query-version`.
     Package: string
     Quitting: bool
@@ -95,6 +97,7 @@ module State =
         NbdServer = None
         Objects = Map.empty
         Chardevs = Map.empty
+        Jobs = JobTable.empty
         Package = package
         Quitting = false
     }
@@ -141,7 +144,7 @@ type Continuation =
     | ExportCounted of id: string * hard: bool
     | NbdExportsStopped of ExportKey list
     | NbdServerClosed
-    | QuitExportsStopped of ExportKey list
+    | QuitExportsStopped of ExportKey list * isCommand: bool
     /// The listener is open, but the server cannot be: it is closed again.
     | NbdServerGivenUp of QapiError
     | ObjectStarted of id: string * UserObject
@@ -151,6 +154,9 @@ type Continuation =
     | ChardevsDescribed
     | QomChardevsDescribed of QomGet
     | MonitorStarted of MonitorOptions
+    | JobFileOpened of JobKey
+    /// The daemon ends, by its own command or not.
+    | QuitJobWorked of JobKey * isCommand: bool
 
 /// A change of the graph on its way.
 and [<NoComparison; NoEquality>] PendingGraph = {
@@ -207,11 +213,14 @@ module Transition =
     let value state json = finished state [] (Ok json)
     let fail state error = finished state [] (Error error)
 
-    let wait state call continuation = {
+    /// Does something at once, and then asks.
+    let waitAfter effects state call continuation = {
         State = state
-        Effects = []
+        Effects = effects
         Outcome = Waiting(call, continuation)
     }
+
+    let wait state call continuation = waitAfter [] state call continuation
 
     /// Goes on with a value, or ends with its error.
     let bind state (result: Result<'T, QapiError>) (next: 'T -> Transition) =

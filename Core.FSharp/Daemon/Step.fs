@@ -4,6 +4,7 @@ open StorageDaemon.Core
 open StorageDaemon.Core.Json
 open StorageDaemon.Core.Graph
 open StorageDaemon.Core.Io
+open StorageDaemon.Core.Job
 open StorageDaemon.Core.Qapi
 
 /// The control plane's transitions: a command or an answer comes in, the next state and what to do go out.
@@ -16,12 +17,12 @@ module Step =
         |> Command.encodeReturn Commands.queryVersion
         |> Transition.value state
 
-    let private allExports (state: State) = State.exports state |> List.map _.Key
+    /// The exports go first, and then the jobs, so that their events come before the reply.
+    let private endAll (isCommand: bool) (state: State) =
+        let keys = State.exports state |> List.map _.Key
+        Transition.wait { state with Quitting = true } (StopExports keys) (QuitExportsStopped(keys, isCommand))
 
-    /// The exports go first, so that their events come before the reply.
-    let private quit (state: State) =
-        let keys = allExports state
-        Transition.wait { state with Quitting = true } (StopExports keys) (QuitExportsStopped keys)
+    let private quit (state: State) = endAll true state
 
     /// All exports are gone: their events, and what their nodes leave behind.
     let private allExportsStopped (state: State) (keys: ExportKey list) : struct (State * Effect list) =
@@ -35,9 +36,9 @@ module Step =
                     | cuts -> RelaxFiles cuts
                 ])
 
-    let private quitExportsStopped (state: State) (keys: ExportKey list) =
+    let private quitExportsStopped (state: State) (keys: ExportKey list) (isCommand: bool) =
         let struct (next, effects) = allExportsStopped state keys
-        Transition.ok next (effects @ [ Shutdown ])
+        Jobs.endAll isCommand next effects
 
     type private Handler = State -> Transition
 
@@ -72,6 +73,14 @@ module Step =
             on Commands.queryNamedBlockNodes Listings.namedBlockNodes
             query Commands.queryBlock Listings.block
             on Commands.queryBlockstats Listings.stats
+            on Commands.blockdevCreate Jobs.create
+            query Commands.queryJobs Jobs.query
+            on Commands.jobPause (Jobs.ask JobVerb.Pause)
+            on Commands.jobResume (Jobs.ask JobVerb.Resume)
+            on Commands.jobCancel (Jobs.ask JobVerb.Cancel)
+            on Commands.jobComplete (Jobs.ask JobVerb.Complete)
+            on Commands.jobFinalize (Jobs.ask JobVerb.Finalize)
+            on Commands.jobDismiss (Jobs.ask JobVerb.Dismiss)
             on Commands.blockExportAdd Exports.add
             on Commands.blockExportDel Exports.delete
             query Commands.queryBlockExports Exports.list
@@ -131,7 +140,7 @@ module Step =
         | ExportApplied pending, _ -> Exports.applied state pending answer
         | ExportCounted(id, hard), Count clients -> Exports.counted state id hard clients
         | NbdExportsStopped keys, _ -> NbdServer.exportsStopped state keys
-        | QuitExportsStopped keys, _ -> quitExportsStopped state keys
+        | QuitExportsStopped(keys, isCommand), _ -> quitExportsStopped state keys isCommand
         | NbdServerClosed, _ -> NbdServer.closed state
         | NbdServerGivenUp error, _ -> Transition.fail state error
         | ObjectStarted(id, object), _ -> Objects.started state id object answer
@@ -141,6 +150,8 @@ module Step =
         | ChardevsDescribed, Chardevs infos -> Chardevs.described state infos
         | QomChardevsDescribed question, Chardevs infos -> Objects.described state question infos
         | MonitorStarted options, _ -> Chardevs.monitorStarted state options answer
+        | JobFileOpened key, _ -> Jobs.opened state key answer
+        | QuitJobWorked(key, isCommand), _ -> Jobs.quitWorked state key isCommand answer
         | _ -> Transition.fail state Transition.unexpected
 
     /// The last client of an export on its way out has gone.
@@ -163,10 +174,8 @@ module Step =
     let authzFileRead (state: State) (id: string) (content: Result<byte array, string>) : Transition =
         Objects.authzFileRead state id content
 
-    /// The exports to end when the process ends without a command.
-    let exportsToStop (state: State) : ExportKey list = allExports state
+    /// The shell has come to the end of a job's work.
+    let jobWorked (state: State) (key: JobKey) (report: FileTaskReport) : Transition = Jobs.worked state key report
 
-    /// All exports are gone: their events, and the nodes' files.
-    let exportsStopped (state: State) (keys: ExportKey list) : Transition =
-        let struct (next, effects) = allExportsStopped state keys
-        Transition.ok next effects
+    /// The process ends without a command: what `quit` does first.
+    let finish (state: State) : Transition = endAll false state

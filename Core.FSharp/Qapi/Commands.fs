@@ -90,6 +90,36 @@ module Commands =
         define "query-blockstats" BlockCodecs.queryBlockstats (listOf BlockStatsCodecs.blockStats)
         |> does "Tells what has been asked of nodes and exports so far."
 
+    let blockdevCreate =
+        action "blockdev-create" CreateCodecs.blockdevCreate
+        |> does "Begins a job that makes an image. The job stays when it is over, until job-dismiss."
+
+    let queryJobs =
+        query "query-jobs" (listOf JobCodecs.jobInfo)
+        |> does "Lists jobs, the newest first."
+
+    let jobPause =
+        action "job-pause" JobCodecs.jobReference
+        |> does "Lets a job rest as soon as it can."
+
+    let jobResume =
+        action "job-resume" JobCodecs.jobReference
+        |> does "Lets a job go on after job-pause."
+
+    let jobCancel =
+        action "job-cancel" JobCodecs.jobReference
+        |> does "Ends a job before its work takes effect. It is over when its event says so."
+
+    let jobComplete = action "job-complete" JobCodecs.jobReference |> does "Ends a job that is ready."
+
+    let jobFinalize =
+        action "job-finalize" JobCodecs.jobReference
+        |> does "Lets the work of a job that is pending take effect."
+
+    let jobDismiss =
+        action "job-dismiss" JobCodecs.jobReference
+        |> does "Removes a job that is over; its id is free again."
+
     let blockExportAdd =
         action "block-export-add" ExportCodecs.blockExportOptions
         |> does "Offers a node to clients."
@@ -186,6 +216,14 @@ module Commands =
         schema queryNamedBlockNodes
         schema queryBlock
         schema queryBlockstats
+        schema blockdevCreate
+        schema queryJobs
+        schema jobPause
+        schema jobResume
+        schema jobCancel
+        schema jobComplete
+        schema jobFinalize
+        schema jobDismiss
         schema blockExportAdd
         schema blockExportDel
         schema queryBlockExports

@@ -14,6 +14,11 @@ module Events =
         |> Event.means
             "A write went beyond the threshold of a node. It happens once for each block-set-write-threshold."
 
+    /// A job has come to another state.
+    let jobStatusChange =
+        Event.define "JOB_STATUS_CHANGE" JobCodecs.jobStatusChange
+        |> Event.means "A job has come further, to its end with \"concluded\" and away with \"null\"."
+
     /// Too few children of a quorum agree.
     let quorumFailure =
         Event.define "QUORUM_FAILURE" BlockGraphCodecs.quorumFailure
@@ -35,6 +40,7 @@ module Events =
     let schemas: EventSchema list = [
         Event.schema blockExportDeleted
         Event.schema blockWriteThreshold
+        Event.schema jobStatusChange
         Event.schema quorumFailure
         Event.schema quorumReportBad
     ]

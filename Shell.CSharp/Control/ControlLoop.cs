@@ -15,6 +15,7 @@ using StorageDaemon.Shell.Drivers;
 using StorageDaemon.Shell.Exports.Nbd;
 using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.IOThreads;
+using StorageDaemon.Shell.Jobs;
 using StorageDaemon.Shell.Native;
 using StorageDaemon.Shell.Observe;
 
@@ -34,6 +35,7 @@ internal sealed class ControlLoop : IDisposable
     private readonly ChardevTable _chardevs;
     private readonly ObjectTable _objects;
     private readonly MonitorTable _monitors;
+    private readonly JobFiles _jobs;
     private readonly EffectRunner _runner;
     private State _state;
 
@@ -54,9 +56,10 @@ internal sealed class ControlLoop : IDisposable
             request => Settle(Step.execute(_state, request.Command, request.Arguments)));
         _objects = new ObjectTable(
             _threads, _nodes, reactor, (id, content) => _ = Settle(Step.authzFileRead(_state, id, content)));
+        _jobs = new JobFiles(reactor.Post, (job, report) => _ = Settle(Step.jobWorked(_state, job, report)));
         _runner = new EffectRunner(
             _files, _nodes, new LayerOpener(paths, _nodes, _threads), _objects, _threads, _exports, _nbdServer, _chardevs, _monitors,
-            reactor.Stop);
+            _jobs, reactor.Stop);
     }
 
     internal State State => _state;
@@ -114,12 +117,10 @@ internal sealed class ControlLoop : IDisposable
         _nbdServer.StartAccepting();
     }
 
-    /// <summary>Ends in good order: exports with their events, the server, nodes, monitors, threads.</summary>
+    /// <summary>Ends in good order: exports and jobs with their events, the server, nodes, monitors, threads.</summary>
     internal void Shutdown()
     {
-        Microsoft.FSharp.Collections.FSharpList<int> keys = Step.exportsToStop(_state);
-        _exports.StopAndWait(keys);
-        _ = Settle(Step.exportsStopped(_state, keys));
+        _ = Settle(Step.finish(_state));
         _nbdServer.Close();
         _files.Dispose();
     }
@@ -129,6 +130,7 @@ internal sealed class ControlLoop : IDisposable
         _chardevs.Dispose();
         _objects.Dispose();
         _threads.Dispose();
+        _jobs.Dispose();
         _files.Dispose();
     }
 }

@@ -12,6 +12,7 @@ using StorageDaemon.Shell.Cli;
 using StorageDaemon.Shell.Exports.Nbd;
 using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.IOThreads;
+using StorageDaemon.Shell.Jobs;
 using StorageDaemon.Shell.Native;
 using Trace = StorageDaemon.Shell.Observe.Trace;
 
@@ -28,6 +29,7 @@ internal sealed class EffectRunner(
     NbdListener nbdServer,
     ChardevTable chardevs,
     MonitorTable monitors,
+    JobFiles jobs,
     Action shutdown)
 {
     /// <summary>Carries a call out. Where the process has run out of descriptors or threads, the command fails.</summary>
@@ -62,6 +64,10 @@ internal sealed class EffectRunner(
             case Call.Quiesce quiesce:
                 exports.Quiesce(quiesce.Item);
                 return Core.Daemon.Answer.Finished;
+            case Call.OpenJobFile open:
+                return jobs.Open(open.Item1, open.path, open.Item3);
+            case Call.AwaitJob wait:
+                return jobs.Await(wait.Item);
             case Call.OpenNbdServer open:
                 threads.Prepare();
                 return nbdServer.Open(open.Item);
@@ -156,6 +162,12 @@ internal sealed class EffectRunner(
             case Effect.CloseNodes close:
                 files.Close(close.Item);
                 nodes.Forget(close.Item);
+                break;
+            case Effect.RunFileTask run:
+                jobs.Run(run.Item1, run.Item2);
+                break;
+            case Effect.StopJobWork stop:
+                jobs.Stop(stop.Item);
                 break;
             case Effect.ServeExport serve:
                 Trace.Write(TracePoints.ExportAdd, "key=" + serve.Item.Key);

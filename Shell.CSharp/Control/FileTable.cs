@@ -131,7 +131,7 @@ internal sealed class FileTable(NodeTable nodes) : IDisposable
         int done = 0;
         foreach (LockStep step in change.Locks.Steps)
         {
-            if (!RunLockStep(fd, step))
+            if (!ImageLocks.TryRun(fd, step))
             {
                 Release(fd, Locks.rollback(change.Locks, done));
                 if (reopened >= 0)
@@ -148,11 +148,6 @@ internal sealed class FileTable(NodeTable nodes) : IDisposable
 
         return null;
     }
-
-    private static bool RunLockStep(int fd, LockStep step) =>
-        step.IsTake
-            ? ImageLocks.Take(fd, step.takenByte) == 0
-            : !ImageLocks.IsHeldByOthers(fd, step.probedByte, out int errno) && errno == 0;
 
     private static void Release(int fd, FSharpList<long> positions)
     {

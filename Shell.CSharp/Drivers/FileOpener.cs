@@ -14,6 +14,9 @@ internal static unsafe class FileOpener
 {
     private const int MaxAlignment = 4096;
 
+    // 0644, less what the umask takes away.
+    private const uint NewFileMode = 0x1a4;
+
     /// <summary>Opens a path; a negative error number if that fails.</summary>
     internal static int Open(string path, bool writable, bool direct, bool nonBlocking)
     {
@@ -21,9 +24,17 @@ internal static unsafe class FileOpener
             | (writable ? Libc.O_RDWR : Libc.O_RDONLY)
             | (direct ? Libc.O_DIRECT : 0)
             | (nonBlocking ? Libc.O_NONBLOCK : 0);
+        return Open(path, flags, 0);
+    }
+
+    /// <summary>Opens a path for reading and writing, and makes a file where nothing is; a negative error number if that fails.</summary>
+    internal static int OpenOrCreate(string path) => Open(path, Libc.O_CLOEXEC | Libc.O_RDWR | Libc.O_CREAT, NewFileMode);
+
+    private static int Open(string path, int flags, uint mode)
+    {
         while (true)
         {
-            int fd = Libc.Open(path, flags, 0);
+            int fd = Libc.Open(path, flags, mode);
             if (fd >= 0)
             {
                 return fd;

@@ -1,4 +1,5 @@
 using StorageDaemon.Core;
+using StorageDaemon.Core.Graph;
 using StorageDaemon.Shell.Native;
 
 namespace StorageDaemon.Shell.Drivers;
@@ -13,6 +14,12 @@ internal static unsafe class ImageLocks
     internal static int Take(int fd, long position) => Set(fd, position, Libc.F_RDLCK);
 
     internal static void Release(int fd, long position) => _ = Set(fd, position, Libc.F_UNLCK);
+
+    /// <summary>Takes one step of a change; whether it succeeds.</summary>
+    internal static bool TryRun(int fd, LockStep step) =>
+        step.IsTake
+            ? Take(fd, step.takenByte) == 0
+            : !IsHeldByOthers(fd, step.probedByte, out int errno) && errno == 0;
 
     /// <summary>Whether an exclusive lock would be refused because of somebody else's; or an error number in <paramref name="errno"/>.</summary>
     internal static bool IsHeldByOthers(int fd, long position, out int errno)

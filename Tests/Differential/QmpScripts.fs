@@ -1,5 +1,7 @@
 /// QMP conversations that have to go the same way with both daemons. One request a line; lines that begin with a word:
 ///   await EVENT            reads until the event has come
+///   concluded JOB          reads until the job has concluded
+///   length FILE            notes how long a file is
 ///   raw N TEXT             sends TEXT and reads N messages
 ///   junk TEXT              sends TEXT and a request after it, and reads up to that one's reply
 ///   nbd NAME EXPORT        connects an NBD client to n.sock and goes into transmission

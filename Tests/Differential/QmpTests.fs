@@ -60,12 +60,30 @@ let private junk (subject: Subject) (qmp: QmpClient) (text: string) : unit =
     finally
         qmp.Socket.ReceiveTimeout <- int Wait.defaultTimeout.TotalMilliseconds
 
+/// Reads until a job has concluded.
+let private concluded (subject: Subject) (qmp: QmpClient) (job: string) : unit =
+    let isLast (line: string) =
+        line.Contains "\"concluded\"" && line.Contains $"\"{job}\""
+
+    let rec read () =
+        match qmp.ReadLine() with
+        | None -> failtest $"the end instead of the end of {job}"
+        | Some line ->
+            note subject line
+
+            if not (isLast line) then
+                read ()
+
+    read ()
+
 /// The NBD clients of a script, by name.
 type private NbdClients = Dictionary<string, NbdClient>
 
 let private play (subject: Subject) (qmp: QmpClient) (clients: NbdClients) (line: string) : unit =
     match line.Split(' ', 3) with
     | [| "await"; event |] -> qmp.Await event |> List.iter (note subject)
+    | [| "concluded"; job |] -> concluded subject qmp job
+    | [| "length"; file |] -> subject.Note $"length: {FileInfo(subject.Directory.File file).Length}"
     | [| "raw"; count; text |] ->
         subject.Note $"-> {text}"
         qmp.Send(text + "\n")
@@ -206,6 +224,7 @@ let tests =
                 ChardevScripts.all
                 GraphScripts.all
                 FilterScripts.all
+                JobScripts.all
              ]
              |> List.concat
              |> List.map (fun script -> differential script.Name (converse script)))

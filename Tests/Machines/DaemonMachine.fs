@@ -383,9 +383,7 @@ let private start () = {
 /// Ends the daemon: all events come, the newest export's first, and nothing but files of nodes stays.
 let private finish (machine: Machine) =
     let events = machine.Shell.Events.Length
-    let keys = Step.exportsToStop machine.State
-    machine.Shell.Answer(StopExports keys) |> ignore
-    let struct (state, _) = machine.Shell.Settle(Step.exportsStopped machine.State keys)
+    let struct (state, _) = machine.Shell.Settle(Step.finish machine.State)
 
     let next = {
         machine with

@@ -245,8 +245,6 @@ let tests =
         testPropertyWithConfig config "a change that fails has changed nothing, and exports go on"
         <| fun (steps: Use list) ->
             let machine = List.fold run (start ()) (prelude @ steps)
-            let keys = Step.exportsToStop machine.State
-            machine.Shell.Answer(StopExports keys) |> ignore
-            let struct (state, _) = machine.Shell.Settle(Step.exportsStopped machine.State keys)
+            let struct (state, _) = machine.Shell.Settle(Step.finish machine.State)
             check { machine with State = state }
     ]

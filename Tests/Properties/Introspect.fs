@@ -63,14 +63,6 @@ let private deviations =
     ]
 
     let unbuiltCommands = [
-        "JOB_STATUS_CHANGE"
-        "job-pause"
-        "job-resume"
-        "job-cancel"
-        "job-complete"
-        "job-dismiss"
-        "job-finalize"
-        "query-jobs"
         "query-block-jobs"
         "block-commit"
         "drive-backup"
@@ -93,7 +85,6 @@ let private deviations =
         "block-job-dismiss"
         "block-job-finalize"
         "block-job-change"
-        "blockdev-create"
         "x-blockdev-amend"
         "BLOCK_IMAGE_CORRUPTED"
         "BLOCK_IO_ERROR"
@@ -122,6 +113,18 @@ let private deviations =
         ]
         under "blockdev-add(driver=" "-" unbuiltDrivers
         under "query-blockstats[].driver-specific(driver=" "-" (unbuiltDrivers @ driversWithoutStatistics)
+
+        under "blockdev-create.options(driver=" "-" unbuiltDrivers
+        under "query-jobs[].type=" "-" [
+            "commit"
+            "stream"
+            "mirror"
+            "backup"
+            "amend"
+            "snapshot-load"
+            "snapshot-save"
+            "snapshot-delete"
+        ]
 
         // Figures of exports.
         under "query-blockstats[]." "+" [ "x-exports" ]

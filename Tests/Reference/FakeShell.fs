@@ -7,6 +7,7 @@ open Expecto
 open StorageDaemon.Core
 open StorageDaemon.Core.Daemon
 open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Job
 open StorageDaemon.Core.Json
 open StorageDaemon.Core.Qapi
 open StorageDaemon.Core.Qom
@@ -39,6 +40,9 @@ type FakeShell(lengths: (string * int64) list) =
     let mutable openings = 0
     let mutable closings = 0
     let quiesced = HashSet<ExportKey>()
+    let jobFiles = HashSet<JobKey>()
+    let tasks = Dictionary<JobKey, FileTask>()
+    let stopped = HashSet<JobKey>()
 
     let refusal = QapiError.generic "The fake shell refuses"
 
@@ -161,6 +165,18 @@ type FakeShell(lengths: (string * int64) list) =
     member _.Chardevs = Set.ofSeq chardevs.Keys
     member _.Listening = listening
     member _.Shutdowns = shutdowns
+    /// The work of jobs that is under way.
+    member _.Tasks = tasks
+    /// Jobs whose work was told to end early.
+    member _.StoppedWork = Set.ofSeq stopped
+    /// Files that jobs have open.
+    member _.JobFiles = jobFiles.Count
+
+    /// The work of a job ends.
+    member _.EndWork(key: JobKey) =
+        Expect.isTrue (tasks.Remove key) "there is work"
+        Expect.isTrue (jobFiles.Remove key) "with a file"
+
     /// Exports that rest.
     member _.Resting = Set.ofSeq quiesced
     /// Whether the script has made a call fail since `Script`.
@@ -215,6 +231,26 @@ type FakeShell(lengths: (string * int64) list) =
                 Expect.isTrue (quiesced.Add key) "an export is quiesced once"
 
             Finished
+        | OpenJobFile(key, path, locks) ->
+            Expect.isTrue (jobFiles.Add key) "a job opens one file"
+            Expect.isNonEmpty locks.Steps "it is locked"
+
+            if fails () then
+                jobFiles.Remove key |> ignore
+                CouldNotOpen "Permission denied"
+            elif path.StartsWith "locked" then
+                jobFiles.Remove key |> ignore
+                Answer.Refused(Locks.failure path locks.Steps[4])
+            else
+                Answer.Finished
+        | AwaitJob key ->
+            stopped.Add key |> ignore
+
+            if tasks.Remove key then
+                jobFiles.Remove key |> ignore
+                JobWorked(Some { Failed = []; Stopped = true })
+            else
+                JobWorked None
         | OpenNbdServer _ -> orRefused (fun () -> finished openServer)
         | CountClients key -> Count exports[key].Clients
         | StopExports keys -> finished (fun () -> endExports keys)
@@ -281,6 +317,12 @@ type FakeShell(lengths: (string * int64) list) =
                 if files.ContainsKey node then
                     files <- files.Remove node
                     closings <- closings + 1
+        | RunFileTask(key, task) ->
+            Expect.isTrue (jobFiles.Contains key) "the file is open"
+            tasks.Add(key, task)
+        | StopJobWork key ->
+            Expect.isTrue (tasks.ContainsKey key) "there is work to stop"
+            stopped.Add key |> ignore
         | ServeExport served -> this.Serve served
         | UpdateExport served ->
             Expect.isTrue (exports.ContainsKey served.Key) "the export is served"

@@ -96,6 +96,7 @@ let tests =
             "SqOffsets", 40
             "CqOffsets", 80
         ]
+        hasLayout<FsXAttr> 28 [ "Flags", 0; "ExtentSizeBytes", 4; "ProjectId", 12; "CowExtentSizeBytes", 16 ]
         hasLayout<CacheStatRange> 16 [ "Offset", 0; "Length", 8 ]
         hasLayout<CacheStat> 40 [ "Cache", 0; "RecentlyEvicted", 32 ]
     ]

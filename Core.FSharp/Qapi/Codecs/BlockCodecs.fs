@@ -467,6 +467,15 @@ module BlockCodecs =
 
     let blockdevRef: Codec<BlockdevRef> = refTo blockdevOptions
 
+    /// All drivers, as the tag of `BlockdevOptions` lists them.
+    let drivers: Lazy<EnumMember list> =
+        lazy
+            (blockdevOptions.Type.Shape.Value.Members
+             |> List.pick (fun m ->
+                 match m.Type with
+                 | SchemaType.Enum enum when enum.Name = "BlockdevDriver" -> Some enum.Members
+                 | _ -> None))
+
     let blockdevDel: StructCodec<BlockdevDel> =
         record "BlockdevDelArgs" "Arguments of blockdev-del." {
             let! nodeName = doc "The node." (required "node-name" Codec.str _.NodeName)
