@@ -1,5 +1,5 @@
 /// QMP conversations about jobs; in the language of `QmpScripts`. A job that is to be asked something while it works
-/// writes 128 MiB, and is asked in the same breath.
+/// writes hundreds of megabytes, and is asked in the same breath.
 module StorageDaemon.Tests.Differential.JobScripts
 
 open StorageDaemon.Tests.Differential.QmpScripts
@@ -152,7 +152,10 @@ let all: QmpScript list = [
         "jobs: questions while it works"
         ""
         (lines [
-            let big = "\"filename\": \"img/big.raw\", \"size\": 134217728, \"preallocation\": \"full\""
+            let written (mib: int) =
+                $"\"filename\": \"img/big.raw\", \"size\": {mib * 1048576}, \"preallocation\": \"full\""
+
+            let big = written 512
 
             let all =
                 file "w" big
@@ -181,7 +184,7 @@ let all: QmpScript list = [
             yield! everyVerb "w"
             // Who pauses it asks in vain, and may not even take it back.
             let pause = verb "pause" "w"
-            let again = file "w" big
+            let again = file "w" (written 128)
             $"raw 4 {again}{pause}"
             "concluded w"
             verb "resume" "w"
