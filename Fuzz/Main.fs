@@ -12,6 +12,7 @@ let private targets: Target list = [
     { Name = "qmp"; Run = QmpFuzz.run }
     { Name = "nbd-handshake"; Run = NbdHandshakeFuzz.run }
     { Name = "nbd-transmission"; Run = NbdTransmissionFuzz.run }
+    { Name = "qcow2"; Run = Qcow2Fuzz.run }
 ]
 
 let private usage =

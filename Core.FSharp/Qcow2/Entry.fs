@@ -129,7 +129,8 @@ module L2Entry =
         if isCompressed descriptor then
             ClusterKind.Compressed
         elif descriptor &&& zero <> 0UL && not g.ExtendedL2 then
-            if hasHostCluster &g descriptor then
+            // Even with an external data file: there the real daemon takes no heed of the "copied" flag of zeroes.
+            if hostOffset descriptor <> 0L then
                 ClusterKind.ZeroAllocated
             else
                 ClusterKind.ZeroPlain

@@ -50,7 +50,15 @@ let private naiveKind (g: Geometry) (entry: L2Entry) (subcluster: int) : Cluster
         None
     elif not g.ExtendedL2 then
         match bit 0 entry.Descriptor, hasHost with
-        | true, _ -> if g.Version2 then None else reserve
+        | true, _ when g.Version2 -> None
+        // Here the real daemon differs: a zero cluster at offset 0 of an external data file has no place.
+        | true, _ ->
+            Some(
+                if offset <> 0UL then
+                    ClusterKind.ZeroAllocated
+                else
+                    ClusterKind.ZeroPlain
+            )
         | false, true -> Some ClusterKind.Normal
         | false, false -> Some ClusterKind.Unallocated
     else

@@ -1,0 +1,74 @@
+namespace StorageDaemon.Core.Io
+
+/// How scripts are put together. No part of it recurses deeper than scripts are nested, however long they are.
+[<RequireQualifiedAccess>]
+module IoScript =
+    let rec bind (next: 'A -> IoScript<'B>) (script: IoScript<'A>) : IoScript<'B> =
+        match script with
+        | Finished value -> next value
+        | ReadChild(child, offset, length, resume) ->
+            ReadChild(child, offset, length, (fun result -> bind next (resume result)))
+        | WriteChild(child, offset, data, resume) ->
+            WriteChild(child, offset, data, (fun result -> bind next (resume result)))
+        | FlushChild(child, resume) -> FlushChild(child, (fun result -> bind next (resume result)))
+
+    /// Goes on with `script`, the visit before `index`, and then visits `index` to `last`.
+    let rec private visitFrom
+        (index: int64)
+        (last: int64)
+        (visit: int64 -> IoScript<Result<unit, 'E>>)
+        (script: IoScript<Result<unit, 'E>>)
+        : IoScript<Result<unit, 'E>> =
+        let mutable index = index
+        let mutable script = script
+        let mutable isAtEnd = false
+
+        // Visits without I/O come one after the other here, not one inside the other.
+        while not isAtEnd do
+            match script with
+            | Finished(Ok()) when index <= last ->
+                script <- visit index
+                index <- index + 1L
+            | _ -> isAtEnd <- true
+
+        let next = index
+
+        match script with
+        | Finished _ -> script
+        | ReadChild(child, offset, length, resume) ->
+            ReadChild(child, offset, length, (fun result -> visitFrom next last visit (resume result)))
+        | WriteChild(child, offset, data, resume) ->
+            WriteChild(child, offset, data, (fun result -> visitFrom next last visit (resume result)))
+        | FlushChild(child, resume) -> FlushChild(child, (fun result -> visitFrom next last visit (resume result)))
+
+    /// Visits the numbers from `first` to `last` until one visit fails.
+    let forAll (first: int64) (last: int64) (visit: int64 -> IoScript<Result<unit, 'E>>) : IoScript<Result<unit, 'E>> =
+        visitFrom first last visit (Finished(Ok()))
+
+    let mapError (convert: 'E -> 'F) (script: IoScript<Result<'T, 'E>>) : IoScript<Result<'T, 'F>> =
+        bind (Result.mapError convert >> Finished) script
+
+    let ofResult (result: Result<'T, 'E>) : IoScript<Result<'T, 'E>> = Finished result
+
+/// `ioResult { let! bytes = … }` for scripts whose steps may fail.
+[<AutoOpen>]
+module IoResultBuilder =
+    type IoResultBuilder() =
+        member _.Bind
+            (script: IoScript<Result<'A, 'E>>, next: 'A -> IoScript<Result<'B, 'E>>)
+            : IoScript<Result<'B, 'E>> =
+            script
+            |> IoScript.bind (function
+                | Ok value -> next value
+                | Error error -> Finished(Error error))
+
+        member _.Return(value: 'A) : IoScript<Result<'A, 'E>> = Finished(Ok value)
+        member _.ReturnFrom(script: IoScript<Result<'A, 'E>>) = script
+        member _.Zero() : IoScript<Result<unit, 'E>> = Finished(Ok())
+        member _.Delay(step: unit -> IoScript<Result<'A, 'E>>) = step
+        member _.Run(step: unit -> IoScript<Result<'A, 'E>>) = step ()
+
+        member this.Combine(script: IoScript<Result<unit, 'E>>, next: unit -> IoScript<Result<'A, 'E>>) =
+            this.Bind(script, next)
+
+    let ioResult = IoResultBuilder()
