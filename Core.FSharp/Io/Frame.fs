@@ -1,6 +1,7 @@
 namespace StorageDaemon.Core.Io
 
 open System
+open System.Collections.Generic
 
 /// What a layer's machine has come to.
 type FrameOp =
@@ -12,6 +13,10 @@ type FrameOp =
     | Sleep = 2uy
     /// To be let in by the layer's throttle group: `Frame.AdmitBytes` of reading or writing.
     | Admit = 3uy
+    /// Nothing to do until a step of another frame wakes this one by its `FrameMemory.Ticket`.
+    | Park = 4uy
+    /// To go on at once, with the buffers that `Frame.ScratchCount` and `ScratchBytes` ask for instead of those it has.
+    | Rent = 5uy
 
 /// Where the data of a child request are.
 type FrameBuffer =
@@ -19,6 +24,8 @@ type FrameBuffer =
     | None = -2
     /// In the buffer of the request itself.
     | Own = -1
+    /// At the address that stands in `ChildRequest.BufferOffset`: memory of the layer's own, which does not move.
+    | Address = -3
 
 /// One request at one layer: a value in a pre-allocated slot, moved on by the layer's machine. Offsets and lengths are
 /// in bytes of the layer's node.
@@ -75,6 +82,7 @@ type ChildRequests() =
     let mutable items: ChildRequest[] = Array.zeroCreate 32
     let mutable count = 0
     let mutable notices: LayerNotice list = []
+    let woken = List<obj>()
 
     /// The greatest `ChildRequest.Tag`.
     static member MaxTag = 1023
@@ -98,8 +106,14 @@ type ChildRequests() =
     member _.Notices = List.rev notices
     member _.HasNotices = not notices.IsEmpty
 
+    /// A parked frame goes on, by its ticket; from then on it is not parked any more.
+    member _.Wake(ticket: obj) = woken.Add ticket
+
+    member _.Woken = woken
+
     member _.Clear() =
         count <- 0
+        woken.Clear()
         notices <- []
 
 /// The memory of one request: addresses of its data.
@@ -109,6 +123,9 @@ type FrameMemory() =
 
     /// The request's own buffer, `Frame.Length` bytes; zero where it has no data.
     member val Own = 0n with get, set
+
+    /// Names the frame to `ChildRequests.Wake`; the shell's.
+    member val Ticket: obj = null with get, set
 
     /// How many children the layer has.
     member val ChildCount = 0 with get, set
@@ -123,10 +140,9 @@ type FrameMemory() =
 
     member this.Span(buffer: int, offset: int64, length: int) : Span<byte> =
         let start =
-            if buffer = int FrameBuffer.Own then
-                this.Own
-            else
-                scratch[buffer]
+            if buffer = int FrameBuffer.Own then this.Own
+            elif buffer = int FrameBuffer.Address then 0n
+            else scratch[buffer]
         Span<byte>(
             NativeInterop.NativePtr.toVoidPtr (NativeInterop.NativePtr.ofNativeInt<byte>(start + nativeint offset)),
             length
@@ -155,11 +171,19 @@ type Layer() =
     abstract ChildDone:
         nowNs: int64 * memory: FrameMemory * frame: byref<Frame> * tag: int * error: int * sink: ChildRequests -> unit
 
-    /// The time to sleep is over, or the throttle group lets the request in.
+    /// The time to sleep is over, the throttle group lets the request in, another frame woke this one, or the buffers
+    /// are there.
     abstract Resume: nowNs: int64 * memory: FrameMemory * frame: byref<Frame> * sink: ChildRequests -> unit
 
     default _.Resume(_, _, frame, _) =
         frame.Error <- StorageDaemon.Core.Errno.EIO
+        frame.Op <- FrameOp.Done
+
+    /// The buffers that the frame asked for in `Rent` cannot be had.
+    abstract OutOfMemory: nowNs: int64 * memory: FrameMemory * frame: byref<Frame> * sink: ChildRequests -> unit
+
+    default _.OutOfMemory(_, _, frame, _) =
+        frame.Error <- StorageDaemon.Core.Errno.ENOMEM
         frame.Op <- FrameOp.Done
 
     /// The error of asking which parts of a range hold data; zero for none.

@@ -255,6 +255,7 @@ internal sealed unsafe partial class IOThread
             LayerNotices?.Invoke(layer.Node, _children.Notices);
         }
 
+        WakeParked();
         SendChildren(happened.Frame, ref slot, layer);
         switch (slot.Frame.Op)
         {
@@ -267,6 +268,9 @@ internal sealed unsafe partial class IOThread
                 break;
             case FrameOp.Admit:
                 Admit(happened.Frame, ref slot, layer);
+                break;
+            case FrameOp.Rent:
+                Rent(happened.Frame, ref slot);
                 break;
         }
     }
@@ -293,10 +297,38 @@ internal sealed unsafe partial class IOThread
                 slot.Outstanding--;
                 machine.ChildDone(now, slot.Memory, ref slot.Frame, happened.Tag, happened.Error, _children);
                 break;
+            case FrameEventKind.NoMemory:
+                machine.OutOfMemory(now, slot.Memory, ref slot.Frame, _children);
+                break;
             default:
                 machine.Resume(now, slot.Memory, ref slot.Frame, _children);
                 break;
         }
+    }
+
+    /// <summary>Frames of this and other threads that the machine lets go on.</summary>
+    private void WakeParked()
+    {
+        foreach (object woken in _children.Woken)
+        {
+            FrameTicket ticket = (FrameTicket)woken;
+            if (ticket.Thread == this)
+            {
+                Tell(new FrameEvent(ticket.Frame, FrameEventKind.Resume, 0, 0));
+            }
+            else
+            {
+                ticket.Thread.ResumeFrame(ticket.Frame);
+            }
+        }
+    }
+
+    private void Rent(int index, ref LayerFrame slot)
+    {
+        slot.Frame.Op = FrameOp.Wait;
+        ReturnScratch(ref slot);
+        bool rented = TryRentScratch(ref slot);
+        Tell(new FrameEvent(index, rented ? FrameEventKind.Resume : FrameEventKind.NoMemory, 0, 0));
     }
 
     private void Admit(int index, ref LayerFrame slot, PathLayer layer)
@@ -332,14 +364,24 @@ internal sealed unsafe partial class IOThread
                 Offset = child.Offset,
                 Length = child.Length,
             };
-            nint start = child.Buffer == (int)FrameBuffer.None ? 0
-                : child.Buffer == (int)FrameBuffer.Own ? slot.Memory.Own
-                : slot.Memory.Scratch[child.Buffer];
-            byte* buffer = start == 0 ? null : (byte*)start + child.BufferOffset;
+            byte* buffer = AddressOf(in child, slot.Memory);
             StartOn(layer.Children[child.Child], in request, buffer, owner, (index << TagBits) | child.Tag, now);
         }
 
         _children.Clear();
+    }
+
+    private static byte* AddressOf(in ChildRequest child, FrameMemory memory)
+    {
+        if (child.Buffer == (int)FrameBuffer.Address)
+        {
+            return (byte*)child.BufferOffset;
+        }
+
+        nint start = child.Buffer == (int)FrameBuffer.None ? 0
+            : child.Buffer == (int)FrameBuffer.Own ? memory.Own
+            : memory.Scratch[child.Buffer];
+        return start == 0 ? null : (byte*)start + child.BufferOffset;
     }
 
     /// <summary>
@@ -372,6 +414,16 @@ internal sealed unsafe partial class IOThread
         return true;
     }
 
+    private void ReturnScratch(ref LayerFrame slot)
+    {
+        for (int i = 0; i < slot.ScratchCount; i++)
+        {
+            Buffers.Return(ref slot.Scratch[i]);
+        }
+
+        slot.ScratchCount = 0;
+    }
+
     private void FinishFrame(int index, ref LayerFrame slot)
     {
         FileRequest request = new()
@@ -381,12 +433,7 @@ internal sealed unsafe partial class IOThread
             Offset = slot.Frame.Offset,
             Length = slot.Frame.Length,
         };
-        for (int i = 0; i < slot.ScratchCount; i++)
-        {
-            Buffers.Return(ref slot.Scratch[i]);
-        }
-
-        slot.ScratchCount = 0;
+        ReturnScratch(ref slot);
         NodePath path = slot.Path;
         IRequestOwner owner = slot.Owner!;
         int tag = slot.Tag;
@@ -411,7 +458,7 @@ internal sealed unsafe partial class IOThread
             _frameChunks.Add(chunk);
             for (int i = chunk.Length - 1; i >= 0; i--)
             {
-                chunk[i].Memory = new FrameMemory();
+                chunk[i].Memory = new FrameMemory { Ticket = new FrameTicket(this, first + i) };
                 chunk[i].Scratch = [];
                 chunk[i].Next = _freeFrame;
                 _freeFrame = first + i;

@@ -38,7 +38,13 @@ internal enum FrameEventKind : byte
     Start,
     ChildDone,
     Resume,
+
+    /// <summary>The buffers that it asked for cannot be had.</summary>
+    NoMemory,
 }
+
+/// <summary>Names a frame to other frames of its layer, on any thread.</summary>
+internal sealed record FrameTicket(IOThread Thread, int Frame);
 
 /// <summary>Something that a frame's machine is to be told.</summary>
 internal readonly record struct FrameEvent(int Frame, FrameEventKind Kind, int Tag, int Error);

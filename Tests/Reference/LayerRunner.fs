@@ -11,26 +11,51 @@ type MemoryChild(content: byte[], fails: ChildRequest -> int) =
     member val Content = content with get, set
     member val Requests = List<ChildRequest>()
 
-    member this.Run(request: ChildRequest, buffer: Span<byte>) : int =
-        this.Requests.Add request
+    /// What the request does to the content, if it does not fail. Behind the end everything reads as zeroes.
+    abstract Apply: request: ChildRequest * buffer: Span<byte> -> unit
 
-        match fails request with
-        | 0 ->
-            let start = int request.Offset
-            let length = int request.Length
+    default this.Apply(request, buffer) =
+        let start = int request.Offset
+        let length = int request.Length
 
+        if request.Kind = RequestKind.Read then
+            let there = max 0 (min length (this.Content.Length - start))
+            buffer.Slice(there).Clear()
+
+            if there > 0 then
+                this.Content.AsSpan(start, there).CopyTo buffer
+        else
             if start + length > this.Content.Length then
                 this.Content <- Array.append this.Content (Array.zeroCreate (start + length - this.Content.Length))
 
             match request.Kind with
-            | RequestKind.Read -> this.Content.AsSpan(start, length).CopyTo buffer
             | RequestKind.Write -> buffer.CopyTo(this.Content.AsSpan(start, length))
             | RequestKind.WriteZeroes
             | RequestKind.Discard -> this.Content.AsSpan(start, length).Clear()
             | _ -> ()
 
+    /// A request has been sent; it is carried out later.
+    abstract Issued: request: ChildRequest -> unit
+
+    default _.Issued _ = ()
+
+    member this.Run(request: ChildRequest, buffer: Span<byte>) : int =
+        this.Requests.Add request
+
+        match fails request with
+        | 0 ->
+            this.Apply(request, buffer)
             0
         | error -> error
+
+let private addressOf (pinned: byte[]) : nativeint =
+    if pinned.Length = 0 then
+        0n
+    else
+        Runtime.InteropServices.Marshal.UnsafeAddrOfPinnedArrayElement(pinned, 0)
+
+let private pinned (length: int) : byte[] =
+    GC.AllocateArray<byte>(length, pinned = true)
 
 /// A request at the layer.
 [<AllowNullLiteral>]
@@ -53,30 +78,46 @@ type Slot(kind: RequestKind, flags: RequestFlags, offset: int64, length: int64, 
 
     member this.Error = this.Frame.Error
 
-let private addressOf (pinned: byte[]) : nativeint =
-    if pinned.Length = 0 then
-        0n
-    else
-        Runtime.InteropServices.Marshal.UnsafeAddrOfPinnedArrayElement(pinned, 0)
+    /// The buffers that the frame asks for, full of rubbish.
+    member this.Rent() =
+        let bytes =
+            if this.Frame.ScratchBytes > 0L then
+                this.Frame.ScratchBytes
+            else
+                length
 
-let private pinned (length: int) : byte[] =
-    GC.AllocateArray<byte>(length, pinned = true)
+        this.Buffers <-
+            Array.init this.Frame.ScratchCount (fun _ ->
+                let buffer = pinned (int bytes)
+                Array.fill buffer 0 buffer.Length 0xa5uy
+                buffer)
+
+        this.Memory.Scratch <- Array.map addressOf this.Buffers
 
 type Runner(layer: Layer, children: MemoryChild list, seed: int) =
     let random = Random seed
     let sink = ChildRequests()
     let waiting = List<struct (Slot * ChildRequest)>()
     let sleeping = List<Slot>()
+    let resumed = List<Slot>()
     let mutable now = 1L
 
     let afterStep (slot: Slot) =
         for i in 0 .. sink.Count - 1 do
-            waiting.Add(struct (slot, sink.At i))
+            let request = sink.At i
+            children[request.Child].Issued request
+            waiting.Add(struct (slot, request))
             slot.Outstanding <- slot.Outstanding + 1
+
+        for ticket in sink.Woken do
+            resumed.Add(ticket :?> Slot)
 
         match slot.Frame.Op with
         | FrameOp.Done when slot.Outstanding = 0 -> slot.IsDone <- true
         | FrameOp.Sleep when slot.Outstanding = 0 -> sleeping.Add slot
+        | FrameOp.Rent ->
+            slot.Rent()
+            resumed.Add slot
         | _ -> ()
 
     member val Notices = List<LayerNotice>()
@@ -91,14 +132,8 @@ type Runner(layer: Layer, children: MemoryChild list, seed: int) =
         slot.Memory.ChildCount <- children.Length
         layer.Prepare(slot.Memory, &slot.Frame)
 
-        let bytes =
-            if slot.Frame.ScratchBytes > 0L then
-                slot.Frame.ScratchBytes
-            else
-                length
-
-        slot.Buffers <- Array.init slot.Frame.ScratchCount (fun _ -> pinned (int bytes))
-        slot.Memory.Scratch <- Array.map addressOf slot.Buffers
+        slot.Memory.Ticket <- slot
+        slot.Rent()
         layer.Start(now, slot.Memory, &slot.Frame, sink)
         this.After slot
         slot
@@ -110,9 +145,12 @@ type Runner(layer: Layer, children: MemoryChild list, seed: int) =
         afterStep slot
         sink.Clear()
 
+    /// Child requests that have not ended.
+    member _.Waiting = waiting
+
     /// One thing that can happen next; false if there is none.
     member this.Step() : bool =
-        let choices = waiting.Count + sleeping.Count
+        let choices = waiting.Count + sleeping.Count + resumed.Count
 
         if choices = 0 then
             false
@@ -133,7 +171,14 @@ type Runner(layer: Layer, children: MemoryChild list, seed: int) =
                 slot.Outstanding <- slot.Outstanding - 1
                 layer.ChildDone(now, slot.Memory, &slot.Frame, request.Tag, error, sink)
                 this.After slot
+            elif choice - waiting.Count < resumed.Count then
+                let slot = resumed[choice - waiting.Count]
+                resumed.RemoveAt(choice - waiting.Count)
+                slot.Frame.Op <- FrameOp.Wait
+                layer.Resume(now, slot.Memory, &slot.Frame, sink)
+                this.After slot
             else
+                let choice = choice - resumed.Count
                 let slot = sleeping[choice - waiting.Count]
                 sleeping.RemoveAt(choice - waiting.Count)
                 now <- max now slot.Frame.WakeNs

@@ -1,0 +1,164 @@
+namespace StorageDaemon.Core.Qcow2
+
+open System
+open StorageDaemon.Core
+open StorageDaemon.Core.Io
+
+/// Zeroes and discards. What they do to whole clusters is a change of the mapping; the edges of zeroes are written, the
+/// edges of a discard are left alone.
+module internal Clearing =
+    let private hasZeroFlag (image: Image) = image.Header.Version >= 3
+
+    let private hasBacking (image: Image) = image.Children.BackingChild >= 0
+
+    /// The entry of a cluster that was discarded or zeroed; the same if there is nothing to change.
+    let private cleared (image: Image) (request: Request) (entry: inref<L2Entry>) : L2Entry =
+        let g = image.Geometry
+        let isDiscard = request.Kind = RequestKind.Discard
+        let hasHost = L2Entry.hostOffset entry.Descriptor <> 0L
+        let isCompressed = L2Entry.isCompressed entry.Descriptor
+        let isMapped = hasHost || isCompressed || (g.ExternalData && L2Entry.isCopied entry.Descriptor)
+        let keepsPlace =
+            not isDiscard
+            && request.Flags &&& RequestFlags.MayUnmap = RequestFlags.None
+            && not isCompressed
+            && L2Entry.isCopied entry.Descriptor
+            && isMapped
+
+        if not (hasZeroFlag image) then
+            // Without a backing image a cluster that is not mapped reads as zeroes, too.
+            { Descriptor = 0UL; Bitmap = 0UL }
+        elif not isMapped && not (hasBacking image) then
+            entry
+        elif g.ExtendedL2 then
+            {
+                Descriptor = if keepsPlace then entry.Descriptor else 0UL
+                Bitmap = 0xffffffff00000000UL
+            }
+        else
+            {
+                Descriptor = (if keepsPlace then entry.Descriptor else 0UL) ||| L2Entry.zero
+                Bitmap = 0UL
+            }
+
+    /// Guest offset up to which whole clusters follow the position; the last cluster of the disk may be cut.
+    let private wholeUntil (image: Image) (request: Request) : int64 =
+        let mask = int64 (image.ClusterBytes - 1)
+
+        if request.Position &&& mask <> 0L then
+            request.Position
+        elif request.Until = image.Header.SizeBytes then
+            request.Until
+        else
+            max request.Position (request.Until &&& ~~~mask)
+
+    let private clearSlice (image: Image) (request: Request) (slice: CachedTable) (until: int64) =
+        let g = image.Geometry
+        let bits = g.ClusterBits
+        let first = request.Position >>> bits
+        let last = (until - 1L) >>> bits
+        let index = Tables.indexInSlice image request.Position
+        let entryBytes = Geometry.l2EntryBytes &g
+        let bytes = Span slice.Bytes
+        let mutable from = Int32.MaxValue
+        let mutable behind = 0
+        let mutable cluster = first
+
+        while cluster <= last && request.Stage <> Stage.End do
+            let at = index + int (cluster - first)
+            let old = Mapping.entryAt &g (Span.op_Implicit bytes) at
+
+            if L2Entry.fault &g &old <> EntryFault.None then
+                request.Fail Errno.EIO
+            else
+                let next = cleared image request &old
+
+                if next.Descriptor <> old.Descriptor || next.Bitmap <> old.Bitmap then
+                    if L2Entry.hostOffset next.Descriptor = 0L then
+                        Writing.release image &old
+
+                    Mapping.setEntry &g bytes at next
+                    from <- min from (at * entryBytes)
+                    behind <- (at + 1) * entryBytes
+
+                cluster <- cluster + 1L
+
+        if behind > from then
+            image.Slices.MarkDirty(slice, from, behind)
+
+    /// Whole clusters, up to `until` in one slice.
+    let private clearWhole (image: Image) (request: Request) (until: int64) (sink: ChildRequests) =
+        let bits = image.Geometry.ClusterBits
+        let first = request.Position >>> bits
+
+        match image.Busy.Find first with
+        | null ->
+            let last = image.Busy.Free(first, (until - 1L) >>> bits)
+            let until = min until ((last + 1L) <<< bits)
+            let existing = Tables.slice image request request.Position sink
+
+            if request.Waits || request.Stage = Stage.End then
+                ()
+            elif isNull existing && (not (hasBacking image) || not (hasZeroFlag image)) then
+                request.Position <- until
+            elif PrivateTable.ensure image request request.Position sink then
+                match Tables.slice image request request.Position sink with
+                | null -> ()
+                | slice ->
+                    clearSlice image request slice until
+                    request.Position <- until
+        | busy ->
+            busy.Waiters.Add request.Memory.Ticket
+            request.Wait FrameOp.Park
+
+    /// Bytes of a cluster that is not covered: written, unless they are zero already.
+    let private clearEdge (image: Image) (request: Request) (sink: ChildRequests) =
+        let g = image.Geometry
+        let offset = request.Position
+
+        match Tables.slice image request offset sink with
+        | null ->
+            if not request.Waits && request.Stage <> Stage.End then
+                if hasBacking image && offset < image.Children.BackingBytes then
+                    Writing.map image request sink
+                else
+                    request.Position <- min request.Until ((offset ||| int64 (image.ClusterBytes - 1)) + 1L)
+        | slice ->
+            let bytes = ReadOnlySpan slice.Bytes
+            let run = Mapping.runAt &g bytes (Tables.indexInSlice image offset) offset (request.Until - offset)
+            let isZero =
+                match run.Kind with
+                | _ when run.IsFaulty -> false
+                | ClusterKind.ZeroPlain
+                | ClusterKind.ZeroAllocated -> true
+                | ClusterKind.Unallocated
+                | ClusterKind.UnallocatedReserved -> not (hasBacking image) || offset >= image.Children.BackingBytes
+                | _ -> false
+
+            if isZero && isNull (image.Busy.Find(offset >>> g.ClusterBits)) then
+                let clusterEnd = (offset ||| int64 (image.ClusterBytes - 1)) + 1L
+                request.Position <- min (offset + run.LengthBytes) clusterEnd
+            else
+                Writing.map image request sink
+
+    /// The next bytes of zeroes or of a discard.
+    let map (image: Image) (request: Request) (sink: ChildRequests) : unit =
+        let isDiscard = request.Kind = RequestKind.Discard
+        let bits = image.Geometry.ClusterBits
+        let canUnmap = hasZeroFlag image || not (hasBacking image)
+        let whole =
+            if canUnmap then
+                wholeUntil image request
+            else
+                request.Position
+
+        if isDiscard && not canUnmap then
+            request.Fail Errno.ENOTSUP
+        elif whole > request.Position then
+            let sliceEnd = request.Position + Tables.bytesToSliceEnd image request.Position
+            clearWhole image request (min whole sliceEnd) sink
+        elif isDiscard then
+            let clusterEnd = ((request.Position >>> bits) + 1L) <<< bits
+            request.Position <- min request.Until clusterEnd
+        else
+            clearEdge image request sink

@@ -1,0 +1,127 @@
+namespace StorageDaemon.Core.Qcow2
+
+open System
+open System.Collections.Generic
+open StorageDaemon.Core
+open StorageDaemon.Core.Io
+
+/// Settings of an open image that are not in the file.
+[<NoComparison; NoEquality>]
+type ImageSettings = {
+    Writable: bool
+    /// Bytes of L2 tables, and of refcount blocks, that stay in memory.
+    L2CacheBytes: int64
+    RefcountCacheBytes: int64
+    Codec: IClusterCodec
+}
+
+/// Opening: from the header to an image in memory.
+module Opener =
+    /// Reads from the image file, and goes on with the bytes, or ends with the error's text.
+    let private read (offset: int64) (length: int) (what: string) (errorText: int -> string) next =
+        if length = 0 then
+            next Array.empty
+        else
+            ReadChild(
+                0,
+                offset,
+                length,
+                function
+                | Ok bytes -> next bytes
+                | Error errno -> Finished(QapiError.fail (what + ": " + errorText errno))
+            )
+
+    let private entries (bytes: byte[]) : uint64[] =
+        Array.init (bytes.Length / 8) (fun i -> BigEndian.readU64 (ReadOnlySpan bytes) (i * 8))
+
+    /// The clusters that tables and header take.
+    let private metadata
+        (header: Header)
+        (geometry: Geometry)
+        (l1: uint64[])
+        (refcountTable: uint64[])
+        : HashSet<int64> =
+        let clusters = HashSet<int64>()
+        let bits = geometry.ClusterBits
+
+        let addRange (offset: int64) (bytes: int64) =
+            for cluster in offset >>> bits .. (offset + bytes - 1L) >>> bits do
+                clusters.Add cluster |> ignore
+
+        clusters.Add 0L |> ignore
+
+        if header.L1Entries > 0 then
+            addRange header.L1Offset (int64 header.L1Entries * 8L)
+
+        addRange header.RefcountTableOffset (int64 header.RefcountTableClusters <<< bits)
+
+        for entry in l1 do
+            if L1Entry.l2Offset entry <> 0L then
+                clusters.Add(L1Entry.l2Offset entry >>> bits) |> ignore
+
+        for entry in refcountTable do
+            if RefcountTableEntry.blockOffset entry > 0L then
+                clusters.Add(RefcountTableEntry.blockOffset entry >>> bits) |> ignore
+
+        clusters
+
+    let private capacity (bytes: int64) (tableBytes: int) =
+        int (max 8L (min 1_000_000L (bytes / int64 tableBytes)))
+
+    let private build
+        (settings: ImageSettings)
+        (children: ImageChildren)
+        (header: Header)
+        (l1: byte[])
+        (table: byte[])
+        : Image =
+        let geometry = Geometry.ofHeader header
+        let l1 = entries l1
+        let table = entries table
+        let known =
+            if settings.Writable then
+                metadata header geometry l1 table
+            else
+                HashSet<int64>()
+        let clusterBytes = 1 <<< geometry.ClusterBits
+
+        let refcounts =
+            Refcounts(
+                geometry,
+                table,
+                header.RefcountTableOffset,
+                header.RefcountTableClusters,
+                known,
+                capacity settings.RefcountCacheBytes clusterBytes
+            )
+
+        let slices = capacity settings.L2CacheBytes (min 4096 clusterBytes)
+        Image(header, geometry, l1, refcounts, known, settings.Codec, children, slices)
+
+    /// The script that opens the image in child 0.
+    let script
+        (settings: ImageSettings)
+        (children: ImageChildren)
+        (errorText: int -> string)
+        : IoScript<Result<Image, QapiError>> =
+        let mode = { Writable = settings.Writable; Check = false }
+
+        let readTables (header: Header) =
+            read header.L1Offset (header.L1Entries * 8) "Could not read L1 table" errorText (fun l1 ->
+                let tableBytes =
+                    if settings.Writable then
+                        header.RefcountTableClusters <<< header.ClusterBits
+                    else
+                        0
+
+                read header.RefcountTableOffset tableBytes "Could not read refcount table" errorText (fun table ->
+                    Finished(Ok(build settings children header l1 table))))
+
+        read 0L Header.fixedBytes "Could not read qcow2 header" errorText (fun first ->
+            match Header.clusterBytes first with
+            | Error error -> Finished(Error error)
+            | Ok clusterBytes ->
+                read 0L clusterBytes "Could not read qcow2 header" errorText (fun cluster ->
+                    match Header.decode mode cluster with
+                    | Error error -> Finished(Error error)
+                    | Ok header -> readTables header))

@@ -1,0 +1,125 @@
+namespace StorageDaemon.Core.Qcow2
+
+open StorageDaemon.Core
+open StorageDaemon.Core.Io
+
+/// The machine of an open image: child 0 is the image file. See `Reading`, `Writing`, `Clearing` and `Flushing` for what
+/// becomes of a request, and `Checkpoint` for what makes changes durable.
+[<Sealed>]
+type Qcow2Layer(image: Image) =
+    inherit Layer()
+
+    let requestOf (memory: FrameMemory) : Request =
+        match memory.State with
+        | :? Request as request -> request
+        | _ ->
+            let request = Request()
+            memory.State <- request
+            request
+
+    let map (request: Request) (sink: ChildRequests) =
+        match request.Kind with
+        | RequestKind.Read ->
+            if Reading.run image request sink then
+                request.Stage <- Stage.End
+        | RequestKind.Write ->
+            if request.Position = request.Until then
+                request.Stage <- Stage.End
+            else
+                Writing.map image request sink
+        | RequestKind.WriteZeroes
+        | RequestKind.Discard ->
+            if request.Position = request.Until then
+                request.Stage <- Stage.End
+            else
+                Clearing.map image request sink
+        | RequestKind.Flush ->
+            request.AfterCheckpoint <- Stage.End
+            request.Stage <- Stage.Checkpoint
+        | RequestKind.Prefetch -> request.Stage <- Stage.End
+        | _ -> request.Fail Errno.ENOTSUP
+
+    let finish (request: Request) (sink: ChildRequests) =
+        if request.Outstanding > 0 then
+            request.Wait FrameOp.Wait
+        elif request.Error = 0 && request.Flags &&& RequestFlags.Fua <> RequestFlags.None then
+            request.Flags <- request.Flags &&& ~~~RequestFlags.Fua
+            request.AfterCheckpoint <- Stage.End
+            request.Stage <- Stage.Checkpoint
+        else
+            Writing.abandon image request sink
+            PrivateTable.abandon image request sink
+            Flushing.abandon image request sink
+            image.Freed.Leave request.Generation
+            request.Wait FrameOp.Done
+
+    let advance (request: Request) (sink: ChildRequests) =
+        request.Waits <- false
+
+        while not request.Waits do
+            if request.Error <> 0 then
+                request.Stage <- Stage.End
+
+            match request.Stage with
+            | Stage.Map -> map request sink
+            | Stage.Allocate when image.MustCheckpoint ->
+                request.AfterCheckpoint <- Stage.Allocate
+                request.Stage <- Stage.Checkpoint
+            | Stage.Allocate -> Writing.allocate image request sink
+            | Stage.Surround -> Writing.surround image request sink
+            | Stage.Fill -> Writing.fill image request sink
+            | Stage.Commit -> Writing.commit image request sink
+            | Stage.Checkpoint -> Flushing.step image request sink
+            | _ -> finish request sink
+
+    member _.Image = image
+
+    override _.IsStateful = true
+
+    override _.Start(_, memory, frame, sink) =
+        let request = requestOf memory
+        request.Begin(memory, frame.Kind, frame.Flags, frame.Offset, frame.Length)
+        request.Generation <- image.Freed.Enter()
+        Reading.start request (int FrameBuffer.Own) 0L frame.Offset (frame.Offset + frame.Length) Tag.data
+        advance request sink
+        frame.Op <- request.Op
+        frame.Error <- request.Error
+        frame.ScratchCount <- 1
+        frame.ScratchBytes <- request.ScratchBytes
+
+    override _.ChildDone(_, memory, frame, tag, error, sink) =
+        let request = requestOf memory
+        request.Outstanding <- request.Outstanding - 1
+
+        if tag <> Tag.data then
+            request.StepOutstanding <- request.StepOutstanding - 1
+
+        if tag = Tag.table then
+            Tables.loaded request error sink
+        elif error <> 0 then
+            request.NoteError error
+
+        // A request that waits for something else than its child requests goes on when that comes.
+        if request.Op = FrameOp.Wait && isNull request.Loading then
+            advance request sink
+            frame.Op <- request.Op
+        else
+            frame.Op <- FrameOp.Wait
+
+        frame.Error <- request.Error
+        frame.ScratchCount <- 1
+        frame.ScratchBytes <- request.ScratchBytes
+
+    override _.Resume(_, memory, frame, sink) =
+        let request = requestOf memory
+        advance request sink
+        frame.Op <- request.Op
+        frame.Error <- request.Error
+        frame.ScratchCount <- 1
+        frame.ScratchBytes <- request.ScratchBytes
+
+    override this.OutOfMemory(now, memory, frame, sink) =
+        let request = requestOf memory
+        request.ScratchBytes <- 0L
+        request.Fail Errno.ENOMEM
+        this.Resume(now, memory, &frame, sink)

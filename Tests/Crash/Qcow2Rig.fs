@@ -1,0 +1,346 @@
+/// A qcow2 layer over simulated disks, with a model of what its sectors may hold.
+module internal StorageDaemon.Tests.Crash.Qcow2Rig
+
+open System
+open System.Collections.Generic
+open Expecto
+open StorageDaemon.Core
+open StorageDaemon.Core.Io
+open StorageDaemon.Core.Qcow2
+open StorageDaemon.Tests.Reference
+open StorageDaemon.Tests.Reference.LayerRunner
+open StorageDaemon.Tests.Crash.SimulatedDisk
+open StorageDaemon.Tests.Crash.SectorModel
+
+[<NoComparison>]
+type Shape = {
+    ClusterBits: int
+    RefcountOrder: int
+    Version: int
+    ExtendedL2: bool
+    SizeBytes: int64
+    BackingBytes: int
+}
+
+let header (shape: Shape) : Header =
+    NewImage.place {
+        Version = shape.Version
+        BackingFile = None
+        ClusterBits = shape.ClusterBits
+        SizeBytes = shape.SizeBytes
+        CryptMethod = 0u
+        L1Entries = 0
+        L1Offset = 0L
+        RefcountTableOffset = 0L
+        RefcountTableClusters = 0
+        SnapshotCount = 0
+        SnapshotTableOffset = 0L
+        Incompatible = if shape.ExtendedL2 then Feature.extendedL2 else 0UL
+        Compatible = 0UL
+        Autoclear = 0UL
+        RefcountOrder = shape.RefcountOrder
+        HeaderBytes =
+            if shape.Version = 2 then
+                Header.version2Bytes
+            else
+                Header.version3Bytes
+        CompressionType = 0uy
+        LaterFields =
+            if shape.Version = 2 then
+                Array.empty
+            else
+                Array.zeroCreate 7
+        Extensions = []
+    }
+
+let newImage (shape: Shape) : byte[] =
+    let header = header shape
+    let file = Array.zeroCreate<byte>(int header.L1Offset + header.L1Entries * 8)
+
+    match NewImage.writes header with
+    | Ok writes ->
+        for struct (offset, bytes) in writes do
+            Array.Copy(bytes, 0L, file, offset, int64 bytes.Length)
+    | Error errno -> failtest ("no image: " + string errno)
+
+    file
+
+let private noCodec = {
+    new IClusterCodec with
+        member _.Decompress(_, _) = false
+}
+
+let private runScript (child: MemoryChild) (script: IoScript<Result<Image, QapiError>>) : Image =
+    let rec go script =
+        match script with
+        | Finished(Ok image) -> image
+        | Finished(Error error) -> failtest (string error)
+        | ReadChild(_, offset, length, next) ->
+            let bytes = Array.zeroCreate<byte> length
+            let there = max 0 (min length (child.Content.Length - int offset))
+            Array.Copy(child.Content, int offset, bytes, 0, there)
+            go (next (Ok bytes))
+        | _ -> failtest "opening writes"
+
+    go script
+
+let openImage (disk: MemoryChild) (shape: Shape) (cacheBytes: int64) : Image =
+    let children = {
+        FileBytes = int64 disk.Content.Length
+        GrowsWithZeroes = true
+        DataChild = 0
+        BackingChild = if shape.BackingBytes > 0 then 1 else -1
+        BackingBytes = int64 shape.BackingBytes
+    }
+
+    let settings = {
+        Writable = true
+        L2CacheBytes = cacheBytes
+        RefcountCacheBytes = cacheBytes
+        Codec = noCodec
+    }
+
+    runScript disk (Opener.script settings children string)
+
+/// The bytes of a sector that holds a value.
+let sectorOf (value: uint64) : byte[] =
+    let bytes = Array.zeroCreate<byte> SectorModel.SectorBytes
+
+    for i in 0..63 do
+        BitConverter.TryWriteBytes(Span(bytes, i * 8, 8), value) |> ignore
+
+    bytes
+
+/// The value that a sector holds; none if it is not one sector's.
+let valueOf (bytes: byte[]) (sector: int) : uint64 voption =
+    let span = bytes.AsSpan(sector * SectorModel.SectorBytes, SectorModel.SectorBytes)
+    let value = BitConverter.ToUInt64 span
+
+    if span.SequenceEqual(ReadOnlySpan(sectorOf value)) then
+        ValueSome value
+    else
+        ValueNone
+
+let backingOf (shape: Shape) : byte[] =
+    Array.init (shape.BackingBytes / SectorModel.SectorBytes) (fun sector ->
+        sectorOf (0xb000000000000000UL + uint64 sector))
+    |> Array.concat
+
+[<NoComparison; NoEquality>]
+type Pending = {
+    Slot: Slot
+    Change: Change
+    FlushedSince: int
+    First: int
+    Count: int
+}
+
+type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int) =
+    let random = Random seed
+    let backing = backingOf shape
+    let sectors = int (shape.SizeBytes / int64 SectorModel.SectorBytes)
+    let disk = SimulatedDisk(newImage shape, fails)
+    let below = MemoryChild(backing, fun _ -> 0)
+    let image = openImage disk shape cacheBytes
+    let layer = Qcow2Layer image
+    let runner =
+        Runner(layer, (disk :> MemoryChild) :: (if shape.BackingBytes > 0 then [ below ] else []), seed)
+    let model =
+        SectorModel(
+            sectors,
+            fun sector ->
+                if sector * SectorModel.SectorBytes < backing.Length then
+                    0xb000000000000000UL + uint64 sector
+                else
+                    0UL
+        )
+    let pending = List<Pending>()
+    let mutable next = 1UL
+
+    let where = "seed " + string seed + ", " + shape.ToString()
+
+    let rangeOf () =
+        // Mostly small, sometimes across clusters; mostly in a few places, so that requests meet.
+        let count =
+            match random.Next 8 with
+            | 0 -> 1 + random.Next(sectors / 4)
+            | 1
+            | 2 -> 1 <<< random.Next 6
+            | _ -> 1 + random.Next 8
+
+        let count = min count sectors
+        let spread = if random.Next 3 = 0 then sectors else min sectors 64
+        let first = min (random.Next spread) (sectors - count)
+        // Whole clusters are of interest.
+        let perCluster = max 1 ((1 <<< shape.ClusterBits) / SectorModel.SectorBytes)
+
+        if random.Next 3 = 0 && count >= perCluster then
+            first / perCluster * perCluster, count / perCluster * perCluster
+        else
+            first, count
+
+    let start kind flags first count data value isOptional =
+        let change = model.Begin(first, count, value, isOptional)
+
+        let slot =
+            runner.Start(
+                kind,
+                flags,
+                int64 first * int64 SectorModel.SectorBytes,
+                int64 count * int64 SectorModel.SectorBytes,
+                data,
+                false
+            )
+
+        pending.Add {
+            Slot = slot
+            Change = change
+            FlushedSince = 0
+            First = first
+            Count = count
+        }
+
+    member _.Image = image
+    member _.Disk = disk
+    member _.Model = model
+    member _.Random = random
+    member _.Pending = pending
+
+    member _.StartOne() =
+        let first, count = rangeOf ()
+        let fua =
+            if random.Next 16 = 0 then
+                RequestFlags.Fua
+            else
+                RequestFlags.None
+
+        match random.Next 12 with
+        | 0
+        | 1 ->
+            let unmap =
+                if random.Next 2 = 0 then
+                    RequestFlags.MayUnmap
+                else
+                    RequestFlags.None
+            start RequestKind.WriteZeroes (unmap ||| fua) first count [||] 0UL false
+        | 2
+        | 3 when shape.Version >= 3 || shape.BackingBytes = 0 ->
+            start RequestKind.Discard RequestFlags.None first count [||] 0UL true
+        | 4 ->
+            let slot = runner.Start(RequestKind.Flush, RequestFlags.None, 0L, 0L, [||], false)
+
+            pending.Add {
+                Slot = slot
+                Change = null
+                FlushedSince = model.Now
+                First = 0
+                Count = 0
+            }
+        | _ ->
+            let value = next
+            next <- next + 1UL
+            let data = Array.init count (fun _ -> sectorOf value) |> Array.concat
+            start RequestKind.Write fua first count data value false
+
+    /// Notes the ends of requests.
+    member _.Collect() =
+        let mutable i = 0
+
+        while i < pending.Count do
+            let one = pending[i]
+
+            if one.Slot.IsDone then
+                pending.RemoveAt i
+
+                if isNull one.Change then
+                    if one.Slot.Error = 0 then
+                        model.Flushed one.FlushedSince
+                else
+                    model.End(one.Change, one.Slot.Error <> 0)
+            else
+                i <- i + 1
+
+    member _.Step() = runner.Step()
+
+    member this.Finish() =
+        runner.Finish()
+        this.Collect()
+
+        if pending.Count > 0 then
+            failtest (where + ": a request does not end")
+
+    /// A crash now: the image is sound, and every sector holds what it may.
+    member _.ExpectSound(after: byte[]) =
+        let naive = NaiveQcow2.openImage after
+        let struct (problems, _) = NaiveQcow2.check naive
+
+        if not problems.IsEmpty then
+            failtest (where + ": " + String.concat "; " (List.truncate 5 problems))
+
+        let content = NaiveQcow2.content naive backing
+
+        for sector in 0 .. sectors - 1 do
+            let allowed = model.AfterCrash sector
+
+            match valueOf content sector with
+            | ValueSome value when Seq.contains value allowed -> ()
+            | found ->
+                failtest (
+                    where
+                    + ": sector "
+                    + string sector
+                    + " holds "
+                    + (match found with
+                       | ValueSome value -> string value
+                       | ValueNone -> "a mixture")
+                    + ", not one of "
+                    + String.Join(", ", allowed)
+                )
+
+    /// With nothing under way: what is read is what was written.
+    member _.ExpectContent() =
+        let bytes = int shape.SizeBytes
+        let slot =
+            runner.Start(RequestKind.Read, RequestFlags.None, 0L, int64 bytes, Array.create bytes 0xeeuy, false)
+        runner.Finish()
+
+        if not slot.IsDone || slot.Error <> 0 then
+            failtest (where + ": the disk cannot be read: " + string slot.Error)
+
+        for sector in 0 .. sectors - 1 do
+            let allowed = model.Now' sector
+
+            match valueOf slot.Data sector with
+            | ValueSome value when Seq.contains value allowed -> ()
+            | found ->
+                failtest (
+                    where
+                    + ": sector "
+                    + string sector
+                    + " reads "
+                    + (match found with
+                       | ValueSome value -> string value
+                       | ValueNone -> "a mixture")
+                    + ", not one of "
+                    + String.Join(", ", allowed)
+                )
+
+    /// Writes everything that is only in memory, until no cluster is left over.
+    member this.Settle() =
+        let mutable rounds = 0
+
+        while (image.IsDirty || not image.Freed.IsEmpty) && rounds < 10 do
+            rounds <- rounds + 1
+            runner.Run(RequestKind.Flush, RequestFlags.None, 0L, 0L, [||], false) |> ignore
+            model.Flushed model.Now
+
+        let struct (problems, leaks) = NaiveQcow2.check (NaiveQcow2.openImage disk.Content)
+
+        if not problems.IsEmpty || leaks > 0 then
+            failtest (
+                where
+                + ": "
+                + string leaks
+                + " leaks; "
+                + String.concat "; " (List.truncate 5 problems)
+            )

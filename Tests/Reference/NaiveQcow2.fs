@@ -1,0 +1,206 @@
+/// A qcow2 image read the slow and simple way, straight from the format's description: what the guest sees, and what a
+/// check has to say. For small images without encryption and external data file.
+module internal StorageDaemon.Tests.Reference.NaiveQcow2
+
+open System
+open System.Collections.Generic
+open StorageDaemon.Core
+
+/// Reads big-endian numbers; behind the end of the file all is zero.
+type File(bytes: byte[]) =
+    member _.Length = bytes.Length
+
+    member _.Bytes(offset: int64, length: int) : byte[] =
+        let result = Array.zeroCreate<byte> length
+        let there = int (max 0L (min (int64 length) (int64 bytes.Length - offset)))
+
+        if there > 0 then
+            Array.Copy(bytes, offset, result, 0L, int64 there)
+
+        result
+
+    member this.U64(offset: int64) =
+        BigEndian.readU64 (ReadOnlySpan(this.Bytes(offset, 8))) 0
+    member this.U32(offset: int64) =
+        BigEndian.readU32 (ReadOnlySpan(this.Bytes(offset, 4))) 0
+
+[<NoComparison; NoEquality>]
+type Image = {
+    File: File
+    Version: uint32
+    ClusterBits: int
+    Size: int64
+    L1Entries: int
+    L1Offset: int64
+    TableOffset: int64
+    TableClusters: int
+    RefcountOrder: int
+    ExtendedL2: bool
+}
+
+let openImage (bytes: byte[]) : Image =
+    let file = File bytes
+    let version = file.U32 4L
+
+    {
+        File = file
+        Version = version
+        ClusterBits = int (file.U32 20L)
+        Size = int64 (file.U64 24L)
+        L1Entries = int (file.U32 36L)
+        L1Offset = int64 (file.U64 40L)
+        TableOffset = int64 (file.U64 48L)
+        TableClusters = int (file.U32 56L)
+        RefcountOrder = if version >= 3u then int (file.U32 96L) else 4
+        ExtendedL2 = version >= 3u && file.U64 72L &&& 16UL <> 0UL
+    }
+
+let private offsetOf (entry: uint64) = int64 (entry &&& 0x00fffffffffffe00UL)
+
+/// The L2 entry of a guest cluster.
+let entry (image: Image) (cluster: int64) : struct (uint64 * uint64) =
+    let entryBytes = if image.ExtendedL2 then 16L else 8L
+    let perTable = (1L <<< image.ClusterBits) / entryBytes
+    let l1 = image.File.U64(image.L1Offset + cluster / perTable * 8L)
+
+    if offsetOf l1 = 0L then
+        struct (0UL, 0UL)
+    else
+        let at = offsetOf l1 + cluster % perTable * entryBytes
+        struct (image.File.U64 at, (if image.ExtendedL2 then image.File.U64(at + 8L) else 0UL))
+
+/// All bytes of the guest's disk, with those of `backing` where there is no cluster.
+let content (image: Image) (backing: byte[]) : byte[] =
+    let clusterBytes = 1L <<< image.ClusterBits
+    let disk = Array.zeroCreate<byte>(int image.Size)
+    let unitCount = if image.ExtendedL2 then 32 else 1
+    let unitBytes = clusterBytes / int64 unitCount
+
+    for cluster in 0L .. (image.Size - 1L) / clusterBytes do
+        let struct (descriptor, bitmap) = entry image cluster
+
+        for unit in 0 .. unitCount - 1 do
+            let start = cluster * clusterBytes + int64 unit * unitBytes
+            let length = int (max 0L (min unitBytes (image.Size - start)))
+
+            let isZero, isData =
+                if image.ExtendedL2 then
+                    bitmap >>> (32 + unit) &&& 1UL = 1UL, bitmap >>> unit &&& 1UL = 1UL
+                else
+                    descriptor &&& 1UL = 1UL, offsetOf descriptor <> 0L
+
+            if isZero then
+                ()
+            elif isData then
+                image.File.Bytes(offsetOf descriptor + int64 unit * unitBytes, length).CopyTo(disk, start)
+            else
+                let below = int (max 0L (min (int64 length) (int64 backing.Length - start)))
+
+                if below > 0 then
+                    Array.Copy(backing, start, disk, start, int64 below)
+
+    disk
+
+let refcount (image: Image) (cluster: int64) : uint64 =
+    let clusterBytes = 1L <<< image.ClusterBits
+    let perBlock = clusterBytes * 8L >>> image.RefcountOrder
+    let index = cluster / perBlock
+
+    if index >= int64 image.TableClusters * clusterBytes / 8L then
+        0UL
+    else
+        match int64 (image.File.U64(image.TableOffset + index * 8L)) &&& ~~~511L with
+        | 0L -> 0UL
+        | block ->
+            let bytes = image.File.Bytes(block, int clusterBytes)
+            let width = 1 <<< image.RefcountOrder
+            let bit = int (cluster % perBlock) * width
+
+            if width < 8 then
+                uint64 ((int bytes[bit / 8] >>> (bit % 8)) &&& ((1 <<< width) - 1))
+            else
+                bytes.AsSpan(bit / 8, width / 8).ToArray()
+                |> Array.fold (fun value next -> (value <<< 8) ||| uint64 next) 0UL
+
+/// What is wrong with an image without snapshots, and how many clusters are leaked.
+let check (image: Image) : struct (string list * int) =
+    let clusterBytes = 1L <<< image.ClusterBits
+    let problems = List<string>()
+    let references = Dictionary<int64, int>()
+
+    let refer (what: string) (offset: int64) =
+        if offset % clusterBytes <> 0L then
+            problems.Add(what + " is not aligned: " + string offset)
+
+        let cluster = offset / clusterBytes
+
+        references[cluster] <-
+            match references.TryGetValue cluster with
+            | true, count -> count + 1
+            | _ -> 1
+
+    let checkCopied (what: string) (value: uint64) =
+        let isCopied = value &&& 0x8000000000000000UL <> 0UL
+
+        if isCopied <> (refcount image (offsetOf value / clusterBytes) = 1UL) then
+            problems.Add(what + " has the wrong copied flag: " + string (offsetOf value))
+
+    refer "header" 0L
+
+    for i in 0L .. (int64 image.L1Entries * 8L + clusterBytes - 1L) / clusterBytes - 1L do
+        refer "L1 table" (image.L1Offset + i * clusterBytes)
+
+    for i in 0L .. int64 image.TableClusters - 1L do
+        refer "refcount table" (image.TableOffset + i * clusterBytes)
+
+    for i in 0L .. int64 image.TableClusters * clusterBytes / 8L - 1L do
+        let block = int64 (image.File.U64(image.TableOffset + i * 8L))
+
+        if block <> 0L then
+            refer "refcount block" block
+
+    let entryBytes = if image.ExtendedL2 then 16L else 8L
+
+    for i in 0L .. int64 image.L1Entries - 1L do
+        let l1 = image.File.U64(image.L1Offset + i * 8L)
+
+        if offsetOf l1 <> 0L then
+            refer "L2 table" (offsetOf l1)
+            checkCopied "L1 entry" l1
+
+            for j in 0L .. clusterBytes / entryBytes - 1L do
+                let l2 = image.File.U64(offsetOf l1 + j * entryBytes)
+
+                if offsetOf l2 <> 0L then
+                    refer "data" (offsetOf l2)
+                    checkCopied "L2 entry" l2
+
+                    if offsetOf l2 >= int64 image.File.Length then
+                        problems.Add("data behind the end of the file: " + string (offsetOf l2))
+
+    for KeyValue(cluster, count) in references do
+        if refcount image cluster < uint64 count then
+            problems.Add(
+                "cluster "
+                + string cluster
+                + " has refcount "
+                + string (refcount image cluster)
+                + ", references "
+                + string count
+            )
+
+        if count > 1 then
+            problems.Add("cluster " + string cluster + " is used " + string count + " times")
+
+    let mutable leaks = 0
+
+    for cluster in 0L .. int64 image.File.Length / clusterBytes do
+        let count =
+            match references.TryGetValue cluster with
+            | true, count -> uint64 count
+            | _ -> 0UL
+
+        if refcount image cluster > count then
+            leaks <- leaks + 1
+
+    struct (List.ofSeq problems, leaks)
