@@ -84,20 +84,21 @@ let private runScript (child: MemoryChild) (script: IoScript<Result<Image, QapiE
 
     go script
 
-let openImage (disk: MemoryChild) (shape: Shape) (cacheBytes: int64) : Image =
+/// Opens the image in a child; `codec` is for its compressed clusters.
+let openOver (disk: MemoryChild) (backing: byte[]) (dataChild: int) (cacheBytes: int64) (codec: IClusterCodec) : Image =
     let children = {
         FileBytes = int64 disk.Content.Length
         GrowsWithZeroes = true
-        DataChild = 0
-        BackingChild = if shape.BackingBytes > 0 then 1 else -1
-        BackingBytes = int64 shape.BackingBytes
+        DataChild = dataChild
+        BackingChild = if backing.Length > 0 then dataChild + 1 else -1
+        BackingBytes = int64 backing.Length
     }
 
     let settings = {
         Writable = true
         L2CacheBytes = cacheBytes
         RefcountCacheBytes = cacheBytes
-        Codec = noCodec
+        Codec = codec
     }
 
     runScript disk (Opener.script settings children string)
@@ -141,7 +142,7 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
     let sectors = int (shape.SizeBytes / int64 SectorModel.SectorBytes)
     let disk = SimulatedDisk(newImage shape, fails)
     let below = MemoryChild(backing, fun _ -> 0)
-    let image = openImage disk shape cacheBytes
+    let image = openOver disk backing 0 cacheBytes noCodec
     let layer = Qcow2Layer image
     let runner =
         Runner(layer, (disk :> MemoryChild) :: (if shape.BackingBytes > 0 then [ below ] else []), seed)
