@@ -20,6 +20,7 @@ internal static class Program
 
     private static int Main(string[] args)
     {
+        StandardDescriptors.Fill();
         string argv0 = Environment.GetCommandLineArgs()[0];
         ErrorReport.Init(argv0);
         if (args is [Documentation.Word, .. string[] words])
@@ -45,10 +46,19 @@ internal static class Program
     private static int Run(Core.Options.Startup startup)
     {
         Signals.Block();
-        Daemonizer? daemonizer = Daemonizer.EnterChild();
-        if (startup.Daemonize && daemonizer == null)
+        Daemonizer? daemonizer = null;
+        if (startup.Daemonize)
         {
-            return Daemonizer.SpawnAndWait();
+            if (!Daemonizer.IsChild)
+            {
+                return Daemonizer.SpawnAndWait();
+            }
+
+            daemonizer = Daemonizer.EnterChild();
+            if (daemonizer == null)
+            {
+                return 1;
+            }
         }
 
         // The parent of a daemonized process waits for it, and is the one that the supervisor knows.
@@ -64,7 +74,10 @@ internal static class Program
             reactor.Stop();
         });
         ChardevContext chardevs = new(
-            reactor, ErrorReport.ErrorWithoutLocation, ErrorReport.Info, startup.Daemonize);
+            reactor, ErrorReport.ErrorWithoutLocation, ErrorReport.Info, startup.Daemonize)
+        {
+            Print = ErrorReport.Print,
+        };
         ulong seed = (ulong)Stopwatch.GetTimestamp() ^ ((ulong)Environment.ProcessId << 32);
         using ControlLoop control = new(reactor, Package, seed, chardevs);
         using Supervisor supervisor = new(reactor, environment, () => Metrics.statusText(control.State));

@@ -16,6 +16,9 @@ internal sealed record ChardevContext(
     Action<string> Inform,
     bool Daemonized)
 {
+    /// <summary>Prints text to standard output as it is.</summary>
+    internal Action<string> Print { get; init; } = _ => { };
+
     /// <summary>Somebody at a shared device asks for the daemon's end.</summary>
     internal Action Quit { get; init; } = () => { };
 }

@@ -22,16 +22,22 @@ internal sealed unsafe class Daemonizer
 
     private Daemonizer(int readyFd) => _readyFd = readyFd;
 
+    /// <summary>Whether the process was started by a parent that waits, or was led to believe so by its environment.</summary>
+    internal static bool IsChild => Environment.GetEnvironmentVariable(ReadyVariable) is not null;
+
     /// <summary>
-    /// In the child: detaches from the terminal's job control and sets the file mode mask. Null in a process that was
-    /// started in the normal way. To be called before any option is processed.
+    /// In the child: detaches from the terminal's job control and sets the file mode mask. Null, with a message, where
+    /// no parent waits at the other end: to start a further child then would never end. To be called before any
+    /// option is processed.
     /// </summary>
     internal static Daemonizer? EnterChild()
     {
-        string? value = Environment.GetEnvironmentVariable(ReadyVariable);
-        if (value is null || !int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out int fd)
-            || fd < FirstFreeDescriptor || Libc.Fcntl(fd, Libc.F_GETFD, 0) < 0)
+        string value = Environment.GetEnvironmentVariable(ReadyVariable) ?? "";
+        if (!int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out int fd)
+            || fd < FirstFreeDescriptor || !IsWritablePipe(fd))
         {
+            ErrorReport.ErrorWithoutLocation(
+                "cannot daemonize: " + ReadyVariable + "=" + value + " in the environment names no pipe of a parent");
             return null;
         }
 
@@ -80,6 +86,10 @@ internal sealed unsafe class Daemonizer
         return count == 1 && status == 0 ? 0 : 1;
     }
 
+    private static bool IsWritablePipe(int fd) =>
+        Libc.TryStat(fd, out Statx stat) == 0 && (stat.Mode & Libc.S_IFMT) == Libc.S_IFIFO
+            && (Libc.Fcntl(fd, Libc.F_GETFL, 0) & Libc.O_ACCMODE) != Libc.O_RDONLY;
+
     /// <summary>
     /// In the child, when it serves: leaves the working directory and the terminal, and lets the parent end.
     /// An error text when that is impossible.
@@ -124,7 +134,8 @@ internal sealed unsafe class Daemonizer
 
     private static int Spawn(int readyEnd)
     {
-        // The exact bytes of our own start: names of files need not be UTF-8.
+        // The exact bytes of our own start: names of files need not be UTF-8. The environment has no variable of ours
+        // yet (see IsChild).
         byte[] arguments = ReadWhole("/proc/self/cmdline");
         byte[] variable = Encoding.ASCII.GetBytes(
             ReadyVariable + "=" + readyEnd.ToString(CultureInfo.InvariantCulture) + "\0");

@@ -39,6 +39,12 @@ internal sealed class ChardevTable(ChardevContext context) : IDisposable
 
         _chardevs.Add(id, opened.Value);
         string? pty = opened.Value.PtyPath;
+        if (pty != null && Starting)
+        {
+            // Over QMP the reply tells.
+            context.Print("char device redirected to " + pty + " (label " + id + ")\n");
+        }
+
         return Answer.NewChardevOpened(new Schema.ChardevReturn(
             pty == null ? FSharpOption<string>.None : FSharpOption<string>.Some(pty)));
     }

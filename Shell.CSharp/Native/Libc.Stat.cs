@@ -70,6 +70,7 @@ internal static unsafe partial class Libc
     internal const int S_IFREG = 0x8000;
     internal const int S_IFDIR = 0x4000;
     internal const int S_IFCHR = 0x2000;
+    internal const int S_IFIFO = 0x1000;
 
     [LibraryImport(Name, EntryPoint = "statx", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int StatxRaw(int directory, string path, int flags, uint mask, Statx* result);

@@ -212,6 +212,8 @@ let private pty =
 
             Expect.stringStarts name "pty:/dev/pts/" "the terminal's name"
             Expect.equal (FileInfo(directory.File "link").LinkTarget) (name.Substring 4) "the link to it"
+            let told = $"char device redirected to {name.Substring 4} (label c)\n"
+            Wait.orFail Wait.defaultTimeout $"'{child.Output}' to tell of it" (fun () -> child.Output = told)
 
             let talk () =
                 use terminal = Native.openDevice (directory.File "link")

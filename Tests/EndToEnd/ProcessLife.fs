@@ -24,6 +24,64 @@ let private pidFile =
         Expect.equal (Daemon.stop child) 0 "exit code"
         Expect.isFalse (File.Exists path) "removed at the end")
 
+let private closedDescriptors =
+    [ "<&-"; ">&-"; "2>&-"; "<&- >&-"; "<&- >&- 2>&-" ]
+    |> List.map (fun closed ->
+        testCase $"--daemonize with {closed}" (fun () ->
+            use directory = new TempDir.TempDir()
+            let file (name: string) = directory.File name
+
+            let result =
+                ChildProcess.run
+                    directory.Path
+                    "/bin/sh"
+                    ([
+                        "-c"
+                        $"exec \"$0\" \"$@\" {closed}"
+                        Binaries.daemon.Value
+                        "--daemonize"
+                        "--pidfile"
+                        file "d.pid"
+                        "--blockdev"
+                        "null-co,node-name=d,size=1048576"
+                     ]
+                     @ Daemon.nbdServer (file "n.sock")
+                     @ Daemon.writableExport "d")
+
+            Expect.equal result.ExitCode 0 "the caller"
+            let pid = int (File.ReadAllText(file "d.pid"))
+            use client = NbdClient.Connect(file "n.sock")
+            client.Go(Structured, "d") |> ignore
+            Expect.equal (client.Errno(Cmd.FLUSH, 0us, 0UL, 0UL)) 0u "a request"
+
+            for fd in 0..2 do
+                let target = File.ResolveLinkTarget($"/proc/{pid}/fd/{fd}", false).FullName
+                Expect.equal target "/dev/null" $"descriptor {fd}"
+
+            Native.kill pid Native.SIGTERM |> ignore
+            Expect.isTrue (client.IsClosed()) "the client is let go"
+            Wait.orFail Wait.defaultTimeout "its end" (fun () -> not (File.Exists(file "d.pid")))))
+
+let private falseChild =
+    testCase "--daemonize in an environment that claims a waiting parent" (fun () ->
+        exceptReal "the variable is this daemon's own"
+        use directory = new TempDir.TempDir()
+
+        for value in [ ""; "0"; "99"; "x" ] do
+            use child =
+                new ChildProcess.Child(
+                    {
+                        ChildProcess.options
+                            Binaries.daemon.Value
+                            [ "--daemonize"; "--blockdev"; "null-co,node-name=d" ]
+                            directory.Path with
+                            Environment = [ "STORAGE_DAEMON_READY_FD", value ]
+                    }
+                )
+
+            Expect.equal (child.WaitExit Wait.defaultTimeout) (Some 1) $"exit code with '{value}'"
+            Expect.stringContains child.Error "names no pipe of a parent" "message")
+
 let private signals =
     [ "SIGTERM", Native.SIGTERM; "SIGINT", Native.SIGINT; "SIGHUP", Native.SIGHUP ]
     |> List.map (fun (name, signal) ->
@@ -172,6 +230,8 @@ let tests =
         pidFile
         testList "signals" signals
         background
+        testList "closed descriptors" closedDescriptors
+        falseChild
         quitOrder
         ownSockets
         staleSocket
