@@ -111,9 +111,11 @@ module Request =
             if hasPayload && request.Command <> NBD_CMD_DISC then
                 request.PayloadLength <- request.Length
 
-                // The range is in the payload: none until that has been read.
-                if request.Command = NBD_CMD_BLOCK_STATUS then
+                // The length counts the payload and no range; that of a block status is in the payload.
+                if request.Command <> NBD_CMD_WRITE then
                     request.Length <- 0UL
+
+                if request.Command = NBD_CMD_BLOCK_STATUS then
                     request.ContextMask <- 0UL
 
             let magic =
@@ -149,7 +151,7 @@ module Request =
     let decodeStatusPayload (session: inref<Session>) (payload: ReadOnlySpan<byte>) (request: byref<Request>) : unit =
         let isWhole =
             uint64 payload.Length = request.PayloadLength
-            && payload.Length >= 12
+            && payload.Length >= 8
             && payload.Length <= 8 + 4 * session.Contexts.Length
             && payload.Length % 4 = 0
 
@@ -212,7 +214,7 @@ module Request =
             Reason.None
 
     /// Whether a decoded request may be carried out. Only the first violation is told, in this order: length, export
-    /// is read-only, range, block status, flags, command. The range may be empty, at the export's end too.
+    /// is read-only, range, flags, block status, command. The range may be empty, at the export's end too.
     let check (session: inref<Session>) (request: inref<Request>) : Reason =
         let command = request.Command
         let maxLength = uint64 NBD_MAX_BUFFER_SIZE
@@ -230,21 +232,14 @@ module Request =
             || request.Length > session.SizeBytes - request.Offset
         then
             Reason.PastEnd
+        else if request.Flags &&& ~~~(allowedFlags &session command) <> 0us then
+            Reason.UnsupportedFlags
+        elif command = NBD_CMD_BLOCK_STATUS then
+            checkStatus &session &request
+        elif not (isKnown command) then
+            Reason.UnknownCommand
         else
-            let status =
-                if command = NBD_CMD_BLOCK_STATUS then
-                    checkStatus &session &request
-                else
-                    Reason.None
-
-            if status <> Reason.None then
-                status
-            elif request.Flags &&& ~~~(allowedFlags &session command) <> 0us then
-                Reason.UnsupportedFlags
-            elif not (isKnown command) then
-                Reason.UnknownCommand
-            else
-                Reason.None
+            Reason.None
 
     /// Whether the connection must be closed after the error reply, because the next header cannot be found.
     let closesConnection (reason: Reason) =

@@ -279,7 +279,9 @@ let private requests: Request list =
         request "BLOCK_STATUS one byte" Cmd.BLOCK_STATUS 0us 70000UL 1UL
         request "BLOCK_STATUS of length 0" Cmd.BLOCK_STATUS 0us 0UL 0UL
         request "BLOCK_STATUS past the end" Cmd.BLOCK_STATUS 0us 0UL (size + 1UL)
-        request "BLOCK_STATUS bad flag" Cmd.BLOCK_STATUS Flag.FUA 0UL 512UL
+        request "BLOCK_STATUS FUA" Cmd.BLOCK_STATUS Flag.FUA 0UL 512UL
+        request "BLOCK_STATUS bad flag" Cmd.BLOCK_STATUS Flag.NO_HOLE 0UL 512UL
+        request "BLOCK_STATUS bad flag, of length 0" Cmd.BLOCK_STATUS Flag.NO_HOLE 0UL 0UL
         request "WRITE_ZEROES" Cmd.WRITE_ZEROES 0us 0UL 4096UL
         request "WRITE_ZEROES NO_HOLE" Cmd.WRITE_ZEROES Flag.NO_HOLE 131072UL 65536UL
         request "WRITE_ZEROES FAST" Cmd.WRITE_ZEROES Flag.FAST_ZERO 262144UL 65536UL
@@ -390,11 +392,19 @@ let private extendedOnly (subject: Subject) : unit =
     status "the known id" (effect 65536UL [ 0u ])
     status "an unknown id" (effect 65536UL [ 7u ])
     status "no id" (effect 65536UL [])
+    status "no id, past the end" (effect (1UL <<< 40) [])
+    status "the known id, past the end" (effect (1UL <<< 40) [ 0u ])
+    status "an unknown id, past the end" (effect (1UL <<< 40) [ 7u ])
     status "the id twice" (effect 65536UL [ 0u; 0u ])
     status "of length 0" (effect 0UL [ 0u ])
     status "odd length" (Array.append (effect 65536UL [ 0u ]) [| 1uy |])
     status "too short" [| 1uy; 2uy |]
     withPayload "FLUSH with payload" Cmd.FLUSH 0us 16UL (Array.zeroCreate 16)
+    withPayload "BLOCK_STATUS with payload and a bad flag" Cmd.BLOCK_STATUS Flag.NO_HOLE 12UL (effect 65536UL [ 0u ])
+    // Longer than the export: the length is that of the payload.
+    let long = Array.zeroCreate<byte>(int imageLength + 512)
+    withPayload "TRIM with a long payload" Cmd.TRIM 0us (uint64 long.Length) long
+    withPayload "READ with a long payload" Cmd.READ 0us (uint64 long.Length) long
     perform subject client (request "READ after all this" Cmd.READ 0us 0UL 512UL)
 
 /// Requests whose framing the server cannot trust end the connection.

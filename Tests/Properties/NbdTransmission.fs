@@ -83,7 +83,8 @@ let private texts = [
     NBD_CMD_WRITE_ZEROES, 4us, 0UL, 4096UL, "unsupported flags for command write zeroes (got 0x4)"
     NBD_CMD_WRITE_ZEROES, 0us, UInt64.MaxValue - 4095UL, 8192UL, pastEnd (UInt64.MaxValue - 4095UL) 8192UL
     NBD_CMD_BLOCK_STATUS, 9us, 0UL, 4096UL, ""
-    NBD_CMD_BLOCK_STATUS, 2us, 0UL, 0UL, "need non-zero length"
+    NBD_CMD_BLOCK_STATUS, 0us, 0UL, 0UL, "need non-zero length"
+    NBD_CMD_BLOCK_STATUS, 2us, 0UL, 0UL, "unsupported flags for command block status (got 0x2)"
     NBD_CMD_BLOCK_STATUS, 2us, 0UL, 1UL, "unsupported flags for command block status (got 0x2)"
     NBD_CMD_BLOCK_STATUS, 0us, 4194305UL, 0UL, pastEnd 4194305UL 0UL
     8us, 0us, 0UL, 0UL, "invalid request type (8) received"
@@ -127,8 +128,13 @@ let private golden =
             let bare = Session(ReplyMode.Extended, false, 4194304UL, 1, [||])
             let ask header = snd (verdict bare header)
             let refusal = "CMD_BLOCK_STATUS not negotiated"
-            Expect.equal (ask (headerOf NBD_CMD_BLOCK_STATUS 2us 0UL 0UL)) refusal "without payload"
+            Expect.equal (ask (headerOf NBD_CMD_BLOCK_STATUS 0us 0UL 0UL)) refusal "without payload"
             Expect.equal (ask (headerOf NBD_CMD_BLOCK_STATUS 0x20us 0UL 12UL)) refusal "with payload"
+
+            Expect.equal
+                (ask (headerOf NBD_CMD_BLOCK_STATUS 2us 0UL 0UL))
+                "unsupported flags for command block status (got 0x2)"
+                "flags come first"
 
         testCase "flags that a session has not negotiated are refused"
         <| fun () ->
@@ -137,6 +143,12 @@ let private golden =
             Expect.equal (fst (verdict (writable ReplyMode.Simple) df)) Reason.UnsupportedFlags "DF"
             Expect.equal (fst (verdict (writable ReplyMode.Structured) payload)) Reason.UnsupportedFlags "payload"
             Expect.equal (fst (verdict (writable ReplyMode.Extended) payload)) Reason.None "payload, extended"
+
+        testCase "the length of a payload that a command cannot have is no range"
+        <| fun () ->
+            let header = headerOf NBD_CMD_TRIM NBD_CMD_FLAG_PAYLOAD_LEN (4UL * m) 512UL
+            let _, message = verdict (writable ReplyMode.Extended) header
+            Expect.equal message "unsupported flags for command trim (got 0x20)" "text"
 
         testCase "a payload that is too long ends the connection, a long read does not"
         <| fun () ->
@@ -235,7 +247,6 @@ let private payloads =
             [
                 "none", [||]
                 "short", text "abcd"
-                "no contexts", statusPayload 4096UL []
                 "twice the same", statusPayload 4096UL [ 0u; 0u ]
                 "unknown", statusPayload 4096UL [ 7u ]
                 "known and unknown", statusPayload 4096UL [ 0u; 7u ]
@@ -244,6 +255,13 @@ let private payloads =
             ] do
             testCase ("invalid: " + name)
             <| fun () -> Expect.equal (statusVerdict 0UL payload) (invalid, 0UL, [ false; false ]) "refused"
+
+        testCase "one of a length alone names no context, but its range is checked"
+        <| fun () ->
+            let far = 1UL <<< 40
+            Expect.equal (statusVerdict 0UL (statusPayload 4096UL [])) (invalid, 4096UL, [ false; false ]) "inside"
+            let message, _, _ = statusVerdict 0UL (statusPayload far [])
+            Expect.equal message (pastEnd 0UL far) "past the end"
 
         testCase "an invalid one counts as an empty range"
         <| fun () ->
@@ -281,8 +299,8 @@ let private decoding =
             let hasFlag = isExtended && header.Flags &&& NBD_CMD_FLAG_PAYLOAD_LEN <> 0us
             let hasPayload = (hasFlag || header.Command = NBD_CMD_WRITE) && header.Command <> NBD_CMD_DISC
             Expect.equal (Request.payloadLength &request) (if hasPayload then length else 0UL) "payload"
-            let inPayload = hasPayload && header.Command = NBD_CMD_BLOCK_STATUS
-            Expect.equal request.Length (if inPayload then 0UL else length) "length of the range")
+            let isPayloads = hasPayload && header.Command <> NBD_CMD_WRITE
+            Expect.equal request.Length (if isPayloads then 0UL else length) "length of the range")
 
         testPropertyWithConfig more "a part of a header needs more, garbage is refused"
         <| forAll (Gen.zip session (Gen.listOf (Gen.choose (0, 255)))) (fun (session, garbage) ->
