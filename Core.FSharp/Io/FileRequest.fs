@@ -25,6 +25,9 @@ type RequestFlags =
     | MayUnmap = 2uy
     /// Fail with ENOTSUP rather than write zeroes slowly as data.
     | NoFallback = 4uy
+    /// The node that lets zeroes be left as a hole has found them itself (`detect-zeroes=unmap`): whether nodes above it
+    /// let discards through does not matter.
+    | Unmap = 8uy
 
 /// What the shell asks of the kernel for one open file.
 type FileOp =
@@ -108,6 +111,11 @@ module FileRequest =
 
     let inline private wants (r: byref<FileRequest>) (flag: RequestFlags) = r.Flags &&& flag <> RequestFlags.None
 
+    /// Whether zeroes are to become a hole.
+    let private unmaps (traits: FileTraits) (r: byref<FileRequest>) =
+        wants &r RequestFlags.Unmap
+        || wants &r RequestFlags.MayUnmap && has traits FileTraits.Unmap
+
     let private finish (r: byref<FileRequest>) (error: int) =
         r.Error <- error
         r.Op <- FileOp.Done
@@ -147,8 +155,11 @@ module FileRequest =
         let traits = traits ||| r.Refused
         let mayPunch = not (has traits FileTraits.NoPunchHole)
 
-        if mayPunch && wants &r RequestFlags.MayUnmap && has traits FileTraits.Unmap then
+        if mayPunch && unmaps traits &r then
             issue &r FileOp.PunchHole r.Length
+        elif has traits FileTraits.BlockDevice && wants &r RequestFlags.NoFallback then
+            // The kernel may write the zeroes of a device that cannot do it by itself.
+            finish &r Errno.ENOTSUP
         elif not (has traits FileTraits.NoZeroRange) then
             issue &r FileOp.ZeroRange r.Length
         elif
@@ -264,10 +275,7 @@ module FileRequest =
 
     let private afterSuccess (traits: FileTraits) (r: byref<FileRequest>) =
         match r.Op with
-        | FileOp.PunchHole when
-            r.Kind = RequestKind.WriteZeroes
-            && not (wants &r RequestFlags.MayUnmap && has traits FileTraits.Unmap)
-            ->
+        | FileOp.PunchHole when r.Kind = RequestKind.WriteZeroes && not (unmaps traits &r) ->
             // The caller wants the space kept: the hole is only a way to zero it.
             issue &r FileOp.Allocate r.Length
         | FileOp.PunchHole

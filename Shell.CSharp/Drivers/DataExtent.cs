@@ -19,7 +19,9 @@ internal struct DataExtent
 
     /// <summary>
     /// Whether a hole or data begins at the offset, and where that ends (at or beyond <paramref name="limit"/> means
-    /// "covers all that was asked"). A file system that cannot tell has data everywhere.
+    /// "covers all that was asked"). A file system that cannot tell has data everywhere. Clients ask for what they are
+    /// told of, so a unit of the file's alignment that is data in part, as at the end of a file of odd length, is
+    /// data as a whole.
     /// </summary>
     internal bool Lookup(OpenFile file, long offset, long limit, out long end)
     {
@@ -38,14 +40,15 @@ internal struct DataExtent
             return Libc.Errno == Errno.ENXIO;
         }
 
-        if (data > offset)
+        long unit = file.Alignment;
+        end = data - (data % unit);
+        if (end > offset)
         {
-            end = data;
             return true;
         }
 
-        long hole = Libc.Lseek(file.Fd, offset, Libc.SEEK_HOLE);
-        end = hole > offset ? hole : limit;
+        long hole = Libc.Lseek(file.Fd, data, Libc.SEEK_HOLE);
+        end = hole > offset ? Math.Min(hole + unit - 1 - ((hole + unit - 1) % unit), Math.Max(hole, limit)) : limit;
         _start = offset;
         _end = end;
         _generation = generation;

@@ -106,7 +106,8 @@ internal sealed unsafe partial class IOThread
             ref LayerFrame slot = ref FrameAt(index);
             slot.Frame = default;
             slot.Frame.Kind = at.Kind;
-            slot.Frame.Flags = at.Flags;
+            // Children have options of their own.
+            slot.Frame.Flags = at.Flags & ~RequestFlags.Unmap;
             slot.Frame.Offset = at.Offset;
             slot.Frame.Length = at.Length;
             slot.Frame.ViaFormat = path.ViaFormat;
@@ -133,7 +134,7 @@ internal sealed unsafe partial class IOThread
         request.Kind = RequestKind.WriteZeroes;
         if (path.DetectZeroes == DetectZeroes.Unmap)
         {
-            request.Flags |= RequestFlags.MayUnmap;
+            request.Flags |= RequestFlags.MayUnmap | RequestFlags.Unmap;
         }
     }
 
@@ -150,7 +151,10 @@ internal sealed unsafe partial class IOThread
 
         if (request.Kind == RequestKind.WriteZeroes)
         {
-            request.Flags &= ~RequestFlags.MayUnmap;
+            if ((request.Flags & RequestFlags.Unmap) == 0)
+            {
+                request.Flags &= ~RequestFlags.MayUnmap;
+            }
         }
         else if (request.Kind == RequestKind.Discard)
         {

@@ -10,6 +10,9 @@ let private serve (subject: Subject) : ChildProcess.Child =
     TempDir.striped (subject.Directory.File "r.raw") 32
     TempDir.patterned (subject.Directory.File "odd.raw") 1000001L
     TempDir.sparse (subject.Directory.File "big.raw") (1L <<< 40)
+    // Data up to an end that is no multiple of a sector, after a hole.
+    TempDir.striped (subject.Directory.File "ends.raw") 4
+    File.AppendAllText(subject.Directory.File "ends.raw", "the end")
 
     Daemon.rawNode "q" "r.raw" ",discard=unmap"
     @ Daemon.rawNode "odd" "odd.raw" ",read-only=on"
@@ -19,6 +22,7 @@ let private serve (subject: Subject) : ChildProcess.Child =
         "raw,node-name=window,file=odd-file,offset=1024,size=65536,read-only=on"
     ]
     @ [ "--blockdev"; "null-co,node-name=null" ]
+    @ [ "--blockdev"; "file,node-name=direct,filename=ends.raw,cache.direct=on" ]
     @ Daemon.nbdServer "n.sock"
     @ List.collect (fun export -> [ "--export"; "type=nbd," + export ]) [
         "id=e0,node-name=q,name=q,description=hello,writable=on"
@@ -26,10 +30,11 @@ let private serve (subject: Subject) : ChildProcess.Child =
         "id=e2,node-name=big,writable=on,writethrough=on"
         "id=e3,node-name=null,name="
         "id=e4,node-name=window"
+        "id=e5,node-name=direct"
     ]
     |> Daemon.start subject.Binary subject.Path
 
-let private exports = [ "q"; "odd"; "big"; ""; "window" ]
+let private exports = [ "q"; "odd"; "big"; ""; "window"; "direct" ]
 let private uri (export: string) : string = $"nbd+unix:///{export}?socket=n.sock"
 
 let private note (subject: Subject) (tool: string) (arguments: string list) : unit =

@@ -21,6 +21,34 @@ let private copyOut =
 
         disk.Stop())
 
+let private copyOddDirect =
+    testCase "nbdcopy out of a file that is no multiple of a sector, with cache.direct=on" (fun () ->
+        let nbdcopy = Requires.tool "nbdcopy"
+        use directory = new TempDir.TempDir()
+        let image = directory.File "d.raw"
+        TempDir.striped image 8
+        File.AppendAllText(image, "the end")
+
+        use child =
+            Daemon.start
+                Binaries.daemon.Value
+                directory.Path
+                ([ "--blockdev"; "file,node-name=d,filename=d.raw,cache.direct=on" ]
+                 @ Daemon.nbdServer "n.sock"
+                 @ Daemon.writableExport "d")
+
+        let target = directory.File "out.raw"
+
+        ChildProcess.runOk directory.Path nbdcopy [ "nbd+unix:///d?socket=n.sock"; target ]
+        |> ignore
+
+        let copy = File.ReadAllBytes target
+        let original = File.ReadAllBytes image
+        Expect.equal copy.Length ((original.Length + 511) / 512 * 512) "in whole sectors"
+        Expect.equal copy[.. original.Length - 1] original "content"
+        Expect.all copy[original.Length ..] ((=) 0uy) "and zeroes"
+        Expect.equal (Daemon.stop child) 0 "exit code")
+
 let private copyIn =
     testCase "nbdcopy in changes the image to the source" (fun () ->
         let nbdcopy = Requires.tool "nbdcopy"
@@ -118,6 +146,35 @@ let private qemuIo =
         io [ "read -P 0 4M 2M"; "read -P 0xab 0 65000" ]
         disk.Stop())
 
+let private zeroesUnmappedBelow =
+    testCase "detect-zeroes=unmap of a node holds below one that ignores discards" (fun () ->
+        use directory = new TempDir.TempDir()
+        let image = directory.File "d.raw"
+        TempDir.patterned image (2L * MiB)
+
+        use child =
+            Daemon.start
+                Binaries.daemon.Value
+                directory.Path
+                ([
+                    "--blockdev"
+                    "file,node-name=f,filename=d.raw,discard=unmap,detect-zeroes=unmap"
+                    "--blockdev"
+                    "raw,node-name=d,file=f"
+                 ]
+                 @ Daemon.nbdServer "n.sock"
+                 @ Daemon.writableExport "d")
+
+        use client = NbdClient.NbdClient.Connect(directory.File "n.sock")
+        client.Go(NbdClient.Structured, "d") |> ignore
+        let before = allocatedBytes image
+        Expect.equal (client.Write(0us, 0UL, Array.zeroCreate (int MiB))) 0u "zeroes"
+        Expect.equal (client.Errno(NbdClient.Cmd.TRIM, 0us, uint64 MiB, uint64 MiB)) 0u "trim"
+        Expect.equal (client.Errno(NbdClient.Cmd.FLUSH, 0us, 0UL, 0UL)) 0u "flush"
+        Expect.equal (allocatedBytes image) (before - MiB) "the zeroes have become a hole, the trim has not"
+        client.Disconnect()
+        Expect.equal (Daemon.stop child) 0 "exit code")
+
 let private discardIgnored =
     testCase "discard=ignore, the default, keeps the data" (fun () ->
         use directory = new TempDir.TempDir()
@@ -176,9 +233,11 @@ let tests =
     testSequenced
     <| testList "end to end: data" [
         copyOut
+        copyOddDirect
         copyIn
         map
         qemuIo
+        zeroesUnmappedBelow
         discardIgnored
         fioVerify "random writes of 4 KiB" 1 4096 [ "--rw=randwrite" ]
         fioVerify "four connections" 4 4096 [ "--rw=randwrite" ]

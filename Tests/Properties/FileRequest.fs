@@ -104,7 +104,15 @@ let private genCase =
         let! kind = Gen.elements [ 0uy .. 6uy ]
 
         let! flags =
-            genFlags [ RequestFlags.Fua; RequestFlags.MayUnmap; RequestFlags.NoFallback ] (|||) RequestFlags.None
+            genFlags
+                [
+                    RequestFlags.Fua
+                    RequestFlags.MayUnmap
+                    RequestFlags.NoFallback
+                    RequestFlags.Unmap
+                ]
+                (|||)
+                RequestFlags.None
 
         let! traits =
             genFlags [ FileTraits.Unmap; FileTraits.NoFlush; FileTraits.BlockDevice ] (|||) FileTraits.None
@@ -253,6 +261,23 @@ let tests =
                 if request.Op <> FileOp.Done then
                     FileRequest.step FileTraits.Unmap &request result
                     Expect.isTrue (request.Completed <= request.Length) "never more than was asked")
+
+        test "zeroes of a device that must be quick are unmapped or refused" {
+            let firstOf (flags: RequestFlags) (traits: FileTraits) =
+                let mutable request = FileRequest()
+                request.Kind <- RequestKind.WriteZeroes
+                request.Flags <- flags ||| RequestFlags.NoFallback
+                request.Length <- 4096L
+                FileRequest.start (traits ||| FileTraits.BlockDevice) &request
+                struct (request.Op, request.Error)
+
+            let refused = struct (FileOp.Done, Errno.ENOTSUP)
+            Expect.equal (firstOf RequestFlags.None FileTraits.Unmap) refused "space to be kept"
+            Expect.equal (firstOf RequestFlags.MayUnmap FileTraits.None) refused "discards ignored"
+            let punch = struct (FileOp.PunchHole, 0)
+            Expect.equal (firstOf RequestFlags.MayUnmap FileTraits.Unmap) punch "unmapped"
+            Expect.equal (firstOf RequestFlags.Unmap FileTraits.None) punch "unmapped by the node itself"
+        }
 
         test "a write that makes no progress is out of space" {
             let mutable request = FileRequest()
