@@ -39,6 +39,9 @@ module Errno =
     let ENODEV = 19
 
     [<Literal>]
+    let EISDIR = 21
+
+    [<Literal>]
     let EINVAL = 22
 
     [<Literal>]

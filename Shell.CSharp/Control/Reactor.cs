@@ -53,7 +53,12 @@ internal sealed unsafe class Reactor : IDisposable
     /// Watches a descriptor until the result is disposed, which must happen before the descriptor is closed.
     /// A file that epoll does not take (regular files, /dev/null) counts as always readable and writable.
     /// </summary>
-    internal Registration Register(int fd, uint events, Action<uint> handler)
+    internal Registration Register(int fd, uint events, Action<uint> handler) =>
+        TryRegister(fd, events, handler)
+            ?? throw new InvalidOperationException("cannot watch a descriptor: " + Libc.Strerror(Libc.Errno));
+
+    /// <summary>As <see cref="Register"/>, but null, with the error in errno, where the kernel watches no more.</summary>
+    internal Registration? TryRegister(int fd, uint events, Action<uint> handler)
     {
         int slot = _freeSlots.Count > 0 ? _freeSlots.Pop() : _slots.Count;
         if (slot == _slots.Count)
@@ -65,12 +70,11 @@ internal sealed unsafe class Reactor : IDisposable
         _slots[slot] = registration;
         if (Control(Libc.EPOLL_CTL_ADD, registration) != 0)
         {
-            int error = Libc.Errno;
-            if (error != Core.Errno.EPERM)
+            if (Libc.Errno != Core.Errno.EPERM)
             {
                 _slots[slot] = null;
                 _freeSlots.Push(slot);
-                throw new InvalidOperationException("cannot watch a descriptor: " + Libc.Strerror(error));
+                return null;
             }
 
             registration.IsAlwaysReady = true;

@@ -17,9 +17,17 @@ internal static unsafe class FileOpener
     // 0644, less what the umask takes away.
     private const uint NewFileMode = 0x1a4;
 
+    /// <summary>Paths that name descriptors of a set, of which there are none.</summary>
+    private const string DescriptorSets = "/dev/fdset/";
+
     /// <summary>Opens a path; a negative error number if that fails.</summary>
     internal static int Open(string path, bool writable, bool direct, bool nonBlocking)
     {
+        if (path.StartsWith(DescriptorSets, StringComparison.Ordinal))
+        {
+            return -Errno.ENOSYS;
+        }
+
         int flags = Libc.O_CLOEXEC
             | (writable ? Libc.O_RDWR : Libc.O_RDONLY)
             | (direct ? Libc.O_DIRECT : 0)

@@ -84,7 +84,8 @@ internal static class Trace
         string[] lines;
         try
         {
-            lines = File.ReadAllLines(path);
+            // A directory can be opened, and has nothing to read.
+            lines = Directory.Exists(path) ? [] : File.ReadAllLines(path);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -124,7 +125,8 @@ internal static class Trace
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            ErrorReport.Error("Error opening logfile " + path + ": " + ReasonOf(e));
+            string reason = Directory.Exists(path) ? Libc.Strerror(Core.Errno.EISDIR) : ReasonOf(e);
+            ErrorReport.Error("Error opening logfile " + path + ": " + reason);
             return 1;
         }
     }

@@ -13,10 +13,13 @@ namespace StorageDaemon.Shell.Exports.Nbd;
 /// </summary>
 internal sealed unsafe class NbdHandshake
 {
-    private const int ReceiveLength = 64 << 10;
+    /// <summary>Bytes of the buffer into which handshakes receive.</summary>
+    internal const int ReceiveLength = 64 << 10;
+
     private const int MaxStepsPerTurn = 256;
 
     private readonly Reactor _reactor;
+    private readonly byte[] _received;
     private readonly Func<FSharpList<ExportInfo>> _exports;
     private readonly Action<NbdHandshake, Session?, byte[]> _finished;
     private Reactor.Registration? _registration;
@@ -29,15 +32,18 @@ internal sealed unsafe class NbdHandshake
 
     /// <param name="reactor">The control thread's loop.</param>
     /// <param name="fd">The connection, non-blocking; the callee of <paramref name="finished"/> closes it.</param>
+    /// <param name="received">A buffer that all handshakes of the thread share: free for use within one turn.</param>
     /// <param name="exports">What the client may ask for now.</param>
     /// <param name="finished">Told once: the session and what came after the handshake, or null for a failure.</param>
     internal NbdHandshake(
         Reactor reactor,
         int fd,
+        byte[] received,
         Func<FSharpList<ExportInfo>> exports,
         Action<NbdHandshake, Session?, byte[]> finished)
     {
         _reactor = reactor;
+        _received = received;
         _exports = exports;
         _finished = finished;
         Fd = fd;
@@ -49,7 +55,14 @@ internal sealed unsafe class NbdHandshake
     /// <param name="maxSeconds">Time for the whole handshake; zero for no limit.</param>
     internal void Start(uint maxSeconds)
     {
-        _registration = _reactor.Register(Fd, Libc.EPOLLIN, _ => OnReady());
+        _registration = _reactor.TryRegister(Fd, Libc.EPOLLIN, _ => OnReady());
+        if (_registration == null)
+        {
+            // The kernel's limit of watches: this client goes, the daemon and the others stay.
+            _finished(this, null, []);
+            return;
+        }
+
         if (maxSeconds > 0)
         {
             _timer = _reactor.AfterMs(maxSeconds * 1000L, Abort);
@@ -86,16 +99,15 @@ internal sealed unsafe class NbdHandshake
 
     private void Receive()
     {
-        byte[] buffer = new byte[ReceiveLength];
         nint count;
-        fixed (byte* bytes = buffer)
+        fixed (byte* bytes = _received)
         {
-            count = Libc.Recv(Fd, bytes, ReceiveLength, 0);
+            count = Libc.Recv(Fd, bytes, (nuint)_received.Length, 0);
         }
 
         if (count > 0)
         {
-            _input = [.. _input.AsSpan(_inputStart), .. buffer.AsSpan(0, (int)count)];
+            _input = [.. _input.AsSpan(_inputStart), .. _received.AsSpan(0, (int)count)];
             _inputStart = 0;
             Work();
         }

@@ -20,6 +20,7 @@ namespace StorageDaemon.Shell.Exports.Nbd;
 internal sealed class NbdListener
 {
     private readonly HashSet<NbdHandshake> _handshakes = [];
+    private readonly byte[] _received = new byte[NbdHandshake.ReceiveLength];
     private readonly Reactor _reactor;
     private readonly ExportTable _exports;
     private readonly Func<FSharpList<ExportInfo>> _infos;
@@ -105,7 +106,7 @@ internal sealed class NbdListener
         UpdateAccepting();
         DataSocket.Prepare(fd);
         Trace.Write(TracePoints.NbdAccept, "fd=" + fd);
-        NbdHandshake handshake = new(_reactor, fd, _infos, Finished);
+        NbdHandshake handshake = new(_reactor, fd, _received, _infos, Finished);
         _ = _handshakes.Add(handshake);
         handshake.Start(_handshakeSeconds);
     }
