@@ -23,7 +23,6 @@ internal sealed unsafe class BufferPool : IDisposable
 {
     internal const int HeaderRoom = 4096;
     private const int MaxCachedPerClass = 64;
-    private const long MaxCachedBytes = 64L << 20;
 
     private static readonly long[] Capacities = [4 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 32 << 20];
 
@@ -73,6 +72,7 @@ internal sealed unsafe class BufferPool : IDisposable
         {
             buffer.Data = (byte*)_free[sizeClass][--_freeCount[sizeClass]];
             _cachedBytes -= Capacities[sizeClass];
+            _budget.Unkeep(Capacities[sizeClass]);
             return true;
         }
 
@@ -102,7 +102,7 @@ internal sealed unsafe class BufferPool : IDisposable
 
         int sizeClass = buffer.SizeClass;
         long capacity = Capacities[sizeClass];
-        if (_freeCount[sizeClass] < MaxCachedPerClass && _cachedBytes + capacity <= MaxCachedBytes)
+        if (_freeCount[sizeClass] < MaxCachedPerClass && _budget.TryKeep(capacity))
         {
             _free[sizeClass][_freeCount[sizeClass]++] = (nint)buffer.Data;
             _cachedBytes += capacity;
@@ -132,6 +132,7 @@ internal sealed unsafe class BufferPool : IDisposable
             }
         }
 
+        _budget.Unkeep(_cachedBytes);
         _cachedBytes = 0;
     }
 

@@ -232,6 +232,115 @@ let private notReading =
         disk.MustBeHealthy "clients that left"
         disk.Stop())
 
+let private manyNotReading =
+    testCase "nobody gets much beyond the budget: 80 clients that do not read" (fun () ->
+        exceptReal "16 requests of 32 MiB each for every connection"
+        use disk =
+            new Disk(
+                32L * MiB,
+                [
+                    "--blockdev"
+                    "file,node-name=direct,filename=disk.raw,cache.direct=on,force-share=on,read-only=on"
+                    "--export"
+                    "type=nbd,id=x,node-name=direct,name=direct"
+                ],
+                []
+            )
+        // Not from the page cache: each read takes a buffer. Simple replies cannot be cut in chunks.
+        let connect (i: int) =
+            let client = NbdClient.Connect disk.Socket
+            client.Go((if i % 2 = 0 then Simple else Structured), "direct") |> ignore
+            client.SendRequest(Cmd.READ, 0us, 0UL, 33554432UL, [||]) |> ignore
+            client
+
+        let clients = List.init 80 connect
+        Thread.Sleep 1000
+        let resident = Daemon.Proc.residentBytes disk.Child.Pid
+        Expect.isLessThan resident (620L * MiB) "resident bytes, with a budget of 512 MiB for requests"
+        disk.MustBeHealthy "clients that do not read"
+
+        // One that reads gets its data meanwhile, large requests too.
+        for mode in [ Simple; Structured; Extended ] do
+            use client = NbdClient.Connect disk.Socket
+            client.Go(mode, "direct") |> ignore
+            let length = int (4L * MiB)
+            Expect.equal (client.Read(4096UL, length)) (TempDir.pattern 4096L length) "data in pieces"
+
+        clients |> List.iter (fun client -> (client :> IDisposable).Dispose())
+        disk.Stop())
+
+let private manySending =
+    testCase "nobody gets much beyond the budget: 40 writes that do not end" (fun () ->
+        exceptReal "32 MiB for every write"
+        use directory = new TempDir.TempDir()
+        TempDir.sparse (directory.File "d.raw") (64L * MiB)
+
+        use child =
+            Daemon.start
+                Binaries.daemon.Value
+                directory.Path
+                // All zeroes or not: that is known only when all of a write is there.
+                ([ "--blockdev"; "file,node-name=d,filename=d.raw,detect-zeroes=on" ]
+                 @ Daemon.nbdServer "n.sock"
+                 @ Daemon.writableExport "d")
+
+        let most = Array.create (31 <<< 20) 1uy
+
+        let send (_: int) =
+            let client = NbdClient.Connect(directory.File "n.sock")
+            client.Go(Simple, "d") |> ignore
+            client.Socket.SendTimeout <- 5000
+
+            try
+                client.SendRequest(Cmd.WRITE, 0us, 0UL, 33554432UL, most) |> ignore
+            with :? SocketException ->
+                ()
+
+            client
+
+        let clients = List.init 40 send
+        let resident = Daemon.Proc.residentBytes child.Pid
+        Expect.isLessThan resident (620L * MiB) "resident bytes, with a budget of 512 MiB for requests"
+        use other = NbdClient.Connect(directory.File "n.sock")
+        other.Go(Structured, "d") |> ignore
+        let data = TempDir.pattern 0L (int (3L * MiB))
+        Expect.equal (other.Write(0us, 40UL * uint64 MiB, data)) 0u "a write in pieces"
+        Expect.equal (other.Read(40UL * uint64 MiB, data.Length)) data "its data"
+        clients |> List.iter (fun client -> (client :> IDisposable).Dispose())
+        Expect.equal (Daemon.stop child) 0 "exit code")
+
+/// Requests of which the client sends one and then nothing more.
+let private lastRequests: (string * (NbdClient -> unit) * int) list = [
+    "READ of 4 KiB", (fun client -> client.SendRequest(Cmd.READ, 0us, 0UL, 4096UL, [||]) |> ignore), 4096
+    "READ of 1 MiB", (fun client -> client.SendRequest(Cmd.READ, 0us, 0UL, 1048576UL, [||]) |> ignore), 1048576
+    "FLUSH", (fun client -> client.SendRequest(Cmd.FLUSH, 0us, 0UL, 0UL, [||]) |> ignore), 0
+    "WRITE with FUA",
+    (fun client ->
+        client.SendRequest(Cmd.WRITE, Flag.FUA, 0UL, 65536UL, TempDir.pattern 0L 65536)
+        |> ignore),
+    0
+]
+
+let private halfClosed =
+    testCase "a client that closes its sending side gets its replies" (fun () ->
+        exceptReal "replies may be dropped"
+        use disk = new Disk(2L * MiB)
+
+        for mode in [ Simple; Structured ] do
+            for what, send, length in lastRequests do
+                use client = disk.Client mode
+                send client
+                client.Socket.Shutdown SocketShutdown.Send
+                Expect.all (client.ReadReply length) (fun chunk -> chunk.Error = 0u) what
+                Expect.isTrue (client.IsClosed()) "then the server closes"
+
+        // A request that has come in parts is dropped.
+        use client = disk.Client Simple
+        client.SendRequest(Cmd.WRITE, 0us, 0UL, 65536UL, Array.zeroCreate 100) |> ignore
+        client.Socket.Shutdown SocketShutdown.Send
+        Expect.isTrue (client.IsClosed()) "half a write"
+        disk.Stop())
+
 let private manyNames =
     testCase "long names: 4096 bytes work, in a description too" (fun () ->
         use disk = new Disk(2L * MiB)
@@ -273,5 +382,8 @@ let tests =
         stopWhileNegotiating
         vanishing
         notReading
+        manyNotReading
+        manySending
+        halfClosed
         manyNames
     ]

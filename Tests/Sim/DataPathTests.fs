@@ -11,6 +11,7 @@ open StorageDaemon.Core.Io
 open StorageDaemon.Core.Nbd
 open StorageDaemon.Core.Nbd.Wire
 open StorageDaemon.Shell.Drivers
+open StorageDaemon.Shell.Exports.Nbd
 open StorageDaemon.Shell.Native
 open StorageDaemon.Tests.Harness
 open StorageDaemon.Tests.Shell.ShellSupport
@@ -222,9 +223,13 @@ let private simulateErrors (rng: Random) =
 
         hangUp rig clients)
 
+/// A quiet simulated disk.
+let private withQuiet (budgetBytes: int64) (body: Rig -> SimulatedRing -> unit) =
+    withSimulation (randomContent (Random 1)) noFaults FileTraits.Unmap budgetBytes 1 256 (fun rig _ ring ->
+        body rig ring)
+
 /// A quiet simulated disk with plenty of memory.
-let private withQuietDisk (body: Rig -> SimulatedRing -> unit) =
-    withSimulation (randomContent (Random 1)) noFaults FileTraits.Unmap plenty 1 256 (fun rig _ ring -> body rig ring)
+let private withQuietDisk (body: Rig -> SimulatedRing -> unit) = withQuiet plenty body
 
 let private hold (rig: Rig) (ring: SimulatedRing) = rig.OnThread(fun () -> ring.Hold true)
 let private letGo (rig: Rig) (ring: SimulatedRing) = rig.OnThread(fun () -> ring.Hold false)
@@ -343,6 +348,82 @@ let private limitTests = [
                 run clients 80
                 hangUp rig clients
                 expectContent model "on the disk" 0 (ReadOnlySpan(disk.Content, int baseOffset, size))))
+    }
+
+    test "with hardly any memory contents equal the model's" {
+        withSeeds 6 (fun rng ->
+            let content = randomContent rng
+            let before = exportOf content
+            let faults = { randomFaults rng with Unsupported = [] }
+
+            withSimulation
+                content
+                faults
+                FileTraits.Unmap
+                (int64 (rng.Next(200 <<< 10)))
+                (rng.Next())
+                64
+                (fun rig disk _ ->
+                    let model = {
+                        newModel before with
+                            Durable = disk.Durable
+                            DurableOffset = int baseOffset
+                    }
+
+                    let clients = clientsFor rng rig model (1 + rng.Next 2) (250 <<< 10)
+                    run clients 60
+                    hangUp rig clients
+                    expectContent model "on the disk" 0 (ReadOnlySpan(disk.Content, int baseOffset, size))))
+    }
+
+    test "clients that do not read get no more than their share once memory is used up" {
+        withQuiet (128L <<< 10) (fun rig _ ->
+            let peers = [ for i in 0..19 -> fst (rig.Connect modes[i % 3]) ]
+            let most = (128L <<< 10) + 20L * NbdConnection.ShareLength
+            let mutable highest = 0L
+
+            for peer in peers do
+                sendReads peer 2 (150 <<< 10)
+
+            for _ in 1..50 do
+                highest <- max highest rig.Budget.UsedBytes
+                Thread.Sleep 1
+
+            Expect.isLessThanOrEqual highest most "held"
+
+            for peer in peers do
+                Expect.all (allAnswers peer) (fun answer -> answer.Error = 0u) "all are answered in the end"
+                peer.Close()
+
+            rig.ExpectIdle())
+    }
+
+    test "a bad range in the middle of a request that is worked off in pieces" {
+        let faults = {
+            noFaults with
+                BadRanges = [ 200000L + baseOffset, 200001L + baseOffset, Errno.EIO ]
+        }
+
+        let content = randomContent (Random 1)
+
+        withSimulation content faults FileTraits.None 0L 1 64 (fun rig _ _ ->
+            for mode, flags in [ ReplyMode.Structured, 0us; ReplyMode.Extended, 0us ] do
+                let peer, _ = rig.Connect mode
+                Expect.equal (ask peer NBD_CMD_READ flags 0L 300000 [||]).Error NBD_EIO "read"
+                Expect.equal (ask peer NBD_CMD_WRITE 0us 0L 300000 (Array.zeroCreate 300000)).Error NBD_EIO "write"
+                expectWorks peer
+                peer.Close()
+
+            // The reply's only header is out.
+            for mode, flags in [ ReplyMode.Simple, 0us; ReplyMode.Structured, NBD_CMD_FLAG_DF ] do
+                let peer, _ = rig.Connect mode
+                peer.Send(NBD_CMD_READ, flags, 0L, 300000, [||]) |> ignore
+                Wait.orFail (TimeSpan.FromSeconds 5.0) "the connection ends" (fun () ->
+                    peer.Pump() |> ignore
+                    peer.IsClosed)
+                peer.Close()
+
+            rig.ExpectIdle())
     }
 
     test "after a failed flush of an O_DIRECT file the next may succeed" {

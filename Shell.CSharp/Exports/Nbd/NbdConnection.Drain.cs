@@ -88,7 +88,7 @@ internal sealed unsafe partial class NbdConnection : IDrainable
         for (int i = 0; i < _outCount; i++)
         {
             ref OutItem item = ref _out[(_outHead + i) & (_out.Length - 1)];
-            if (item.FileLength == 0 || item.OwnsFile)
+            if (item.FileLength == 0 || item.FileFd == NoFile || item.OwnsFile)
             {
                 continue;
             }

@@ -57,13 +57,19 @@ internal sealed unsafe partial class NbdConnection
 
             if (length >= SendfileMin && IsCached(file, offset, length))
             {
-                ReadBySendfile(ref request, file, offset, length);
+                ReadWithoutBuffer(ref request, file.Fd, offset, length);
                 return;
             }
         }
 
-        if (!TryTake(ref request, length, out int index))
+        if (!TryTake(ref request, length, mayBeCut: _inFlight == 0, out int index))
         {
+            return;
+        }
+
+        if (_pending[index].Buffer.Capacity < length)
+        {
+            StartPiecewise(index);
             return;
         }
 

@@ -24,6 +24,9 @@ internal sealed unsafe partial class NbdConnection
     // Bytes of one block status reply; each extent costs two look-ups.
     private const int StatusLength = 32 << 10;
 
+    // In place of a descriptor: what is sent is zeroes.
+    private const int NoFile = -1;
+
     private const long LongTurnNs = 2_000_000;
 
     // Replies that wait for a client that does not read; with more than this no further request is taken up.
@@ -120,20 +123,32 @@ internal sealed unsafe partial class NbdConnection
 
     private void ReplyZeroData(ref Request request)
     {
-        if (!TryTake(ref request, (long)request.Length, out int index))
+        int length = (int)request.Length;
+        if (length > InlineReadMax || _outCount > 0)
         {
+            ReadWithoutBuffer(ref request, NoFile, 0, length);
             return;
         }
 
-        ref PoolBuffer buffer = ref _pending[index].Buffer;
-        new Span<byte>(buffer.Data, (int)request.Length).Clear();
+        int header = Reply.readHeaderLength(in _session, request.Length);
+        byte* reply = ReserveReply(header + length);
+        if (_outCount > 0)
+        {
+            // Making room has filled the queue: what is gathered now could overtake it.
+            ReadWithoutBuffer(ref request, NoFile, 0, length);
+            return;
+        }
+
+        _ = Reply.writeRead(in _session, new Span<byte>(reply, header), in request);
+        new Span<byte>(reply + header, length).Clear();
+        CommitReply(header + length);
         CountAtOnce(RequestKind.Read, request.Length);
-        QueueRead(index);
     }
 
-    private void ReadBySendfile(ref Request request, OpenFile file, long offset, long length)
+    /// <summary>A read whose data go to the socket from the page cache, or are zeroes without a file.</summary>
+    private void ReadWithoutBuffer(ref Request request, int fileFd, long offset, long length)
     {
-        if (!TryTake(ref request, 0, out int index))
+        if (!TryTake(ref request, 0, mayBeCut: false, out int index))
         {
             return;
         }
@@ -145,7 +160,7 @@ internal sealed unsafe partial class NbdConnection
         {
             Data = header,
             Length = headerLength,
-            FileFd = file.Fd,
+            FileFd = fileFd,
             FileOffset = offset,
             FileLength = length,
             Pending = index,
@@ -236,7 +251,7 @@ internal sealed unsafe partial class NbdConnection
         }
 
         _copiedBytes -= item.CopiedBytes;
-        if (item.Pending >= 0)
+        if (item.Pending >= 0 && !GoesOn(item.Pending))
         {
             Release(item.Pending);
         }
@@ -339,7 +354,7 @@ internal sealed unsafe partial class NbdConnection
     private void SendFileRange(ref OutItem item)
     {
         long offset = item.FileOffset;
-        nint count = Libc.Sendfile(_fd, item.FileFd, &offset, (nuint)item.FileLength);
+        nint count = item.FileFd == NoFile ? 0 : Libc.Sendfile(_fd, item.FileFd, &offset, (nuint)item.FileLength);
         if (count < 0)
         {
             NoteSendError(Libc.Errno);
@@ -348,7 +363,7 @@ internal sealed unsafe partial class NbdConnection
 
         if (count == 0)
         {
-            // The file has become shorter than the export: the rest reads as zeroes.
+            // There is no file, or it has become shorter than the export: the rest reads as zeroes.
             count = Libc.Send(
                 _fd,
                 IOThread.Zeroes,

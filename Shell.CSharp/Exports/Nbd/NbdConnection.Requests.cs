@@ -27,8 +27,14 @@ internal unsafe struct Pending
     /// <summary>How many of the stretches have been read or passed over.</summary>
     internal int NextStretch;
 
-    /// <summary>Bytes of the payload that are written already and do not stand in the buffer.</summary>
+    /// <summary>
+    /// Bytes of the payload that are written already and do not stand in the buffer, or of a read that are in the
+    /// queue or sent.
+    /// </summary>
     internal long Written;
+
+    /// <summary>Where the part of the payload ends that the buffer takes.</summary>
+    internal long PieceEnd;
 
     /// <summary>When the request was taken up, and what it counts as.</summary>
     internal long Start;
@@ -138,12 +144,12 @@ internal sealed unsafe partial class NbdConnection
             return true;
         }
 
-        if (TryTake(ref request, length, out int index))
+        if (TryTake(ref request, length, mayBeCut: true, out int index))
         {
-            payloadUsed = bytes.Length;
-            bytes.CopyTo(new Span<byte>(_pending[index].Buffer.Data, length));
+            ExpectPiece(ref _pending[index]);
             _receiving = index;
-            _received = payloadUsed;
+            _received = 0;
+            payloadUsed = TakePayload(bytes);
         }
 
         return false;
@@ -167,25 +173,20 @@ internal sealed unsafe partial class NbdConnection
         }
 
         bool streams = length >= StreamMin && MayWriteInline(in request, path);
-        if (!TryTake(ref request, streams ? 0 : length, out int index))
+        if (!TryTake(ref request, streams ? 0 : length, mayBeCut: true, out int index))
         {
             return;
         }
 
-        if (streams)
-        {
-            _receiving = index;
-            _received = 0;
-            _streaming = true;
-            payloadUsed = TakeStreamed(bytes);
-            return;
-        }
-
-        payloadUsed = (int)Math.Min(bytes.Length, length);
-        bytes[..payloadUsed].CopyTo(new Span<byte>(_pending[index].Buffer.Data, payloadUsed));
         _receiving = index;
-        _received = payloadUsed;
-        FinishPayloadIfComplete();
+        _received = 0;
+        _streaming = streams;
+        if (!streams)
+        {
+            ExpectPiece(ref _pending[index]);
+        }
+
+        payloadUsed = TakePayload(bytes);
     }
 
     /// <summary>
@@ -263,7 +264,7 @@ internal sealed unsafe partial class NbdConnection
         ref Pending pending = ref _pending[index];
         long rest = (long)pending.Request.Length - _received;
         _streaming = false;
-        if (!_thread.Buffers.TryRent(rest, anyway: true, out pending.Buffer))
+        if (!TryRent(rest, out pending.Buffer) && !TryRentPiece(rest, out pending.Buffer))
         {
             ReplyError(in pending.Request, Errno.ENOMEM);
             _skip = (ulong)rest;
@@ -272,12 +273,9 @@ internal sealed unsafe partial class NbdConnection
             return 0;
         }
 
-        _heldBytes += pending.Buffer.Capacity;
         pending.Written = _received;
-        part.CopyTo(new Span<byte>(pending.Buffer.Data, part.Length));
-        _received += part.Length;
-        FinishPayloadIfComplete();
-        return part.Length;
+        ExpectPiece(ref pending);
+        return TakePayload(part);
     }
 
     private bool IsFua(in Request request) =>
@@ -287,13 +285,20 @@ internal sealed unsafe partial class NbdConnection
     {
         int index = _receiving;
         ref Pending pending = ref _pending[index];
-        long length = (long)pending.Request.PayloadLength;
-        if (_received < length)
+        if (_received < pending.PieceEnd)
         {
             return;
         }
 
-        _receiving = -1;
+        if (pending.PieceEnd == (long)pending.Request.PayloadLength)
+        {
+            _receiving = -1;
+        }
+        else
+        {
+            _pieceInFlight = true;
+        }
+
         if (pending.Request.Command == Wire.NBD_CMD_BLOCK_STATUS)
         {
             FinishStatusPayload(index);
@@ -305,7 +310,7 @@ internal sealed unsafe partial class NbdConnection
             Kind = RequestKind.Write,
             Flags = IsFua(in pending.Request) ? RequestFlags.Fua : RequestFlags.None,
             Offset = (long)pending.Request.Offset + pending.Written,
-            Length = length - pending.Written,
+            Length = pending.PieceEnd - pending.Written,
         };
         StartIo(in write, pending.Buffer.Data, index);
     }
@@ -335,7 +340,7 @@ internal sealed unsafe partial class NbdConnection
             return;
         }
 
-        if (!TryTake(ref request, 0, out int index))
+        if (!TryTake(ref request, 0, mayBeCut: false, out int index))
         {
             return;
         }
@@ -418,16 +423,26 @@ internal sealed unsafe partial class NbdConnection
             failed);
 
     /// <summary>
-    /// Makes the request one in flight, with a buffer of that length. False if there is no memory: then it is parked
-    /// and runs again when some comes back.
+    /// Makes the request one in flight, with a buffer of that length, or with a shorter one if it may be cut. False if
+    /// there is no memory: then it is parked and runs again when some comes back.
     /// </summary>
-    private bool TryTake(ref Request request, long bufferLength, out int index)
+    private bool TryTake(ref Request request, long bufferLength, bool mayBeCut, out int index)
     {
         index = -1;
-        if (!TryRent(bufferLength, out PoolBuffer buffer))
+        if (!TryRent(bufferLength, out PoolBuffer buffer) && !(mayBeCut && TryRentShare(bufferLength, out buffer)))
         {
-            _parked = request;
-            _hasParked = true;
+            if (mayBeCut && _inFlight == 0)
+            {
+                // Not the budget but the system has no memory: none of our own will come back.
+                ReplyError(in request, Errno.ENOMEM);
+                _skip = request.PayloadLength;
+            }
+            else
+            {
+                _parked = request;
+                _hasParked = true;
+            }
+
             return false;
         }
 
@@ -454,7 +469,7 @@ internal sealed unsafe partial class NbdConnection
 
     /// <summary>
     /// A buffer for a request. No connection holds more than its part of the budget, and one that holds nothing is
-    /// always given one: clients that do not read their replies slow nobody else down.
+    /// always given a small one: see <see cref="ShareLength"/>.
     /// </summary>
     private bool TryRent(long length, out PoolBuffer buffer)
     {
@@ -469,7 +484,7 @@ internal sealed unsafe partial class NbdConnection
             return false;
         }
 
-        bool anyway = _heldBytes == 0;
+        bool anyway = _heldBytes == 0 && length <= ShareLength;
         if (!_thread.Buffers.TryRent(length, anyway, out buffer))
         {
             _thread.WaitForMemory(this);
@@ -483,23 +498,32 @@ internal sealed unsafe partial class NbdConnection
         return true;
     }
 
-    private void Release(int index)
+    private void ReturnBuffer(ref Pending pending)
     {
-        ref Pending pending = ref _pending[index];
         if (!pending.Buffer.IsNull)
         {
             _heldBytes -= pending.Buffer.Capacity;
-            if (_hasParked && !_closing)
-            {
-                _thread.Schedule(this);
-            }
+            _thread.Buffers.Return(ref pending.Buffer);
         }
+    }
 
-        _thread.Buffers.Return(ref pending.Buffer);
+    private void Release(int index)
+    {
+        ref Pending pending = ref _pending[index];
+        ReturnBuffer(ref pending);
         NativeMemory.Free(pending.Stretches);
         pending.Stretches = null;
         pending.Used = false;
         _inFlight--;
+        if (index == _piecewise)
+        {
+            _piecewise = -1;
+        }
+
+        if (_hasParked && !_closing)
+        {
+            _thread.Schedule(this);
+        }
     }
 
     public void OnRequestDone(int tag, in FileRequest request)
@@ -513,6 +537,12 @@ internal sealed unsafe partial class NbdConnection
             _path.ExtentsFile?.NoteHole();
         }
 
+        bool isPayloadPiece = _pieceInFlight && tag == _receiving;
+        if (isPayloadPiece)
+        {
+            EndPayloadPiece(ref pending, failed: request.Error != 0);
+        }
+
         if (_closing)
         {
             Release(tag);
@@ -520,7 +550,23 @@ internal sealed unsafe partial class NbdConnection
         else if (request.Error != 0)
         {
             CountEnd(ref pending, failed: true);
-            QueueError(tag, request.Error);
+            if (CanTellError(tag))
+            {
+                QueueError(tag, request.Error);
+            }
+            else
+            {
+                Fail();
+                Release(tag);
+            }
+        }
+        else if (isPayloadPiece)
+        {
+            // The rest of the payload follows.
+        }
+        else if (tag == _piecewise)
+        {
+            QueuePiece(tag, request.Length);
         }
         else if (pending.Request.Command == Wire.NBD_CMD_READ)
         {
@@ -534,6 +580,7 @@ internal sealed unsafe partial class NbdConnection
         else
         {
             CountEnd(ref pending, failed: false);
+            ReturnBuffer(ref pending);
             QueueDone(tag);
         }
 

@@ -49,7 +49,10 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
     private bool _turnOver;
     private bool _readable = true;
     private bool _hangup;
-    // The client has said good-bye: no more input, but all replies.
+    // The client does not read any more either.
+    private bool _gone;
+
+    // The client has said good-bye or closed its sending side: no more input, but all replies.
     private bool _leaving;
     private bool _closing;
     private bool _finished;
@@ -138,9 +141,13 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
             _readable = true;
         }
 
-        if (_leaving && (events & (Libc.EPOLLHUP | Libc.EPOLLERR)) != 0)
+        if ((events & (Libc.EPOLLHUP | Libc.EPOLLERR)) != 0)
         {
-            Fail();
+            _gone = true;
+            if (_leaving)
+            {
+                Fail();
+            }
         }
 
         if ((events & Libc.EPOLLIN) != 0)
@@ -169,6 +176,11 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
         if (!_closing)
         {
             FlushQueue();
+            if (_pieceDue && !_paused && !_closing)
+            {
+                ReadPiece();
+            }
+
             TakeInput();
             FlushScratch();
             FlushQueue();
@@ -190,12 +202,13 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
     }
 
     /// <summary>Whether a further request may be taken up.</summary>
-    private bool CanTake => !_paused && !_closing && !_leaving && !_hasParked && _inFlight < MaxInFlight
+    private bool CanTake => !_paused && !_closing && !_leaving && !_hasParked && _piecewise < 0
+        && _inFlight < MaxInFlight
         && _outCount < QueueLength && _copiedBytes < MaxCopiedBytes;
 
     /// <summary>Whether bytes may be received: also the payload of a request that has been taken up or refused.</summary>
-    private bool CanReceive =>
-        CanTake || (!_paused && !_closing && !_leaving && (_receiving >= 0 || _skip > 0));
+    private bool CanReceive => !_pieceInFlight
+        && (CanTake || (!_paused && !_closing && !_leaving && (_receiving >= 0 || _skip > 0)));
 
     private void TakeInput()
     {
@@ -238,7 +251,7 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
         if (_receiving >= 0 && !_streaming)
         {
             ref Pending pending = ref _pending[_receiving];
-            payload = (long)pending.Request.PayloadLength - _received;
+            payload = pending.PieceEnd - _received;
             byte* place = pending.Buffer.Data + (_received - pending.Written);
             iov[vectors++] = new IoVec { Base = place, Length = (nuint)payload };
         }
@@ -249,8 +262,12 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
             : Libc.Readv(_fd, iov, vectors);
         if (count <= 0)
         {
-            int errno = count == 0 ? 0 : Libc.Errno;
-            if (errno == Errno.EAGAIN)
+            int errno = Libc.Errno;
+            if (count == 0)
+            {
+                EndInput();
+            }
+            else if (errno == Errno.EAGAIN)
             {
                 _readable = false;
             }
@@ -288,6 +305,27 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
         }
     }
 
+    /// <summary>
+    /// The client sends no more, but may still read: a request that has come in parts only is dropped, the others are
+    /// answered.
+    /// </summary>
+    private void EndInput()
+    {
+        if (_gone)
+        {
+            Fail();
+            return;
+        }
+
+        _leaving = true;
+        if (_receiving >= 0)
+        {
+            Release(_receiving);
+            _receiving = -1;
+            _streaming = false;
+        }
+    }
+
     private void KeepBacklog(ReadOnlySpan<byte> bytes)
     {
         _backlog = (byte*)NativeMemory.Alloc((nuint)bytes.Length);
@@ -308,6 +346,10 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
                 int skipped = (int)Math.Min(_skip, (ulong)rest.Length);
                 _skip -= (ulong)skipped;
                 position += skipped;
+            }
+            else if (_pieceInFlight)
+            {
+                break;
             }
             else if (_receiving >= 0)
             {
@@ -347,7 +389,7 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
         }
 
         ref Pending pending = ref _pending[_receiving];
-        int count = (int)Math.Min((long)pending.Request.PayloadLength - _received, bytes.Length);
+        int count = (int)Math.Min(pending.PieceEnd - _received, bytes.Length);
         bytes[..count].CopyTo(new Span<byte>(pending.Buffer.Data + (_received - pending.Written), count));
         _received += count;
         FinishPayloadIfComplete();

@@ -42,7 +42,10 @@ internal unsafe struct OutItem
     internal byte* Data;
     internal int Length;
 
-    /// <summary>Then a range of a file, straight from the page cache; length zero if none.</summary>
+    /// <summary>
+    /// Then a range of a file, straight from the page cache, or zeroes where the descriptor is negative; length zero if
+    /// none.
+    /// </summary>
     internal int FileFd;
     internal long FileOffset;
     internal long FileLength;
