@@ -44,7 +44,7 @@ let private thousandConnections =
             Expect.equal (client.Read(uint64 i, 1000)) (TempDir.pattern (int64 i) 1000) $"client {i}")
 
         let grown = Daemon.Proc.residentBytes child.Pid - before
-        Expect.isLessThan grown (200L * MiB) "memory for 1000 connections"
+        Expect.isLessThan grown (20L * MiB) "memory for 1000 connections"
         let clock = Stopwatch.StartNew()
         Expect.equal (Daemon.stop child) 0 "exit code"
         Expect.isLessThan clock.Elapsed.TotalSeconds 1.0 "seconds to the end"

@@ -5,6 +5,7 @@ open System.Collections.Generic
 open System.Threading
 open Expecto
 open StorageDaemon.Shell.Control
+open StorageDaemon.Shell.Exports.Nbd
 open StorageDaemon.Shell.Native
 open StorageDaemon.Tests.Shell.ShellSupport
 
@@ -169,6 +170,19 @@ let tests =
 
                 for fd in [ readEnd; writeEnd; signalEnd; raiseEnd ] do
                     Libc.Close fd |> ignore)
+        }
+
+        test "a handshake whose descriptor the kernel does not watch ends, and nothing else does" {
+            withReactor (fun reactor ->
+                let mutable ends = 0
+                let exports = Func<_>(fun () -> List.empty<StorageDaemon.Core.Nbd.ExportInfo>)
+                let ended = Action<_, _, _>(fun _ _ _ -> ends <- ends + 1)
+                let handshake = NbdHandshake(reactor, -1, Array.zeroCreate 64, exports, ended)
+                handshake.Start 10u
+                Expect.equal ends 1 "told"
+                handshake.Abort()
+                pumpFor reactor 20L
+                Expect.equal ends 1 "once")
         }
 
         test "a reactor leaves no descriptor behind" {

@@ -61,19 +61,23 @@ internal sealed unsafe partial class NbdConnection
         {
             Kind = RequestKind.Read,
             Offset = (long)pending.Request.Offset + pending.Written,
-            Length = Math.Min(pending.Buffer.Capacity, (long)pending.Request.Length - pending.Written),
+            Length = PieceLength(in pending),
         };
         StartIo(in read, pending.Buffer.Data, _piecewise);
     }
+
+    private static long PieceLength(in Pending pending) =>
+        Math.Min(pending.Buffer.Capacity, (long)pending.Request.Length - pending.Written);
 
     /// <summary>
     /// A chunk for each piece where the client takes chunks; otherwise the header of the whole reply goes before the
     /// first one.
     /// </summary>
-    private void QueuePiece(int index, long count)
+    private void QueuePiece(int index)
     {
         ref Pending pending = ref _pending[index];
         ref Request request = ref pending.Request;
+        long count = PieceLength(in pending);
         bool isLast = pending.Written + count == (long)request.Length;
         byte* start = pending.Buffer.Data;
         int header = Reply.readHeaderLength(in _session, request.Length);

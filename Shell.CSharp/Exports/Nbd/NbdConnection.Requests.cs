@@ -566,7 +566,7 @@ internal sealed unsafe partial class NbdConnection
         }
         else if (tag == _piecewise)
         {
-            QueuePiece(tag, request.Length);
+            QueuePiece(tag);
         }
         else if (pending.Request.Command == Wire.NBD_CMD_READ)
         {
