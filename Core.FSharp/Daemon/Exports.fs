@@ -150,6 +150,12 @@ module Exports =
         ||| writing
         ||| (if multiConn then Wire.NBD_FLAG_CAN_MULTI_CONN else 0us)
 
+    /// Bytes; the most that one request of a client may carry.
+    let private maximumBlock (graph: Graph) (node: NodeId) : uint32 =
+        match TransferLimit.ofNode graph node with
+        | ValueSome limit -> uint32 (min limit (uint64 Wire.NBD_MAX_BUFFER_SIZE))
+        | ValueNone -> uint32 Wire.NBD_MAX_BUFFER_SIZE
+
     let private exportInfo (state: State) (key: ExportKey) (pending: PendingExport) (path: DataPath) : ExportInfo = {
         Name = pending.NbdName
         Description = pending.Description
@@ -157,7 +163,7 @@ module Exports =
         TransmissionFlags = transmissionFlags pending.Writable (multiConn state)
         MinimumBlock = uint32 (max 1 path.AlignmentBytes)
         PreferredBlock = uint32 (max 4096 path.AlignmentBytes)
-        MaximumBlock = uint32 Wire.NBD_MAX_BUFFER_SIZE
+        MaximumBlock = maximumBlock pending.Change.Graph pending.Node
         Contexts = [ { Id = 0u; Name = BaseAllocation } ]
         Key = int key
     }

@@ -11,11 +11,17 @@ module Listings =
     let private fileNodes (state: State) =
         Graph.nodes state.Graph |> List.filter _.Driver.IsFile |> List.map _.Id
 
+    /// Whether the driver says more of a file than its length. Of drives it does not.
+    let private hasFileInfo (driver: Driver) =
+        match driver with
+        | File(HostCdrom, _) -> false
+        | driver -> driver.IsFile
+
     /// Whether the driver looks at its image's format information; the null drivers have none.
     let rec private hasFormatInfo (graph: Graph) (node: Node) : bool =
         match Node.primary node with
         | Some child -> hasFormatInfo graph (Graph.node child.Node graph)
-        | None -> node.Driver.IsFile
+        | None -> hasFileInfo node.Driver
 
     /// Bytes on disk: of the host file, or of all that a node stands on. Two test drivers do not say.
     let rec private actualSize (graph: Graph) (sizes: Map<NodeId, int64>) (node: Node) : int64 option =
@@ -65,9 +71,10 @@ module Listings =
                 below graph node
                 |> Option.map (fun next -> imageInfo flat graph sizes (Filename.ofNode graph next) next)
         FormatSpecific =
-            match node.Driver with
-            | File _ -> Some(ImageInfoSpecific.File None)
-            | _ -> None
+            if hasFileInfo node.Driver then
+                Some(ImageInfoSpecific.File None)
+            else
+                None
     }
 
     let private deviceInfo (flat: bool) (graph: Graph) sizes (node: Node) : BlockDeviceInfo =

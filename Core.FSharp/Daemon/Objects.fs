@@ -3,6 +3,7 @@ namespace StorageDaemon.Core.Daemon
 open System
 open StorageDaemon.Core
 open StorageDaemon.Core.Json
+open StorageDaemon.Core.Filter
 open StorageDaemon.Core.Graph
 open StorageDaemon.Core.Qapi
 open StorageDaemon.Core.Qom
@@ -80,6 +81,14 @@ module Objects =
         Transition.bind state created (fun (object, call) ->
             Transition.wait state call (ObjectStarted(options.Id, object)))
 
+    let private withGroup (id: string) (settings: ThrottleSettings) (graph: Graph) : Graph =
+        let limiting = Throttle.isLimiting (ThrottleGroup.limits settings)
+
+        {
+            graph with
+                ThrottleGroups = graph.ThrottleGroups.Add(id, limiting)
+        }
+
     /// The names that nodes may refer to stand in the graph.
     let private announce (id: string) (object: UserObject) (graph: Graph) : Graph =
         let known = {
@@ -88,7 +97,7 @@ module Objects =
         }
 
         match object with
-        | UserObject.ThrottleGroup _ -> { known with ThrottleGroups = graph.ThrottleGroups.Add id }
+        | UserObject.ThrottleGroup settings -> withGroup id settings known
         | _ -> known
 
     let private withdraw (id: string) (graph: Graph) : Graph = {
@@ -201,6 +210,28 @@ module Objects =
         QomTree.get (tree state chardevs) (chardevAddress state chardevs) arguments.Path arguments.Property
         |> Transition.finished state []
 
+    /// New limits of a throttle group. A group that begins or ends to limit anything changes the paths of its nodes.
+    let private tuneGroup (state: State) (id: string) (settings: ThrottleSettings) : Transition =
+        let object = UserObject.ThrottleGroup settings
+        let next = { state with Objects = state.Objects.Add(id, object) }
+        let graph = withGroup id settings state.Graph
+
+        if graph.ThrottleGroups[id] = state.Graph.ThrottleGroups[id] then
+            Transition.ok next [ TuneObject(id, object) ]
+        else
+            let members =
+                graph.Nodes
+                |> Map.toList
+                |> List.filter (fun (_, node) -> Driver.throttleGroup node.Driver = Some id)
+                |> List.map fst
+
+            let changed = Changes.run next [] { GraphChange.ofGraph graph with Touched = members }
+
+            {
+                changed with
+                    Effects = TuneObject(id, object) :: changed.Effects
+            }
+
     let set (state: State) (arguments: QomSet) : Transition =
         Transition.bind
             state
@@ -209,6 +240,7 @@ module Objects =
                 match object with
                 | UserObject.ThreadContext { Wanted = Some wanted } ->
                     Transition.wait state (PlaceThread(id, wanted)) (ObjectMoved(id, object))
+                | UserObject.ThrottleGroup settings -> tuneGroup state id settings
                 | _ -> Transition.ok { state with Objects = state.Objects.Add(id, object) } [ TuneObject(id, object) ])
 
     /// The thread of an object runs elsewhere, or could not be moved.

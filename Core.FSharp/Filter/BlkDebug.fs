@@ -65,12 +65,27 @@ module BlkDebugLimits =
 type BlkDebugLayer(limits: BlkDebugLimits, rules: BlkDebugRule[]) =
     inherit Layer()
 
+    /// Writes that have ended, and how many of them had when the last good flush began: where that is all, rules see
+    /// no flush. The image below is flushed all the same.
+    let mutable written = 0L
+    let mutable flushed = 0L
+
     let engine = BlkDebugEngine rules
     do engine.Happen BlkDebugRules.none
 
     let align = int64 (max 1UL limits.Align)
     let zeroAlign = max align (int64 limits.OptWriteZero)
     let discardAlign = max align (int64 limits.OptDiscard)
+
+    /// A write that fails may have changed something.
+    let finish (error: int) (frame: byref<Frame>) =
+        match frame.Kind with
+        | RequestKind.Write
+        | RequestKind.WriteZeroes
+        | RequestKind.Discard -> written <- written + 1L
+        | _ -> ()
+
+        Frame.finish error &frame
 
     /// The greatest piece under a limit, in whole units.
     let greatest (limit: uint64) (unit': int64) =
@@ -127,7 +142,7 @@ type BlkDebugLayer(limits: BlkDebugLimits, rules: BlkDebugRule[]) =
             if frame.Kind = RequestKind.Write || frame.Kind = RequestKind.WriteZeroes then
                 engine.Happen BlkDebugRules.pwritevDone
 
-            Frame.finish 0 &frame
+            finish 0 &frame
         else
             let offset = frame.Offset + frame.First
             let length = pieceOf &frame offset left
@@ -137,7 +152,7 @@ type BlkDebugLayer(limits: BlkDebugLimits, rules: BlkDebugRule[]) =
             | RequestKind.Write -> underRules BlkDebugIoType.Write length (int FrameBuffer.Own) frame.First &frame sink
             | RequestKind.WriteZeroes when isFragment length zeroAlign ->
                 if frame.Flags &&& RequestFlags.NoFallback <> RequestFlags.None then
-                    Frame.finish Errno.ENOTSUP &frame
+                    finish Errno.ENOTSUP &frame
                 else
                     underRules BlkDebugIoType.Write length (int FrameBuffer.None) 0L &frame sink
             | RequestKind.WriteZeroes ->
@@ -156,18 +171,25 @@ type BlkDebugLayer(limits: BlkDebugLimits, rules: BlkDebugRule[]) =
         let error = engine.Check(ioType, first, last - first)
 
         if error <> 0 then
-            Frame.finish error &frame
+            finish error &frame
         else
             ask frame.Kind length buffer start &frame sink
 
     let flush (frame: byref<Frame>) (sink: ChildRequests) =
+        frame.First <- written
+
         if frame.ViaFormat then
             engine.Happen BlkDebugRules.flushToOs
-            engine.Happen BlkDebugRules.flushToDisk
 
-        match engine.Check(BlkDebugIoType.Flush, 0L, 0L) with
-        | 0 -> Frame.pass 0 &frame sink
-        | error -> Frame.finish error &frame
+        if flushed = written then
+            Frame.pass 0 &frame sink
+        else
+            if frame.ViaFormat then
+                engine.Happen BlkDebugRules.flushToDisk
+
+            match engine.Check(BlkDebugIoType.Flush, 0L, 0L) with
+            | 0 -> Frame.pass 0 &frame sink
+            | error -> Frame.finish error &frame
 
     override _.IsStateful = true
 
@@ -196,7 +218,10 @@ type BlkDebugLayer(limits: BlkDebugLimits, rules: BlkDebugRule[]) =
             || frame.Kind = RequestKind.Flush
             || frame.Kind = RequestKind.Prefetch
         then
-            Frame.finish error &frame
+            if frame.Kind = RequestKind.Flush && error = 0 then
+                flushed <- max flushed frame.First
+
+            finish error &frame
         else
             frame.First <- frame.First + frame.Second
             nextPiece &frame sink

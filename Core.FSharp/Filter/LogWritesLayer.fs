@@ -77,6 +77,11 @@ type LogWritesLayer(sectorBytes: uint32, start: LogWritesCursor, superInterval: 
     /// After a failed write to the log, what follows it would be lost to a reader: nothing more is let through.
     let mutable logError = 0
 
+    /// Writes that have ended, and how many of them had when the last good flush began: where that is all, the log has
+    /// no entry of a flush. The children are flushed all the same.
+    let mutable written = 0L
+    let mutable flushed = 0L
+
     let down (offset: int64) = offset / sector * sector
     let up (offset: int64) =
         (offset + sector - 1L) / sector * sector
@@ -144,7 +149,12 @@ type LogWritesLayer(sectorBytes: uint32, start: LogWritesCursor, superInterval: 
                 DataBytes = 0UL
             }
 
-    let finish (frame: byref<Frame>) = frame.Op <- FrameOp.Done
+    /// A write that fails may have changed something.
+    let finish (frame: byref<Frame>) =
+        if frame.Kind <> RequestKind.Flush then
+            written <- written + 1L
+
+        frame.Op <- FrameOp.Done
 
     let leave (frame: byref<Frame>) =
         if frame.Kind <> RequestKind.Flush then
@@ -374,8 +384,15 @@ type LogWritesLayer(sectorBytes: uint32, start: LogWritesCursor, superInterval: 
         match frame.Kind with
         | RequestKind.Read
         | RequestKind.Prefetch -> Frame.passAt FileChild FileChild frame.Offset &frame sink
-        // What was written before is logged already.
-        | RequestKind.Flush when frame.ReadOnly -> flushBoth &frame sink
+        | RequestKind.Flush ->
+            // A flush has no range: here is what it covers.
+            frame.Offset <- written
+
+            // What was written before is logged already.
+            if frame.ReadOnly || flushed = written then
+                flushBoth &frame sink
+            else
+                enter nowNs memory &frame sink
         | RequestKind.Discard when not (isAligned &frame) ->
             // Sectors of which a part is kept are kept.
             let start = up frame.Offset
@@ -427,4 +444,8 @@ type LogWritesLayer(sectorBytes: uint32, start: LogWritesCursor, superInterval: 
                         flushBoth &frame sink
                     else
                         finish &frame
-                | _ -> finish &frame
+                | _ ->
+                    if frame.Kind = RequestKind.Flush && frame.Error = 0 then
+                        flushed <- max flushed frame.Offset
+
+                    finish &frame

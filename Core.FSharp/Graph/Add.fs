@@ -133,6 +133,15 @@ module Add =
             | None -> sofar.Names
     }
 
+    /// A child that tolerates others because its parent does counts as told so, for a reopen.
+    let private handForceShare (parent: BlockdevSpec) (child: BlockdevSpec) : BlockdevSpec =
+        match parent.Given.TryFind "force-share" with
+        | Some value when not (child.Given.ContainsKey "force-share") -> {
+            child with
+                Given = child.Given.Add("force-share", value)
+          }
+        | _ -> child
+
     /// Plans one node with everything below it; gives its number.
     let rec private walk
         (graph: Graph)
@@ -184,9 +193,9 @@ module Add =
 
                     return struct (targets @ [ name, ExistingNode(node.Id, reference) ], sofar)
                 | Inline spec' ->
-                    let inherited = BlockdevSpec.inheritOptions options (Driver.childRole spec.Driver name)
-
-                    let! struct (index, sofar) = walk graph (depth + 1) (Some inherited) spec' sofar
+                    let inherited = Some(BlockdevSpec.inheritOptions options)
+                    let described = handForceShare spec spec'
+                    let! struct (index, sofar) = walk graph (depth + 1) inherited described sofar
                     return struct (targets @ [ name, PlannedNode index ], sofar)
             }
 
@@ -331,7 +340,7 @@ module Add =
                 let! geometry = Raw.settle options child.SizeBytes
                 return struct (geometry.LengthBytes, child.AlignmentBytes, Filename.ofRaw options child)
             }
-        | Throttle group, _, Some child when graph.ThrottleGroups.Contains group -> Ok(filtered node.Driver child)
+        | Throttle group, _, Some child when graph.ThrottleGroups.ContainsKey group -> Ok(filtered node.Driver child)
         | Throttle group, _, Some _ -> QapiError.fail ("Throttle group '" + group + "' does not exist")
         | CopyOnRead bottom, _, Some child ->
             checkBottom graph child bottom
@@ -444,6 +453,7 @@ module Add =
                 graph |> Result.bind (Children.attach id childName child)
 
             let! graph = children |> List.fold attach (Ok graph)
+            do! BlockdevSpec.checkOpen node.Driver
             let graph = children |> List.fold (adoptInline node id) graph
 
             return {

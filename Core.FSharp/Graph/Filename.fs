@@ -46,12 +46,16 @@ module Filename =
         | Some raw, Some test -> Some("blkverify:" + raw + ":" + test)
         | _ -> None
 
+    /// Permissions that blkdebug takes or withholds do not show in a name either.
+    let private isChildPermission (name: string) = name.Contains "-child-perms."
+
     /// The plain name of a blkdebug node, where a file has all of its rules.
     let ofBlkDebug (given: Map<string, string>) (options: BlkDebugOptions) (image: Node) : string option =
-        let isCommon (name: string) = Set.contains name commonOptions
+        let isUnnamed (name: string) =
+            name = "config" || Set.contains name commonOptions || isChildPermission name
 
         match image.ExactFilename with
-        | Some name when given |> Map.forall (fun key _ -> key = "config" || isCommon key) ->
+        | Some name when given |> Map.forall (fun key _ -> isUnnamed key) ->
             Some("blkdebug:" + defaultArg options.Config "" + ":" + name)
         | _ -> None
 
@@ -111,7 +115,7 @@ module Filename =
         | BlkDebug _ ->
             (node.Given
              |> Map.toList
-             |> List.filter (fun (name, _) -> not (commonOptions.Contains name || name.Contains "-child-perms."))
+             |> List.filter (fun (name, _) -> not (commonOptions.Contains name || isChildPermission name))
              |> List.rev
              |> List.map (fun (name, value) -> name, Text value))
             @ children node

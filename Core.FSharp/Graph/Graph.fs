@@ -17,8 +17,8 @@ type Graph = {
     NextEdge: EdgeId
     NextBackend: BackendId
     Names: NameSource
-    /// Throttle groups that nodes may name.
-    ThrottleGroups: Set<string>
+    /// Throttle groups that nodes may name, and whether they limit anything.
+    ThrottleGroups: Map<string, bool>
     /// Objects of all types, and whether nodes may name them as managers of persistent reservations.
     PrManagers: Map<string, bool>
     /// The nodes of preallocate, so that a change need not look for them.
@@ -77,7 +77,7 @@ module Graph =
         NextEdge = 1L<edgeId>
         NextBackend = 1L<backendId>
         Names = { Counter = 0L; State = seed }
-        ThrottleGroups = Set.empty
+        ThrottleGroups = Map.empty
         PrManagers = Map.empty
         Preallocating = Set.empty
     }

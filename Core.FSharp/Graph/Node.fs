@@ -251,7 +251,7 @@ module Driver =
         | _ -> ChildRole.Filtered ||| ChildRole.Primary
 
     /// What a node of this driver wants of its child, from what its own users want.
-    let childPerms (driver: Driver) (isActive: bool) (role: ChildRole) (users: PermPair) : PermPair =
+    let childPerms (driver: Driver) (isActive: bool) (readOnly: bool) (role: ChildRole) (users: PermPair) : PermPair =
         match driver with
         | _ when role.HasFlag ChildRole.Cow -> Perm.forBacking users
         | Raw options -> Perm.forRaw (Raw.needsFixedChild options) users
@@ -260,7 +260,7 @@ module Driver =
         | Quorum options -> Perm.forQuorum options.RewriteCorrupted users
         | BlkVerify when role.HasFlag ChildRole.Data -> Perm.forStorage users |> Perm.whileInactive isActive
         | BlkLogWrites _ when role.HasFlag ChildRole.Metadata ->
-            Perm.forFormat isActive users |> Perm.whileInactive isActive
+            Perm.forFormat (isActive && not readOnly) users |> Perm.whileInactive isActive
         | BlkDebug options -> {
             Used = users.Used ||| options.TakePerms
             Shared = Perm.without options.UnsharePerms users.Shared

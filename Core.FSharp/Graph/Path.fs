@@ -53,9 +53,10 @@ module Path =
         | CopyOnRead _
         | Compress -> true
         | Preallocate _ -> (Preallocation.grownFile graph node).IsNone
+        // Nobody waits for a group without limits.
+        | Throttle group -> graph.ThrottleGroups.TryFind group <> Some true
         | File _
         | Null _
-        | Throttle _
         | Quorum _
         | BlkVerify
         | BlkDebug _

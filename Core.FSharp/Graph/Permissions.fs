@@ -57,19 +57,19 @@ module Permissions =
 
         let writes = Perm.intersects (Perm.Write ||| Perm.WriteUnchanged) total.Used
 
-        if Users.conflicts node.Users <> Perm.None then
+        if not node.Options.Active && Perm.intersects Perm.writing total.Used then
+            QapiError.fail (
+                "Permission '"
+                + Perm.names (total.Used &&& Perm.writing)
+                + "' unavailable on inactive node"
+            )
+        elif Users.conflicts node.Users <> Perm.None then
             Error(conflictError graph node)
         elif writes && node.Options.ReadOnly then
             if turned node.Id then
                 QapiError.fail ("Read-only block node '" + node.Name + "' cannot support read-write users")
             else
                 QapiError.fail "Block node is read-only"
-        elif not node.Options.Active && Perm.intersects Perm.writing total.Used then
-            QapiError.fail (
-                "Permission '"
-                + Perm.names (total.Used &&& Perm.writing)
-                + "' unavailable on inactive node"
-            )
         elif
             writes
             && not (Perm.has Perm.Resize total.Used)
@@ -81,9 +81,9 @@ module Permissions =
         else
             Ok()
 
-    /// The node and everything below it, parents before children (reverse postorder; an own stack, for chains may be
-    /// long).
-    let private topological (root: NodeId) (graph: Graph) : NodeId list =
+    /// The nodes and everything below them, parents before children, and otherwise in the order given (reverse
+    /// postorder; an own stack, for chains may be long).
+    let private topologicalOver (roots: NodeId list) (graph: Graph) : NodeId list =
         let seen = HashSet<NodeId>()
         let stack = Stack<struct (NodeId * Child list)>()
         let mutable order = []
@@ -92,20 +92,25 @@ module Permissions =
             if seen.Add id then
                 stack.Push(struct (id, (Graph.node id graph).Children))
 
-        enter root
+        for root in List.rev roots do
+            enter root
 
-        while stack.Count > 0 do
-            match stack.Pop() with
-            | struct (id, []) -> order <- id :: order
-            | struct (id, child :: rest) ->
-                stack.Push(struct (id, rest))
-                enter child.Node
+            while stack.Count > 0 do
+                match stack.Pop() with
+                | struct (id, []) -> order <- id :: order
+                | struct (id, child :: rest) ->
+                    stack.Push(struct (id, rest))
+                    enter child.Node
 
         order
 
+    let private topological (root: NodeId) (graph: Graph) : NodeId list = topologicalOver [ root ] graph
+
     /// The permissions that `parent` wants of one of its children.
     let wanted (parent: Node) (child: Child) (childNode: Node) : PermPair =
-        let perms = Driver.childPerms parent.Driver parent.Options.Active child.Role (Node.perms parent)
+        let options = parent.Options
+        let perms =
+            Driver.childPerms parent.Driver options.Active options.ReadOnly child.Role (Node.perms parent)
 
         if childNode.Options.ForceShare then
             { perms with Shared = Perm.All }
@@ -128,8 +133,10 @@ module Permissions =
 
     let private nobody (_: NodeId) = false
 
-    /// Checks the changed nodes below `root`, and what this changes further down.
-    let private checkBelow turned (root: NodeId) (changed: HashSet<NodeId>) (graph: Graph) : Result<Graph, QapiError> =
+    /// Checks the roots, and what this changes further down.
+    let private checkBelow turned (roots: NodeId list) (graph: Graph) : Result<Graph, QapiError> =
+        let changed = HashSet<NodeId>(roots)
+
         let step (graph: Result<Graph, QapiError>) id =
             match graph with
             | Ok g when changed.Contains id ->
@@ -137,7 +144,7 @@ module Permissions =
                 check turned g node |> Result.map (fun () -> updateChildren node changed g)
             | unchanged -> unchanged
 
-        topological root graph |> List.fold step (Ok graph)
+        topologicalOver roots graph |> List.fold step (Ok graph)
 
     /// Checks `root`, whose users have changed, and everything below that this reaches. `before` is what the users
     /// wanted until now: when their sum is the same, nothing below can change, and only the conflict is left to
@@ -148,14 +155,11 @@ module Permissions =
         if Perm.same before (Node.perms rootNode) then
             check nobody graph rootNode |> Result.map (fun () -> graph)
         else
-            checkBelow nobody root (HashSet<NodeId>([ root ])) graph
+            checkBelow nobody [ root ] graph
 
     /// Checks nodes whose options have changed, and everything below that this reaches.
     let recheck (turned: NodeId -> bool) (nodes: NodeId list) (graph: Graph) : Result<Graph, QapiError> =
-        nodes
-        |> List.fold
-            (fun graph id -> graph |> Result.bind (fun g -> checkBelow turned id (HashSet<NodeId>([ id ])) g))
-            (Ok graph)
+        checkBelow turned nodes graph
 
     /// The same for a node that itself wants less of its children now. That cannot fail, so nothing is checked.
     let relaxChildren (root: NodeId) (graph: Graph) : Graph =

@@ -11,6 +11,7 @@ module QuorumChildren =
 
     let add (parent: Node) (child: Node) (graph: Graph) : Result<GraphChange, QapiError> =
         match parent.Driver with
+        | Quorum _ when not child.Parents.IsEmpty -> QapiError.fail ("The node " + child.Name + " already has a parent")
         | Quorum options when options.BlkVerify -> QapiError.fail "Cannot add a child to a quorum in blkverify mode"
         | Quorum _ when parent.Children.Length >= Filter.Quorum.MaxChildren -> QapiError.fail "Too many children"
         | Quorum _ ->

@@ -20,8 +20,6 @@ module Reopen =
     /// Options of every node that may be changed and left out.
     let private commonOptions =
         Set.ofList [
-            "driver"
-            "node-name"
             "discard"
             "cache.direct"
             "cache.no-flush"
@@ -31,7 +29,10 @@ module Reopen =
         ]
 
     let private checkReset (node: Node) (given: Map<string, string>) =
-        let mayVanish = commonOptions + Set.ofList (Driver.mutableOptions node.Driver)
+        let mayVanish =
+            commonOptions
+            + Set.ofList (Driver.mutableOptions node.Driver)
+            + Set.ofList [ "driver"; "node-name" ]
 
         match
             node.Given
@@ -45,7 +46,19 @@ module Reopen =
     let private cannotChange (name: string) =
         QapiError.fail ("Cannot change the option '" + name + "'")
 
-    let private checkUnchanged (node: Node) (given: Map<string, string>) =
+    /// What is given for children that no reopen may replace: only "file" and "backing" have other nodes put in their
+    /// place.
+    let private fixedChildren (graph: Graph) (node: Node) (spec: BlockdevSpec) : (string * bool) list =
+        spec.Children
+        |> List.collect (fun (name, child) ->
+            match child, Children.tryFind name node with
+            | _ when name = "file" || name = Driver.BackingName -> []
+            | Reference reference, Some present -> [ name, (Graph.node present.Node graph).Name = reference ]
+            | Reference _, None -> [ name, false ]
+            | Inline _, Some present when (Graph.node present.Node graph).InheritsFrom = Some node.Id -> []
+            | Inline child, _ -> child.Given |> Map.toList |> List.map (fun (key, _) -> name + "." + key, false))
+
+    let private checkUnchanged (graph: Graph) (node: Node) (spec: BlockdevSpec) =
         let mayChange =
             commonOptions
             + Set.ofList (Driver.mutableOptions node.Driver)
@@ -53,12 +66,27 @@ module Reopen =
             // Activation has a command of its own; here the option is taken without effect.
             + Set.singleton "active"
 
-        match
-            given
+        let isSame (name: string, value: string) =
+            match name with
+            // Not even with the value that it has.
+            | "force-share" -> false
+            | _ -> mayChange.Contains name || node.Given.TryFind name = Some value
+
+        let given =
+            spec.Given.Remove("driver").Remove "node-name"
             |> Map.toList
+            |> List.map (fun (name, value) -> name, isSame (name, value))
+
+        let own = [
+            "driver", Driver.name spec.Driver = Driver.name node.Driver
+            if spec.NodeName.IsSome then
+                "node-name", spec.NodeName = Some node.Name
+        ]
+
+        match
+            own @ given @ fixedChildren graph node spec
             |> HashOrder.sort
-            |> List.tryFind (fun (name, value) ->
-                not (mayChange.Contains name) && node.Given.TryFind name <> Some value)
+            |> List.tryFind (fun (_, same) -> not same)
         with
         | Some(name, _) -> cannotChange name
         | None -> Ok()
@@ -83,13 +111,15 @@ module Reopen =
                 let! _ = Raw.settle options (Graph.node child.Node graph).SizeBytes
                 return ()
             }
-        | Throttle group, _ when not (graph.ThrottleGroups.Contains group) ->
+        | Throttle group, _ when not (graph.ThrottleGroups.ContainsKey group) ->
             QapiError.fail ("Throttle group '" + group + "' does not exist")
         | _ -> Ok()
 
     /// Another node for a child, if the reference means another.
     let private newChild (graph: Graph) (node: Node) (name: string, child: ChildSpec) =
         match child, Children.tryFind name node with
+        // `fixedChildren` are looked at with the other options.
+        | _ when name <> "file" && name <> Driver.BackingName -> Ok None
         | Reference reference, Some present ->
             result {
                 let! target = Graph.find None (Some reference) graph
@@ -114,63 +144,35 @@ module Reopen =
                 })
             (Ok [])
 
-    let private prepare
-        (graph: Graph)
-        (node: Node)
-        (options: NodeOptions)
-        (spec: BlockdevSpec)
-        : Result<Entry, QapiError> =
+    let private prepare (graph: Graph) (queued: QueuedReopen) : Result<Entry, QapiError> =
+        let node = queued.Node
+        let spec = queued.Spec
+
         result {
-            do! BlockdevSpec.checkDetectZeroes options
+            do! BlockdevSpec.checkDetectZeroes queued.Options
+            do! checkReopens node
+            do! checkReset node spec.Given
 
-            if Driver.name spec.Driver <> Driver.name node.Driver then
-                return! cannotChange "driver"
-            else
-                do! checkReopens node
-                do! checkReset node spec.Given
+            if Driver.name spec.Driver = Driver.name node.Driver then
                 do! checkDriver graph node spec.Driver
-                let! children = prepareChildren graph node spec
-                do! checkUnchanged node spec.Given
 
-                return {
-                    Node = node.Id
-                    Options = {
-                        options with
-                            Active = node.Options.Active
-                            ForceShare = node.Options.ForceShare
-                    }
-                    Driver =
-                        // Rules stay in force with what has become of them: none of their options may change.
-                        if node.Driver.IsBlkDebug then node.Driver else spec.Driver
-                    Given = spec.Given
-                    Children = children
+            let! children = prepareChildren graph node spec
+            do! checkUnchanged graph node spec
+
+            return {
+                Node = node.Id
+                Options = {
+                    queued.Options with
+                        Active = node.Options.Active
+                        ForceShare = node.Options.ForceShare
                 }
+                Driver =
+                    // Rules stay in force with what has become of them: none of their options may change.
+                    if node.Driver.IsBlkDebug then node.Driver else spec.Driver
+                Given = spec.Given
+                Children = children
+            }
         }
-
-    /// The node and the children that are described in it, parents first. The recursion is as deep as the description.
-    let rec private queue (graph: Graph) (inherited: NodeOptions option) (node: Node) (spec: BlockdevSpec) =
-        let options = BlockdevSpec.settle inherited spec
-
-        let below =
-            spec.Children
-            |> List.collect (fun (name, child) ->
-                match child, Children.tryFind name node with
-                | Inline childSpec, Some present ->
-                    let childNode = Graph.node present.Node graph
-
-                    if childNode.InheritsFrom = Some node.Id then
-                        let inherited = BlockdevSpec.inheritOptions options present.Role
-                        queue graph (Some inherited) childNode childSpec
-                    else
-                        []
-                | _ -> [])
-
-        (node, options, spec) :: below
-
-    let private lookUp (graph: Graph) (spec: BlockdevSpec) : Result<Node, QapiError> =
-        match spec.NodeName with
-        | None -> QapiError.fail "node-name not specified"
-        | Some name -> Graph.findNode name graph
 
     let private each (step: 'S -> 'T -> Result<'S, QapiError>) (start: 'S) (items: 'T list) =
         items
@@ -222,20 +224,11 @@ module Reopen =
     /// The change that the descriptions ask for.
     let plan (specs: BlockdevSpec list) (graph: Graph) : Result<GraphChange, QapiError> =
         result {
-            let! queued =
-                specs
-                |> each
-                    (fun queued spec ->
-                        lookUp graph spec
-                        |> Result.map (fun node -> queued @ queue graph None node spec))
-                    []
+            let! queue = ReopenQueue.build specs graph
 
             let! entries =
-                queued
-                |> each
-                    (fun entries (node, options, spec) ->
-                        prepare graph node options spec |> Result.map (fun entry -> entries @ [ entry ]))
-                    []
+                queue
+                |> each (fun entries queued -> prepare graph queued |> Result.map (fun entry -> entries @ [ entry ])) []
 
             let! next = entries |> each setChildren (List.fold setOptions graph entries)
             let ids = entries |> List.map _.Node |> List.distinct

@@ -50,7 +50,7 @@ module BlockdevSpec =
     }
 
     /// The defaults of a node that no parent opens.
-    let private defaults: NodeOptions = {
+    let defaults: NodeOptions = {
         ReadOnly = false
         AutoReadOnly = false
         ForceShare = false
@@ -61,15 +61,11 @@ module BlockdevSpec =
         Active = true
     }
 
-    /// What a child described in place takes from its parent. Discards of a format's own making may always reach its
-    /// file; a filtered child does as its parent.
-    let inheritOptions (parent: NodeOptions) (role: ChildRole) : NodeOptions = {
+    /// What a child described in place takes from its parent. Discards may always reach it: the parent stops those that
+    /// are not to.
+    let inheritOptions (parent: NodeOptions) : NodeOptions = {
         parent with
-            Discard =
-                if role.HasFlag ChildRole.Filtered then
-                    parent.Discard
-                else
-                    DiscardUnmap
+            Discard = DiscardUnmap
             DetectZeroes = DetectZeroesOff
             Active = true
     }
@@ -130,10 +126,16 @@ module BlockdevSpec =
                 do! outOfRange "prealloc-align" options.AlignBytes
                 do! outOfRange "prealloc-size" options.SizeBytes
             }
-        | BlkLogWrites options -> LogWritesOptions.check options
         | Throttle _
         | CopyOnRead _
         | Compress
         | Quorum _
         | BlkVerify
-        | BlkDebug _ -> Ok()
+        | BlkDebug _
+        | BlkLogWrites _ -> Ok()
+
+    /// The driver's checks after its children are its own.
+    let checkOpen (driver: Driver) : Result<unit, QapiError> =
+        match driver with
+        | BlkLogWrites options -> LogWritesOptions.check options
+        | _ -> Ok()

@@ -44,3 +44,6 @@ module Events =
         Event.schema quorumFailure
         Event.schema quorumReportBad
     ]
+
+    /// All that clients may be sent.
+    let all: EventSchema list = schemas @ [ Event.schema prManagerStatusChanged ]

@@ -66,7 +66,7 @@ module Reference =
 
     /// The daemon's own.
     let whole: InterfaceReference =
-        build Commands.schemas Events.schemas [
+        build Commands.schemas Events.all [
             ExportCodecs.nbdServerOptions.Type
             MiscCodecs.monitorOptions.Type
             MiscCodecs.metricsOptions.Type

@@ -307,6 +307,17 @@ module Session =
     let disconnected state : struct (State * Output list) =
         struct (withoutClient (abandon state.Execution) state, [])
 
+    /// The client will send no more but goes on to read: it is told the result of a command under way, and of events if
+    /// it had negotiated.
+    let inputEnded state : struct (State * Output list) =
+        struct ({
+                    state with
+                        Input = JsonStream.initial
+                        Queue = []
+                        IsReading = true
+                },
+                [])
+
     /// Bytes have come from the client: how many were consumed (all unless reading is suspended), the next state, and
     /// what to do. The rest is consumed after `ResumeReading`.
     let received config state (input: ReadOnlySpan<byte>) : struct (int * State * Output list) =

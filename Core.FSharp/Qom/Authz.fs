@@ -72,15 +72,15 @@ module AuthzListFile =
     [<Literal>]
     let MaxBytes = 0x1000000
 
-    /// A name that is set later shows, and the next reading is still of the old file, as in the real daemon.
+    /// Which file is read, and whether it is watched, is settled when the object is made.
     let class': ObjectClass<AuthzListFile> = {
         Name = "authz-list-file"
         Parent = "authz"
         Interfaces = []
         Inherited = []
         Own = [
-            Property.make "filename" "string" Codec.str _.Filename (fun value file -> Ok { file with Filename = value })
-            Property.make "refresh" "bool" Codec.bool _.Refresh (fun value file -> Ok { file with Refresh = value })
+            Property.readOnly "filename" "string" (fun file -> String file.Filename)
+            Property.readOnly "refresh" "bool" (fun file -> Bool file.Refresh)
         ]
     }
 

@@ -30,6 +30,9 @@ internal abstract class CharacterDevice : IDisposable
     /// <summary>How many devices stand one on another below this one.</summary>
     internal virtual int Height => 0;
 
+    /// <summary>Whether output reaches somebody after the input has ended.</summary>
+    internal virtual bool OutputOutlivesInput => false;
+
     /// <summary>A socket that has a peer now.</summary>
     internal virtual bool HasPeer => false;
 

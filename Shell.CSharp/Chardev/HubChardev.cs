@@ -30,6 +30,8 @@ internal sealed class HubChardev : CharacterDevice
 
     internal override int PendingBytes => _spokes.Max(spoke => spoke.Device.PendingBytes);
 
+    internal override bool OutputOutlivesInput => _spokes.Exists(spoke => spoke.Device.OutputOutlivesInput);
+
     internal override void Disconnect()
     {
         foreach (Spoke spoke in _spokes)

@@ -35,6 +35,8 @@ internal sealed class MuxChardev : CharacterDevice, IChardevFrontend
 
     internal override int PendingBytes => _base.PendingBytes;
 
+    internal override bool OutputOutlivesInput => _base.OutputOutlivesInput;
+
     internal override CharacterDevice? NewPort()
     {
         FSharpValueOption<MuxState> attached = Mux.attach(_state);
@@ -166,6 +168,8 @@ internal sealed class MuxPort(MuxChardev mux, int number) : CharacterDevice(mux.
     internal override string Filename => mux.Filename;
 
     internal override int PendingBytes => mux.PendingBytes;
+
+    internal override bool OutputOutlivesInput => mux.OutputOutlivesInput;
 
     internal bool TakesInput => WantsInput;
 

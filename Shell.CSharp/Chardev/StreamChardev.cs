@@ -32,6 +32,8 @@ internal class StreamChardev : CharacterDevice, IByteStreamOwner
 
     internal override int PendingBytes => _stream.PendingBytes;
 
+    internal override bool OutputOutlivesInput => true;
+
     void IByteStreamOwner.OnStreamBytes(Span<byte> bytes) => RaiseBytes(bytes);
 
     void IByteStreamOwner.OnStreamEnd(StreamEnd end) => RaiseClosed();

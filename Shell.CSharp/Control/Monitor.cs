@@ -62,7 +62,8 @@ internal sealed class Monitor : IChardevFrontend
     {
         _kept = [];
         _reading = true;
-        (Session.State state, FSharpList<Session.Output> outputs) = Session.disconnected(_session);
+        (Session.State state, FSharpList<Session.Output> outputs) =
+            _chardev.OutputOutlivesInput ? Session.inputEnded(_session) : Session.disconnected(_session);
         Take(state, outputs);
     }
 

@@ -94,6 +94,25 @@ let all: QmpScript list = [
 {"execute": "x-debug-query-block-graph"}
 """
     script
+        "blklogwrites and blkdebug: permissions before options"
+        ""
+        """
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "c", "size": 1048576, "read-only": true}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "log", "size": 1048576, "read-only": true}}
+{"execute": "blockdev-add", "arguments": {"driver": "blklogwrites", "node-name": "l7", "file": "c", "log": "log", "read-only": true}}
+{"execute": "blockdev-add", "arguments": {"driver": "blklogwrites", "node-name": "l8", "file": "c", "log": "log"}}
+{"execute": "blockdev-add", "arguments": {"driver": "blklogwrites", "node-name": "l8", "file": "c", "log": "log", "log-sector-size": 3}}
+{"execute": "x-debug-query-block-graph"}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "d", "size": 1048576}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "log2", "size": 1048576}}
+{"execute": "blockdev-add", "arguments": {"driver": "blklogwrites", "node-name": "l9", "file": "d", "log": "log2"}}
+{"execute": "blockdev-add", "arguments": {"driver": "blklogwrites", "node-name": "l10", "file": "d", "log": "log2", "log-sector-size": 3}}
+{"execute": "blockdev-add", "arguments": {"driver": "blklogwrites", "node-name": "l10", "file": "d", "log": "log2", "log-super-update-interval": 0}}
+{"execute": "blockdev-add", "arguments": {"driver": "blkdebug", "node-name": "b1", "image": "d", "unshare-child-perms": ["resize"]}}
+{"execute": "blockdev-add", "arguments": {"driver": "blkdebug", "node-name": "b2", "image": "d", "unshare-child-perms": ["resize"], "align": 512}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+"""
+    script
         "blklogwrites"
         ""
         """

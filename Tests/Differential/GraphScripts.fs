@@ -372,4 +372,171 @@ write A 512
 {"execute": "query-blockstats", "arguments": {"query-nodes": true}}
 {"execute": "query-named-block-nodes"}
 """
+    script
+        "graph: reopen reaches the children that were described"
+        ""
+        """
+{"execute": "blockdev-add", "arguments": {"driver": "raw", "node-name": "i", "file": {"driver": "file", "node-name": "if", "filename": "img/r.raw"}}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "i", "file": "if", "read-only": true}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "i", "file": "if", "read-only": false}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "i", "file": "if", "read-only": true, "cache": {"direct": true}}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "i", "file": "if", "cache": {"direct": false}}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "i", "file": {"driver": "file", "filename": "img/r.raw"}}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-add", "arguments": {"driver": "raw", "node-name": "j", "file": {"driver": "file", "node-name": "jf", "filename": "img/c.raw", "read-only": false, "cache": {"direct": false}}}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "j", "file": "jf", "read-only": true, "cache": {"direct": true, "no-flush": true}, "detect-zeroes": "on"}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "jf", "filename": "img/c.raw"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "j", "file": "jf", "cache": {"direct": true}}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-add", "arguments": {"driver": "raw", "node-name": "t", "file": {"driver": "raw", "node-name": "m", "file": {"driver": "file", "node-name": "b", "filename": "img/odd2.raw"}}}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "t", "file": "m", "read-only": true, "cache": {"no-flush": true}}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "t", "file": {"driver": "raw", "file": "b"}}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "t", "file": {"driver": "raw", "file": "b", "read-only": false}, "cache": {"direct": true}}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+"""
+    script
+        "graph: what a reopen keeps"
+        ""
+        """
+{"execute": "blockdev-add", "arguments": {"driver": "raw", "node-name": "i", "file": {"driver": "file", "node-name": "if", "filename": "img/r.raw"}}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "i", "file": "if", "auto-read-only": true}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "i", "file": "if", "detect-zeroes": "unmap", "discard": "unmap"}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "i", "file": "if"}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "i", "file": "if", "detect-zeroes": "unmap"}]}}
+{"execute": "blockdev-add", "arguments": {"driver": "raw", "node-name": "j", "file": {"driver": "raw", "node-name": "jm", "offset": 512, "file": {"driver": "file", "node-name": "jf", "filename": "img/c.raw", "drop-cache": false}}}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "j", "file": "jm"}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "j", "file": {"driver": "raw", "file": "jf"}}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "j", "file": {"driver": "raw", "file": {"driver": "file", "filename": "img/c.raw"}}}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "jf", "filename": "img/c.raw", "drop-cache": false, "read-only": true}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "j", "file": "jm"}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "j", "file": "jm", "read-only": false}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "j", "file": {"driver": "raw", "file": {"driver": "file", "filename": "img/c.raw", "drop-cache": false}}, "read-only": false}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "i", "file": "if", "read-only": true}, {"driver": "file", "node-name": "if", "filename": "img/r.raw"}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "if", "filename": "img/r.raw"}, {"driver": "raw", "node-name": "i", "file": "if", "read-only": true}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "i", "file": "if", "cache": {"direct": true}}, {"driver": "raw", "node-name": "i", "file": "if"}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "object-add", "arguments": {"qom-type": "throttle-group", "id": "g"}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "throttle", "node-name": "t", "throttle-group": "g", "file": "tf"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "throttle", "node-name": "t", "throttle-group": "g", "file": {"driver": "file", "filename": "img/odd2.raw", "node-name": "tf"}}]}}
+"""
+    script
+        "graph: what a reopen cannot change"
+        ""
+        """
+{"execute": "blockdev-add", "arguments": {"driver": "raw", "node-name": "t", "file": {"driver": "raw", "node-name": "m", "file": {"driver": "file", "node-name": "b", "filename": "img/r.raw"}}}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "m", "file": "b", "read-only": true}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "m", "file": "b"}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "t", "file": "m"}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "t", "file": "m", "read-only": true}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "t", "file": "m"}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "m", "file": "b"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "t", "file": "m"}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "m", "detect-zeroes": "on", "file": {"driver": "file", "filename": "img/r.raw"}}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "t", "file": "m"}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "t", "file": {"driver": "raw", "node-name": "x", "file": "zz"}}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "t", "read-only": true, "file": {"driver": "raw", "node-name": "x", "force-share": false, "file": {"driver": "file", "filename": "img/r.raw", "node-name": "y", "aio": "io_uring", "locking": "on", "pr-manager": "z"}}}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "m", "file": {"driver": "null-co", "size": 5}}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "m", "file": {"driver": "host_device", "filename": "img/r.raw"}}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "m", "file": {"driver": "file", "filename": "img/r.raw", "force-share": true, "node-name": "b", "locking": "on"}}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "throttle", "node-name": "m", "throttle-group": "g", "force-share": true, "file": "b"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "throttle", "node-name": "m", "throttle-group": "g", "file": "nosuch"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "copy-on-read", "node-name": "m", "file": "b"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "blkdebug", "node-name": "m", "image": "b"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "m", "filename": "b"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "null-co", "node-name": "m"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "b", "file": "b"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "null-co", "node-name": "b"}]}}
+{"execute": "blockdev-add", "arguments": {"driver": "file", "node-name": "d", "filename": "img/c.raw"}}
+{"execute": "blockdev-add", "arguments": {"driver": "file", "node-name": "f", "filename": "img/odd2.raw"}}
+{"execute": "blockdev-add", "arguments": {"driver": "blkdebug", "node-name": "bd", "image": "d"}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "blkdebug", "node-name": "bd", "image": "f"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "blkdebug", "node-name": "bd", "image": "nosuch"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "blkdebug", "node-name": "bd", "image": {"driver": "file", "filename": "img/c.raw"}}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "blkdebug", "node-name": "bd", "image": "d", "read-only": true}]}}
+{"execute": "blockdev-add", "arguments": {"driver": "blkdebug", "node-name": "be", "image": {"driver": "null-co", "node-name": "n"}}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "blkdebug", "node-name": "be", "image": "n", "read-only": true}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "blkdebug", "node-name": "be", "image": {"driver": "null-co"}}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "blkdebug", "node-name": "be", "image": {"driver": "null-co", "size": 6}}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "blkdebug", "node-name": "be", "image": "n"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "blkdebug", "node-name": "be", "image": "d"}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "blkdebug", "node-name": "be", "image": {"driver": "null-co", "size": 6}}]}}
+{"execute": "blockdev-add", "arguments": {"driver": "raw", "node-name": "x1", "file": "d"}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "x1", "file": {"driver": "file", "filename": "img/c.raw"}}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "x1", "file": {"driver": "file", "node-name": "d", "filename": "img/c.raw"}}]}}
+"""
+    script
+        "graph: force-share, and the order of checks"
+        ""
+        """
+{"execute": "blockdev-add", "arguments": {"driver": "file", "node-name": "b", "filename": "img/r.raw", "read-only": true, "force-share": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "b", "filename": "img/r.raw", "read-only": true}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "b", "filename": "img/r.raw", "read-only": true, "force-share": true}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "b", "filename": "img/r.raw", "force-share": true}]}}
+{"execute": "blockdev-add", "arguments": {"driver": "raw", "node-name": "m", "read-only": true, "file": {"driver": "file", "node-name": "mf", "filename": "img/c.raw", "force-share": true}}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "raw", "node-name": "m", "file": "mf", "read-only": true}]}}
+{"execute": "blockdev-add", "arguments": {"driver": "raw", "node-name": "p", "read-only": true, "force-share": true, "file": {"driver": "file", "node-name": "pf", "filename": "img/c.raw"}}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "file", "node-name": "pf", "filename": "img/c.raw", "read-only": true}]}}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "n1"}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "n2"}}
+{"execute": "nbd-server-start", "arguments": {"addr": {"type": "unix", "data": {"path": "n.sock"}}}}
+{"execute": "block-export-add", "arguments": {"type": "nbd", "id": "e1", "node-name": "n1", "writable": true}}
+{"execute": "block-export-add", "arguments": {"type": "nbd", "id": "e2", "node-name": "n2", "writable": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "null-co", "node-name": "n1", "read-only": true}, {"driver": "null-co", "node-name": "n2", "read-only": true}]}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "null-co", "node-name": "n2", "read-only": true}, {"driver": "null-co", "node-name": "n1", "read-only": true}]}}
+{"execute": "blockdev-add", "arguments": {"driver": "raw", "node-name": "r1", "file": "n1"}}
+{"execute": "block-export-add", "arguments": {"type": "nbd", "id": "e3", "node-name": "r1", "writable": true}}
+{"execute": "blockdev-reopen", "arguments": {"options": [{"driver": "null-co", "node-name": "n1", "read-only": true}, {"driver": "raw", "node-name": "r1", "file": "n1", "read-only": true}]}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "i", "active": false}}
+{"execute": "blockdev-add", "arguments": {"driver": "quorum", "node-name": "q", "children": ["i", "i"], "vote-threshold": 1, "active": false}}
+{"execute": "blockdev-add", "arguments": {"driver": "quorum", "node-name": "q2", "children": ["i", "i"], "vote-threshold": 1, "rewrite-corrupted": true, "active": false}}
+"""
+    script
+        "graph: children of a quorum"
+        ""
+        """
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "a"}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "b"}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "c"}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "d"}}
+{"execute": "blockdev-add", "arguments": {"driver": "null-co", "node-name": "big", "size": 2097152}}
+{"execute": "blockdev-add", "arguments": {"driver": "quorum", "node-name": "q", "children": ["a", "b"], "vote-threshold": 1}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "q", "node": "c"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "q", "node": "c"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "q", "node": "q"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "a", "node": "c"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "q", "child": "children.1"}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "q", "node": "d"}}
+{"execute": "nbd-server-start", "arguments": {"addr": {"type": "unix", "data": {"path": "n.sock"}}}}
+{"execute": "block-export-add", "arguments": {"type": "nbd", "id": "eb", "node-name": "b", "writable": true}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "q", "node": "b"}}
+{"execute": "blockdev-add", "arguments": {"driver": "quorum", "node-name": "q2", "children": ["d", "d"], "vote-threshold": 2, "blkverify": true}}
+{"execute": "x-blockdev-change", "arguments": {"parent": "q2", "node": "b"}}
+{"execute": "x-debug-query-block-graph"}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+"""
 ]

@@ -180,6 +180,31 @@ let private inputEnds =
         Expect.isNone (child.WaitExit(TimeSpan.FromMilliseconds 300.0)) "it runs on"
         Expect.equal (Daemon.stop child) 0 "exit code")
 
+let private eventsAfterInput =
+    testCase "events go on after the end of standard input" (fun () ->
+        use directory = new TempDir.TempDir()
+
+        use child =
+            Daemon.start Binaries.daemon.Value directory.Path [
+                "--blockdev"
+                "null-co,node-name=n"
+                "--nbd-server"
+                "addr.type=unix,addr.path=nbd.sock"
+                "--export"
+                "nbd,id=e0,node-name=n"
+                "--chardev"
+                "stdio,id=c"
+                "--monitor"
+                "c"
+            ]
+
+        child.Input.Write("{'execute': 'qmp_capabilities'}\n"B)
+        child.Input.Flush()
+        child.CloseInput()
+        Wait.orFail Wait.defaultTimeout "the reply" (fun () -> child.Output.Contains "return")
+        Expect.equal (Daemon.stop child) 0 "exit code"
+        Expect.stringContains child.Output "BLOCK_EXPORT_DELETED" "the event")
+
 let private clientMonitor =
     testCase "a monitor that connects out" (fun () ->
         use directory = new TempDir.TempDir()
@@ -204,4 +229,4 @@ let private clientMonitor =
 [<Tests>]
 let tests =
     testSequenced
-    <| testList "end to end: in use" [ lxd; xcp; cloudbase; kubevirt; inputEnds; clientMonitor ]
+    <| testList "end to end: in use" [ lxd; xcp; cloudbase; kubevirt; inputEnds; eventsAfterInput; clientMonitor ]

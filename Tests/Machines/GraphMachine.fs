@@ -61,6 +61,7 @@ let private naiveFile name readOnly : NaiveGraph.NaiveNode = {
     Offset = 0L
     Bytes = mib
     MonitorOwned = true
+    DescribedBy = None
 }
 
 let private naiveRaw name child offset readOnly : NaiveGraph.NaiveNode = {
@@ -101,7 +102,11 @@ let private addCommand (machine: Machine) (command: Command) : Machine =
         let spec = rawOver (name number) (Inline(file (name child) "b.raw")) offset None
 
         let nodes = [
-            { naiveFile (name child) false with MonitorOwned = false }
+            {
+                naiveFile (name child) false with
+                    MonitorOwned = false
+                    DescribedBy = Some(name number)
+            }
             naiveRaw (name number) (name child) offset false
         ]
 

@@ -177,8 +177,8 @@ let private optionTests =
             Expect.isTrue (filtered.ReadOnly && filtered.ForceShare && filtered.Direct && filtered.NoFlush) "taken"
             Expect.isTrue filtered.Active "not taken"
             Expect.equal filtered.DetectZeroes DetectZeroesOff "not taken"
-            Expect.equal filtered.Discard DiscardIgnore "a filter's child does as the filter"
-            Expect.equal (child (Some 512L)).Discard DiscardUnmap "a format's file takes discards"
+            Expect.equal filtered.Discard DiscardUnmap "discards may reach what is below"
+            Expect.equal (child (Some 512L)).Discard DiscardUnmap "whatever is above"
         }
 
         test "file names" {

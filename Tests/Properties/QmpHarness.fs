@@ -71,6 +71,11 @@ type Client(config: Session.Config, answersAtOnce: bool) =
         unread <- 0L
         client.Run(Session.disconnected state)
 
+    /// Ends its side, but goes on to read.
+    member client.EndInput() =
+        kept <- [||]
+        client.Run(Session.inputEnded state)
+
     member client.Complete outcome =
         client.Run(Session.completed config outcome state)
 

@@ -280,6 +280,21 @@ let private events =
             client.Complete nothing
             Expect.stringEnds client.Sent (reply 1) "reply last"
         }
+
+        test "go on for a client that only reads" {
+            let client = negotiate config false "[]"
+            client.Type(command 1 + command 2 + "{'execute':")
+            client.EndInput()
+            client.Complete nothing
+            Expect.equal client.Sent (reply 1) "the command under way is answered, those that wait are not"
+            client.Event "JOB" None
+            Expect.stringContains client.Sent "JOB" "an event"
+
+            let other = connect config true
+            other.EndInput()
+            other.Event "JOB" None
+            Expect.equal other.Sent "" "not without negotiation"
+        }
     ]
 
 [<Tests>]

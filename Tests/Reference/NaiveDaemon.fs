@@ -45,6 +45,7 @@ let private naiveFile name readOnly : NaiveGraph.NaiveNode = {
     Offset = 0L
     Bytes = mib
     MonitorOwned = true
+    DescribedBy = None
 }
 
 let private withGraph (naive: Daemon) graph = { naive with Graph = graph }

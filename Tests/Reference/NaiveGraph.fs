@@ -13,6 +13,8 @@ type NaiveNode = {
     Offset: int64
     Bytes: int64
     MonitorOwned: bool
+    /// The parent that it was described in, as long as that has it.
+    DescribedBy: string option
 }
 
 [<NoComparison>]
@@ -100,6 +102,18 @@ let attach (user: NaiveUser) (graph: NaiveGraph) : NaiveGraph option =
     else
         ifValid { graph with Users = user :: graph.Users }
 
+/// A parent has a child no longer.
+let private forgets (parent: string) (child: string option) (graph: NaiveGraph) : NaiveGraph = {
+    graph with
+        Nodes =
+            graph.Nodes
+            |> List.map (fun node ->
+                if Some node.Name = child && node.DescribedBy = Some parent then
+                    { node with DescribedBy = None }
+                else
+                    node)
+}
+
 /// Takes away nodes that nobody keeps, again and again.
 let rec private sweep (graph: NaiveGraph) : NaiveGraph =
     let kept node =
@@ -112,7 +126,11 @@ let rec private sweep (graph: NaiveGraph) : NaiveGraph =
     if nodes.Length = graph.Nodes.Length then
         graph
     else
-        sweep { graph with Nodes = nodes }
+        let gone = graph.Nodes |> List.filter (kept >> not)
+
+        gone
+        |> List.fold (fun graph node -> forgets node.Name node.Child graph) { graph with Nodes = nodes }
+        |> sweep
 
 let detach (key: int) (graph: NaiveGraph) : NaiveGraph =
     sweep {
@@ -129,8 +147,10 @@ let del (name: string) (graph: NaiveGraph) : NaiveGraph option =
         ->
         Some(
             sweep {
-                graph with
-                    Nodes = graph.Nodes |> List.filter (fun node -> node.Name <> name)
+                forgets name node.Child graph with
+                    Nodes =
+                        (forgets name node.Child graph).Nodes
+                        |> List.filter (fun node -> node.Name <> name)
             }
         )
     | _ -> None
@@ -192,7 +212,7 @@ let rec private remeasure (isFirst: bool) (graph: NaiveGraph) (name: string) : N
             next
     | _ -> graph
 
-/// Another child, offset and mode for a raw node.
+/// Another child, offset and mode for a raw node. A child that was described in it follows its mode.
 let reopen (name: string) (child: string) (offset: int64) (readOnly: bool) (graph: NaiveGraph) : NaiveGraph option =
     match tryNode name graph, tryNode child graph with
     | Some({ Child = Some old } as node), Some _ when
@@ -205,12 +225,17 @@ let reopen (name: string) (child: string) (offset: int64) (readOnly: bool) (grap
                 ReadOnly = readOnly
         }
 
-        let next = {
-            graph with
-                Nodes =
-                    graph.Nodes
-                    |> List.map (fun other -> if other.Name = name then changed else other)
-        }
+        let graph = if child = old then graph else forgets name (Some old) graph
+
+        let follow (other: NaiveNode) =
+            if other.Name = name then
+                changed
+            elif other.Name = child && other.DescribedBy = Some name then
+                { other with ReadOnly = readOnly }
+            else
+                other
+
+        let next = { graph with Nodes = List.map follow graph.Nodes }
 
         remeasure true next name |> ifValid |> Option.map sweep
     | _ -> None
