@@ -228,7 +228,8 @@ module Reopen =
 
             let! entries =
                 queue
-                |> each (fun entries queued -> prepare graph queued |> Result.map (fun entry -> entries @ [ entry ])) []
+                |> each (fun entries queued -> prepare graph queued |> Result.map (fun entry -> entry :: entries)) []
+                |> Result.map List.rev
 
             let! next = entries |> each setChildren (List.fold setOptions graph entries)
             let ids = entries |> List.map _.Node |> List.distinct

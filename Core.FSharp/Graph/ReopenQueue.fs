@@ -114,15 +114,24 @@ module internal ReopenQueue =
                 | _, driver -> driver
     }
 
-    let private find (id: NodeId) (queue: QueuedReopen list) =
-        queue |> List.tryFind (fun queued -> queued.Node.Id = id)
+    /// Nodes in the order in which the command came to them first, the last one first.
+    [<NoComparison; NoEquality>]
+    type private Queue = {
+        Entries: Map<NodeId, QueuedReopen>
+        Reversed: NodeId list
+    }
 
-    let private put (entry: QueuedReopen) (queue: QueuedReopen list) =
-        match find entry.Node.Id queue with
-        | Some _ ->
-            queue
-            |> List.map (fun old -> if old.Node.Id = entry.Node.Id then entry else old)
-        | None -> queue @ [ entry ]
+    let private put (entry: QueuedReopen) (queue: Queue) : Queue =
+        let id = entry.Node.Id
+
+        {
+            Entries = queue.Entries.Add(id, entry)
+            Reversed =
+                if queue.Entries.ContainsKey id then
+                    queue.Reversed
+                else
+                    id :: queue.Reversed
+        }
 
     /// The recursion is as deep as descriptions were.
     let rec private add
@@ -131,10 +140,10 @@ module internal ReopenQueue =
         (handed: Handed)
         (node: Node)
         (given: BlockdevSpec)
-        (queue: QueuedReopen list)
-        : QueuedReopen list =
+        (queue: Queue)
+        : Queue =
         let spec =
-            match find node.Id queue, way with
+            match queue.Entries.TryFind node.Id, way with
             | Some earlier, Kept -> { earlier.Spec with Children = given.Children }
             | Some earlier, _ -> merge earlier.Spec given
             | None, _ -> given
@@ -147,7 +156,7 @@ module internal ReopenQueue =
 
         let handed = handOn handed spec
 
-        let below (queue: QueuedReopen list) (name, child) =
+        let below (queue: Queue) (name, child) =
             match Children.tryFind name node with
             | None -> queue
             | Some present ->
@@ -177,4 +186,5 @@ module internal ReopenQueue =
                     let! node = lookUp graph spec
                     return add graph Named nothing node spec queue
                 })
-            (Ok [])
+            (Ok { Entries = Map.empty; Reversed = [] })
+        |> Result.map (fun queue -> queue.Reversed |> List.rev |> List.map (fun id -> queue.Entries[id]))

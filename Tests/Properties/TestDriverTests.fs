@@ -286,7 +286,12 @@ let private blkdebugTests =
                 fst (runner.Run(RequestKind.Write, RequestFlags.None, offset, 512L, Array.zeroCreate 512, true))
             let flush () =
                 fst (runner.Run(RequestKind.Flush, RequestFlags.None, 0L, 0L, [||], false))
+            let plainWrite () =
+                fst (runner.Run(RequestKind.Write, RequestFlags.None, 0L, 512L, Array.zeroCreate 512, false))
+            Expect.equal (flush ()) 0 "nothing was written"
+            Expect.equal (plainWrite ()) 0 "no format driver, no event"
             Expect.equal (flush ()) Errno.EPERM "in force from the beginning"
+            Expect.equal (flush ()) Errno.EPERM "what was written is not flushed yet"
             Expect.equal (read false) 0 "no format driver, no event"
             Expect.equal (read true) Errno.ENOSPC "the event"
             Expect.equal (read true) 0 "only once"
@@ -294,6 +299,26 @@ let private blkdebugTests =
             Expect.equal (write 0L) 0 "another sector"
             Expect.equal (write 1024L) Errno.EIO "the sector, in the state"
             Expect.equal (flush ()) 0 "rules in force have taken the place of the first"
+
+        testCase "a flush covers the writes that had ended when it began"
+        <| fun () ->
+            let rules = [|
+                inject "none" 0 (InjectError(Errno.EPERM, -1L, true, BlkDebugIoType.Flush))
+            |]
+            let child = MemoryChild(filled 0uy, never)
+            let runner = Runner(BlkDebugLayer(BlkDebugLimits.none, rules), [ child ], 1)
+            let start kind length =
+                runner.Start(kind, RequestFlags.None, 0L, length, Array.zeroCreate (int length), false)
+                |> ignore
+            // The flush begins while the write is under way, and has nothing to flush.
+            start RequestKind.Write 512L
+            start RequestKind.Flush 0L
+            runner.Finish()
+            Expect.equal child.Requests.Count 2 "the child is flushed in any case"
+            let flush () =
+                fst (runner.Run(RequestKind.Flush, RequestFlags.None, 0L, 0L, [||], false))
+            Expect.equal (flush ()) Errno.EPERM "the write is still to be flushed"
+            Expect.equal (flush ()) 0 "the rule was for once"
 
         testCase "a config file's rules"
         <| fun () ->
@@ -400,9 +425,16 @@ let private logWritesTests =
             runner.Finish()
             let error, _ = runner.Run(RequestKind.Flush, RequestFlags.None, 0L, 0L, [||], false)
             Expect.equal error 0 "the flush"
-            let replayed, entries = replay log.Content
-            Expect.equal replayed device.Content "the same content"
-            Expect.isGreaterThan entries 0 "the flush is an entry"
+
+            if log.Content.Length = 0 then
+                Expect.equal device.Content (filled 0uy) "nothing was written, so nothing is logged"
+            else
+                let replayed, entries = replay log.Content
+                Expect.equal replayed device.Content "the same content"
+                Expect.isGreaterThan entries 0 "the flush is an entry"
+                let length = log.Content.Length
+                Expect.equal (fst (runner.Run(RequestKind.Flush, RequestFlags.None, 0L, 0L, [||], false))) 0 "flushed"
+                Expect.equal (snd (replay log.Content), log.Content.Length) (entries, length) "one flush is enough"
 
         testProperty "an error of the log stays"
         <| fun (at: byte) (seed: int) ->
