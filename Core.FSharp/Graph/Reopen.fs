@@ -15,6 +15,8 @@ module Reopen =
         Given: Map<string, string>
         /// Children that another node takes the place of, by name.
         Children: (string * NodeId) list
+        /// Its length may be another.
+        IsMeasured: bool
     }
 
     /// Options of every node that may be changed and left out.
@@ -171,6 +173,7 @@ module Reopen =
                     if node.Driver.IsBlkDebug then node.Driver else spec.Driver
                 Given = spec.Given
                 Children = children
+                IsMeasured = not queued.IsKept
             }
         }
 
@@ -233,7 +236,12 @@ module Reopen =
 
             let! next = entries |> each setChildren (List.fold setOptions graph entries)
             let ids = entries |> List.map _.Node |> List.distinct
-            let next = ids |> List.fold (fun graph id -> Children.refreshAbove id graph) next
+
+            let next =
+                entries
+                |> List.filter _.IsMeasured
+                |> List.fold (fun graph entry -> Children.refreshAbove entry.Node graph) next
+
             let! next = Permissions.recheck (turned graph next) ids next
             let gone = leaving graph entries
             // What is left behind gives its locks back.

@@ -9,6 +9,8 @@ type internal QueuedReopen = {
     /// What was given for it: by this command, and by earlier ones where the node keeps that.
     Spec: BlockdevSpec
     Options: NodeOptions
+    /// Its parent only refers to it: nothing but options of all nodes can change.
+    IsKept: bool
 }
 
 /// Which nodes a reopen reaches, and with which options: those that the command names, and the children that they were
@@ -152,6 +154,7 @@ module internal ReopenQueue =
             Node = node
             Spec = spec
             Options = settle way handed node spec
+            IsKept = way.IsKept
         }
 
         let handed = handOn handed spec

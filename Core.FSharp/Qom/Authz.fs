@@ -72,6 +72,9 @@ module AuthzListFile =
     [<Literal>]
     let MaxBytes = 0x1000000
 
+    let private settled (name: string) _ _ =
+        QapiError.fail ("Property 'authz-list-file." + name + "' is not writable")
+
     /// Which file is read, and whether it is watched, is settled when the object is made.
     let class': ObjectClass<AuthzListFile> = {
         Name = "authz-list-file"
@@ -79,8 +82,8 @@ module AuthzListFile =
         Interfaces = []
         Inherited = []
         Own = [
-            Property.readOnly "filename" "string" (fun file -> String file.Filename)
-            Property.readOnly "refresh" "bool" (fun file -> Bool file.Refresh)
+            Property.make "filename" "string" Codec.str _.Filename (settled "filename")
+            Property.make "refresh" "bool" Codec.bool _.Refresh (settled "refresh")
         ]
     }
 
