@@ -47,6 +47,7 @@ internal static unsafe partial class Libc
     internal const short F_UNLCK = 2;
     internal const nuint BLKGETSIZE64 = 0x80081272;
     internal const nuint BLKSSZGET = 0x1268;
+    internal const nuint FIONREAD = 0x541B;
 
     [LibraryImport(Name, EntryPoint = "preadv2")]
     internal static partial nint Preadv2(int fd, IoVec* iov, int iovcnt, long offset, int flags);

@@ -59,6 +59,15 @@ let private createImage (path: string) (length: int64) : unit =
         BitConverter.TryWriteBytes(Span chunk, i) |> ignore
         file.Write chunk
 
+/// Reads a file, so that all of it is in the page cache: some machines take pages back that were not used for a
+/// while, and then the disk would be measured.
+let private warm (path: string) : unit =
+    let chunk = Array.zeroCreate<byte>(1 <<< 20)
+    use file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, 0)
+
+    while file.Read chunk > 0 do
+        ()
+
 /// One measurement with the server's CPU time around it.
 let private measure
     (settings: Settings)
@@ -105,6 +114,9 @@ let private runGroup
                 let turn = round % entrants.Length
 
                 for contestant in List.skip turn entrants @ List.take turn entrants do
+                    if not direct then
+                        warm image
+
                     let measurement, cpu = measure settings servers case contestant serving
                     results.Add(struct (case.Name, contestant.Name, measurement, cpu))
 
@@ -139,10 +151,15 @@ let private run (options: Options) (directory: string) : unit =
 
     let contestants = Contestants.all ours Binaries.realDaemon
 
+    /// A name means that case, anything else all cases whose names begin with it.
     let isWanted (case: Case) =
         options.Only.IsEmpty
         || options.Only
-           |> List.exists (fun only -> case.Name.StartsWith(only, StringComparison.Ordinal))
+           |> List.exists (fun only ->
+               if Cases.all |> List.exists (fun other -> other.Name = only) then
+                   case.Name = only
+               else
+                   case.Name.StartsWith(only, StringComparison.Ordinal))
 
     let cases = Cases.all |> List.filter isWanted
     let image = Path.Combine(directory, "image")

@@ -47,6 +47,10 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
     // Requests that look a file's extents up may take long: then other connections have their turn first.
     private long _turnStart;
     private bool _turnOver;
+
+    // Requests taken up in this turn.
+    private int _taken;
+    private TurnPacing _pacing = new();
     private bool _readable = true;
     private bool _hangup;
     // The client does not read any more either.
@@ -183,6 +187,12 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
 
             TakeInput();
             FlushScratch();
+            if (_taken > 0)
+            {
+                _pacing.TurnEnded(Stopwatch.GetTimestamp(), _taken);
+                _taken = 0;
+            }
+
             FlushQueue();
         }
 
@@ -229,6 +239,11 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
                 _backlog = null;
                 _backlogStart = _backlogEnd = 0;
             }
+        }
+
+        if (!_readable || (_receiving < 0 && !_pacing.MayReceive(_turnStart, _fd)))
+        {
+            return;
         }
 
         for (int round = 0; round < MaxRoundsPerTurn && _readable && CanReceive && !_turnOver; round++)
@@ -372,6 +387,7 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
                 position += used;
                 if (complete)
                 {
+                    _taken++;
                     Execute(ref request, bytes[position..], out int payloadUsed);
                     position += payloadUsed;
                 }
