@@ -151,13 +151,23 @@ type Image
     let entryBytes = if geometry.ExtendedL2 then 16 else 8
     let clusterBytes = 1 <<< geometry.ClusterBits
     let sliceBytes = min clusterBytes 4096
+    let mutable header = header
+    let mutable l1 = l1
     let mutable l1From = System.Int32.MaxValue
     let mutable l1To = 0
     let mutable fileClusters = (children.FileBytes + int64 clusterBytes - 1L) >>> geometry.ClusterBits
 
-    member _.Header = header
+    /// What the file's header says.
+    member _.Header
+        with get () = header
+        and set value = header <- value
+
     member _.Geometry = geometry
     member _.L1 = l1
+
+    /// A longer table has taken the place of the present one.
+    member _.ReplaceL1(longer: uint64[]) = l1 <- longer
+
     member _.Refcounts = refcounts
     member _.Metadata = metadata
     member _.Codec = codec
@@ -192,6 +202,9 @@ type Image
     member _.FileClusters
         with get () = fileClusters
         and set value = fileClusters <- value
+
+    /// The file's tables may differ from those in memory: nothing is changed any more.
+    member val IsFenced = false with get, set
 
     /// Whether a checkpoint is being written.
     member val IsCheckpointing = false with get, set

@@ -80,6 +80,10 @@ type Qcow2Layer(image: Image) =
         let request = requestOf memory
         request.Begin(memory, frame.Kind, frame.Flags, frame.Offset, frame.Length)
         request.Generation <- image.Freed.Enter()
+
+        if image.IsFenced && frame.Kind <> RequestKind.Read then
+            request.Fail Errno.EIO
+
         Reading.start request (int FrameBuffer.Own) 0L frame.Offset (frame.Offset + frame.Length) Tag.data
         advance request sink
         frame.Op <- request.Op

@@ -251,3 +251,40 @@ type Refcounts
                             hint <- hint + int64 count
 
         answer
+
+    /// Takes `wanted` clusters in one piece, the first free ones from `from` on; each gets one reference.
+    member this.AllocateRun(wanted: int64, from: int64, first: byref<int64>) : Progress =
+        let mutable answer = Ready
+        let mutable start = max 1L from
+        let mutable cluster = start
+
+        // First all blocks that count the piece, then the piece: a block that is missing takes a cluster itself.
+        while answer.IsReady && cluster < start + wanted do
+            let index = cluster >>> blockBits
+
+            if offsetOf (start + wanted) >= (1L <<< 56) then
+                answer <- Failed Errno.EFBIG
+            elif index >= int64 table.Length then
+                answer <- grow ()
+            elif table[int index] = 0UL && not (metadata.Contains cluster) then
+                addBlock index cluster |> ignore
+                set cluster 1UL
+                start <- cluster + 1L
+                cluster <- start
+            else
+                let mutable value = 0UL
+                answer <- this.Get(cluster, &value)
+
+                if answer.IsReady then
+                    cluster <- cluster + 1L
+
+                    if value <> 0UL || metadata.Contains(cluster - 1L) then
+                        start <- cluster
+
+        if answer.IsReady then
+            for cluster in start .. start + wanted - 1L do
+                set cluster 1UL
+
+            first <- start
+
+        answer

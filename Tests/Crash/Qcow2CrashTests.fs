@@ -39,8 +39,13 @@ let private run (seed: int) (requests: int) (crashes: int) (failing: bool) : int
     let rig = Rig(shape, seed, int64 (8 <<< shape.ClusterBits), fails)
     isFailing <- failing
     let mutable started = 0
-    let mutable states = 0
+    let states = ref 0
     let depth = 1 + random.Next 12
+
+    let crash () =
+        for _ in 1..crashes do
+            rig.ExpectSound(rig.Disk.Crash random)
+            states.Value <- states.Value + 1
 
     while started < requests || rig.Pending.Count > 0 do
         if started < requests && rig.Pending.Count < depth && random.Next 2 = 0 then
@@ -51,17 +56,18 @@ let private run (seed: int) (requests: int) (crashes: int) (failing: bool) : int
 
         rig.Collect()
 
+        if rig.Pending.Count = 0 && random.Next 8 = 0 then
+            rig.Grow crash
+
         if random.Next 4 = 0 then
-            for _ in 1..crashes do
-                rig.ExpectSound(rig.Disk.Crash random)
-                states <- states + 1
+            crash ()
 
     isFailing <- false
     rig.Finish()
     rig.ExpectContent()
     rig.Settle()
     rig.ExpectContent()
-    states
+    states.Value
 
 let private runAll (requests: int) (failing: bool) =
     let first =

@@ -139,7 +139,9 @@ type Pending = {
 type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int) =
     let random = Random seed
     let backing = backingOf shape
-    let sectors = int (shape.SizeBytes / int64 SectorModel.SectorBytes)
+    let mutable sectors = int (shape.SizeBytes / int64 SectorModel.SectorBytes)
+    // The disk may grow.
+    let sectorsMax = sectors * 4
     let disk = SimulatedDisk(newImage shape, fails)
     let below = MemoryChild(backing, fun _ -> 0)
     let image = openOver disk backing 0 cacheBytes noCodec
@@ -148,7 +150,7 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
         Runner(layer, (disk :> MemoryChild) :: (if shape.BackingBytes > 0 then [ below ] else []), seed)
     let model =
         SectorModel(
-            sectors,
+            sectorsMax,
             fun sector ->
                 if sector * SectorModel.SectorBytes < backing.Length then
                     0xb000000000000000UL + uint64 sector
@@ -159,6 +161,25 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
     let mutable next = 1UL
 
     let where = "seed " + string seed + ", " + shape.ToString()
+
+    let carryOut (child: int) kind (offset: int64) (data: byte[]) : Result<byte[], int> =
+        let request = {
+            Child = child
+            Tag = 0
+            Kind = kind
+            Flags = RequestFlags.None
+            Offset = offset
+            Length = int64 data.Length
+            Buffer = int FrameBuffer.None
+            BufferOffset = 0L
+        }
+
+        let target = if child = 0 then disk :> MemoryChild else below
+        target.Issued request
+
+        match target.Run(request, Span data) with
+        | 0 -> Ok data
+        | errno -> Error errno
 
     let rangeOf () =
         // Mostly small, sometimes across clusters; mostly in a few places, so that requests meet.
@@ -280,7 +301,7 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
 
         let content = NaiveQcow2.content naive backing
 
-        for sector in 0 .. sectors - 1 do
+        for sector in 0 .. int (naive.Size / int64 SectorModel.SectorBytes) - 1 do
             let allowed = model.AfterCrash sector
 
             match valueOf content sector with
@@ -300,7 +321,7 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
 
     /// With nothing under way: what is read is what was written.
     member _.ExpectContent() =
-        let bytes = int shape.SizeBytes
+        let bytes = sectors * SectorModel.SectorBytes
         let slot =
             runner.Start(RequestKind.Read, RequestFlags.None, 0L, int64 bytes, Array.create bytes 0xeeuy, false)
         runner.Finish()
@@ -325,6 +346,33 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
                     + ", not one of "
                     + String.Join(", ", allowed)
                 )
+
+    /// Makes the disk longer while nothing is under way; `crash` is called after each request.
+    member _.Grow(crash: unit -> unit) =
+        let wanted = min sectorsMax (sectors + 1 + random.Next sectors)
+
+        let rec go script =
+            match script with
+            | Finished result -> result
+            | ReadChild(child, offset, length, next) ->
+                go (next (carryOut child RequestKind.Read offset (Array.zeroCreate length)))
+            | WriteChild(child, offset, data, next) ->
+                let result = carryOut child RequestKind.Write offset data |> Result.map ignore
+                crash ()
+                go (next result)
+            | FlushChild(child, next) ->
+                let result = carryOut child RequestKind.Flush 0L [||] |> Result.map ignore
+                crash ()
+                go (next result)
+
+        match go (Idle.grow image (int64 wanted * int64 SectorModel.SectorBytes)) with
+        | Ok() ->
+            sectors <- wanted
+            Expect.equal
+                (NaiveQcow2.openImage disk.Content).Size
+                (int64 wanted * int64 SectorModel.SectorBytes)
+                "the new size"
+        | Error _ -> ()
 
     /// Writes everything that is only in memory, until no cluster is left over.
     member this.Settle() =
