@@ -82,6 +82,9 @@ module Idle =
 
     let private checkpoint (image: Image) : IoScript<Result<unit, int>> =
         ioResult {
+            if image.IsFenced then
+                return! Finished(Error Errno.EIO)
+
             do! applyFreed image
             let checkpoint = Checkpoint image
 
@@ -186,7 +189,9 @@ module Idle =
                         clustersAt image old |> Seq.iter image.Freed.Add
                         settle image
                     | Error errno ->
-                        clustersAt image header |> Seq.iter image.Freed.Add
+                        if not image.IsFenced then
+                            clustersAt image header |> Seq.iter image.Freed.Add
+
                         Finished(Error errno))
         }
 
