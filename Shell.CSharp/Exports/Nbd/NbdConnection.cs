@@ -48,8 +48,8 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
     private long _turnStart;
     private bool _turnOver;
 
-    // Requests taken up in this turn.
-    private int _taken;
+    // Reads taken up in this turn.
+    private int _readsTaken;
     private TurnPacing _pacing = new();
     private bool _readable = true;
     private bool _hangup;
@@ -187,10 +187,10 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
 
             TakeInput();
             FlushScratch();
-            if (_taken > 0)
+            if (_readsTaken > 0)
             {
-                _pacing.TurnEnded(Stopwatch.GetTimestamp(), _taken);
-                _taken = 0;
+                _pacing.TurnEnded(Stopwatch.GetTimestamp(), _readsTaken);
+                _readsTaken = 0;
             }
 
             FlushQueue();
@@ -387,7 +387,7 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
                 position += used;
                 if (complete)
                 {
-                    _taken++;
+                    _readsTaken += request.Command == Wire.NBD_CMD_READ ? 1 : 0;
                     Execute(ref request, bytes[position..], out int payloadUsed);
                     position += payloadUsed;
                 }

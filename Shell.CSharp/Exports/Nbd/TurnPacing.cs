@@ -4,11 +4,11 @@ using StorageDaemon.Shell.Native;
 namespace StorageDaemon.Shell.Exports.Nbd;
 
 /// <summary>
-/// When a connection takes its next requests from the socket. A client with many requests in flight sends them one by
+/// When a connection takes its next requests from the socket. A client with many reads in flight asks for them one by
 /// one, and a server that always takes at once what is there deals with a few at a time: each receive, reply and wake-up
-/// serves less, on both sides. So after a turn new requests may gather for a moment, the longer the more the client keeps
-/// in flight: a fifth more reads of 4 KiB at a depth of 64, for less CPU time. Other connections go on meanwhile, and a
-/// client with few requests in flight is never held up.
+/// serves less, on both sides. So after a turn new requests may gather for a moment, the longer the more reads the client
+/// keeps in flight: a seventh more of 4 KiB at a depth of 64, for less CPU time. Other connections go on meanwhile, and
+/// a client with few requests in flight is never held up. Writes gain nothing by it.
 /// </summary>
 internal struct TurnPacing
 {
@@ -62,8 +62,8 @@ internal struct TurnPacing
         return nowNs - _lastGrowth > QuietNs || nowNs - _probeStart > LongestProbeNs;
     }
 
-    /// <summary>A turn that received something is over.</summary>
-    /// <param name="requests">How many requests it took up.</param>
+    /// <summary>A turn that took up reads is over.</summary>
+    /// <param name="requests">How many.</param>
     internal void TurnEnded(long nowNs, int requests)
     {
         if (_probing)
