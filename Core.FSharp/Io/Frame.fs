@@ -106,8 +106,10 @@ type ChildRequests() =
     member _.Notices = List.rev notices
     member _.HasNotices = not notices.IsEmpty
 
-    /// A parked frame goes on, by its ticket; from then on it is not parked any more.
-    member _.Wake(ticket: obj) = woken.Add ticket
+    /// Parked frames go on, by their tickets, and have left the place where they waited.
+    member _.WakeAll(tickets: List<obj>) =
+        woken.AddRange tickets
+        tickets.Clear()
 
     member _.Woken = woken
 
@@ -124,7 +126,7 @@ type FrameMemory() =
     /// The request's own buffer, `Frame.Length` bytes; zero where it has no data.
     member val Own = 0n with get, set
 
-    /// Names the frame to `ChildRequests.Wake`; the shell's.
+    /// Names the frame to `ChildRequests.WakeAll`; the shell's.
     member val Ticket: obj = null with get, set
 
     /// How many children the layer has.

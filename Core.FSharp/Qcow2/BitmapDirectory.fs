@@ -63,8 +63,6 @@ module BitmapDirectory =
     [<Literal>]
     let tableReserved = 0xff000000000001feUL
 
-    let private roundUp (bytes: int) = (bytes + 7) &&& ~~~7
-
     /// Bytes of a bitmap's data for a disk of `diskBytes`.
     let dataBytes (diskBytes: int64) (granularityBits: int) : int64 =
         let rest = diskBytes &&& ((1L <<< granularityBits) - 1L)
@@ -118,7 +116,7 @@ module BitmapDirectory =
         else
             let nameBytes = int (BigEndian.readU16 rest 18)
 
-            if roundUp (fixedBytes + nameBytes) > rest.Length then
+            if Padding.roundUp (fixedBytes + nameBytes) > rest.Length then
                 "Broken bitmap directory"
             elif not (isValid clusterBytes diskBytes rest) then
                 "Bitmap '"
@@ -156,7 +154,7 @@ module BitmapDirectory =
                 let entry = decodeEntry rest
                 entries <- entry :: entries
                 found <- found + 1u
-                at <- at + roundUp (fixedBytes + entry.Name.Length)
+                at <- at + Padding.roundUp (fixedBytes + entry.Name.Length)
 
         // The table of a bitmap that is to be trusted has no more entries than the disk wants.
         let isTooLong (entry: BitmapEntry) =
@@ -184,7 +182,7 @@ module BitmapDirectory =
 
     /// Bytes of an entry, with its padding.
     let encodedBytes (entry: BitmapEntry) : int =
-        roundUp (fixedBytes + entry.Name.Length)
+        Padding.roundUp (fixedBytes + entry.Name.Length)
 
     let private encodeEntry (entry: BitmapEntry) (bytes: Span<byte>) : unit =
         BigEndian.writeU64 bytes 0 (uint64 entry.TableOffset)

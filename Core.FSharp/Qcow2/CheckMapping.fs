@@ -6,18 +6,6 @@ open StorageDaemon.Core.Io
 
 /// The part of the check that follows the mapping: L1 tables, L2 tables, clusters.
 module internal CheckMapping =
-    let private entryAt (geometry: Geometry) (table: byte[]) (index: int) : L2Entry =
-        if geometry.ExtendedL2 then
-            {
-                Descriptor = BigEndian.readU64 (ReadOnlySpan table) (index * 16)
-                Bitmap = BigEndian.readU64 (ReadOnlySpan table) (index * 16 + 8)
-            }
-        else
-            {
-                Descriptor = BigEndian.readU64 (ReadOnlySpan table) (index * 8)
-                Bitmap = 0UL
-            }
-
     let private setDescriptor (geometry: Geometry) (table: byte[]) (index: int) (descriptor: uint64) =
         BigEndian.writeU64 (Span table) (index * Geometry.l2EntryBytes &geometry) descriptor
 
@@ -73,7 +61,7 @@ module internal CheckMapping =
                  && CheckWalk.mayRepairL2 walk offset)
 
         for index in 0 .. Geometry.l2Entries &geometry - 1 do
-            let entry = entryAt geometry table index
+            let entry = L2Entry.read &geometry (ReadOnlySpan table) index
 
             let hasReserved =
                 not (L2Entry.isCompressed entry.Descriptor)
@@ -175,7 +163,7 @@ module internal CheckMapping =
         let mutable isRepaired = false
 
         for index in 0 .. Geometry.l2Entries &geometry - 1 do
-            let descriptor = (entryAt geometry table index).Descriptor
+            let descriptor = (L2Entry.read &geometry (ReadOnlySpan table) index).Descriptor
 
             match L2Entry.clusterKind &geometry descriptor with
             | ClusterKind.Normal

@@ -67,10 +67,7 @@ type Checkpoint(image: Image) =
 
     let entries (table: uint64[]) (from: int) (until: int) : byte[] =
         let data = pinned ((until - from) * 8)
-
-        for i in from .. until - 1 do
-            BigEndian.writeU64 (Span data) ((i - from) * 8) table[i]
-
+        Entry.writeTable (ReadOnlySpan(table, from, until - from)) (Span data)
         data
 
     let addRefcountTable () =
@@ -82,7 +79,7 @@ type Checkpoint(image: Image) =
             let fields = pinned 12
             BigEndian.writeU64 (Span fields) 0 (uint64 refcounts.TableOffset)
             BigEndian.writeU32 (Span fields) 8 (uint32 refcounts.TableClusters)
-            addBytes 1 48L fields
+            addBytes 1 (int64 Header.refcountTableFieldOffset) fields
         else
             let struct (from, until) = newEntries
 
@@ -96,7 +93,7 @@ type Checkpoint(image: Image) =
         Array.Clear data
 
         for slice in 0 .. image.SlicesPerTable - 1 do
-            match image.Slices.Find(int64 l1Index * int64 image.SlicesPerTable + int64 slice) with
+            match image.Slices.Find(image.SliceKey(l1Index, slice)) with
             | null -> ()
             | cached ->
                 Array.Copy(cached.Bytes, 0, data, slice * image.SliceBytes, image.SliceBytes)

@@ -66,7 +66,7 @@ module internal Clearing =
 
         while cluster <= last && request.Stage <> Stage.End do
             let at = index + int (cluster - first)
-            let old = Mapping.entryAt &g (Span.op_Implicit bytes) at
+            let old = L2Entry.read &g (Span.op_Implicit bytes) at
 
             if L2Entry.fault &g &old <> EntryFault.None then
                 request.Fail Errno.EIO
@@ -77,7 +77,7 @@ module internal Clearing =
                     if L2Entry.hostOffset next.Descriptor = 0L then
                         Writing.release image &old
 
-                    Mapping.setEntry &g bytes at next
+                    L2Entry.write &g bytes at next
                     from <- min from (at * entryBytes)
                     behind <- (at + 1) * entryBytes
 
@@ -107,9 +107,7 @@ module internal Clearing =
                 | slice ->
                     clearSlice image request slice until
                     request.Position <- until
-        | busy ->
-            busy.Waiters.Add request.Memory.Ticket
-            request.Wait FrameOp.Park
+        | busy -> request.ParkAt busy.Waiters
 
     /// Bytes of a cluster that is not covered: written, unless they are zero already.
     let private clearEdge (image: Image) (request: Request) (sink: ChildRequests) =

@@ -1,5 +1,8 @@
 namespace StorageDaemon.Core.Qcow2
 
+open System
+open StorageDaemon.Core
+
 /// What an L2 entry makes of its cluster, or of one subcluster.
 type ClusterKind =
     /// Reads come from the backing file, or are zeroes without one.
@@ -51,6 +54,15 @@ module Entry =
     /// The table or cluster has exactly one reference, so that it may be written in place.
     [<Literal>]
     let copied = 0x8000000000000000UL
+
+    /// The entries of an L1 table or a refcount table.
+    let readTable (bytes: byte[]) : uint64[] =
+        Array.init (bytes.Length / 8) (fun i -> BigEndian.readU64 (ReadOnlySpan bytes) (i * 8))
+
+    /// Puts entries down at the start of `bytes`.
+    let writeTable (entries: ReadOnlySpan<uint64>) (bytes: Span<byte>) : unit =
+        for i in 0 .. entries.Length - 1 do
+            BigEndian.writeU64 bytes (i * 8) entries[i]
 
     let inline internal isAligned (g: inref<Geometry>) (offset: uint64) : bool =
         offset &&& ((1UL <<< g.ClusterBits) - 1UL) = 0UL
@@ -174,6 +186,26 @@ module L2Entry =
 
             System.Numerics.BitOperations.TrailingZeroCount(flip allocated ||| flip zeroes)
             |> min (32 - subcluster)
+
+    /// The entry of that number in a table, or in a slice of one.
+    let read (g: inref<Geometry>) (table: ReadOnlySpan<byte>) (index: int) : L2Entry =
+        let at = index * Geometry.l2EntryBytes &g
+
+        {
+            Descriptor = BigEndian.readU64 table at
+            Bitmap =
+                if g.ExtendedL2 then
+                    BigEndian.readU64 table (at + 8)
+                else
+                    0UL
+        }
+
+    let write (g: inref<Geometry>) (table: Span<byte>) (index: int) (entry: L2Entry) : unit =
+        let at = index * Geometry.l2EntryBytes &g
+        BigEndian.writeU64 table at entry.Descriptor
+
+        if g.ExtendedL2 then
+            BigEndian.writeU64 table (at + 8) entry.Bitmap
 
     /// Bits of a compressed descriptor's offset.
     let inline private compressedOffsetBits (g: inref<Geometry>) : int = 62 - (g.ClusterBits - 8)

@@ -79,8 +79,6 @@ module Extension =
     [<Literal>]
     let private encryptionBytes = 16
 
-    let private roundUp (bytes: int) = (bytes + 7) &&& ~~~7
-
     let private checkBitmaps (clusterBytes: int) (reserved: uint32) (pointer: BitmapsPointer) =
         if reserved <> 0u then
             QapiError.fail "bitmaps_ext: Reserved field is not zero"
@@ -192,7 +190,7 @@ module Extension =
                     struct (List.rev found, ValueNone)
                 else
                     match decodeData context kind (Array.sub cluster data length) with
-                    | Ok extension -> next (data + roundUp length) (extension :: found)
+                    | Ok extension -> next (data + Padding.roundUp length) (extension :: found)
                     | Error error -> struct (List.rev found, ValueSome error)
 
         next startByte []
@@ -233,6 +231,6 @@ module Extension =
             BigEndian.writeU32 (Span cluster) at kind
             BigEndian.writeU32 (Span cluster) (at + 4) (uint32 data.Length)
             Array.blit data 0 cluster (at + prefixBytes) data.Length
-            at <- at + prefixBytes + roundUp data.Length
+            at <- at + prefixBytes + Padding.roundUp data.Length
 
         at + prefixBytes

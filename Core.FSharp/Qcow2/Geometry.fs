@@ -39,6 +39,10 @@ module Geometry =
     /// Bytes.
     let inline clusterBytes (g: inref<Geometry>) : int = 1 <<< g.ClusterBits
 
+    /// How many clusters so many bytes take.
+    let clusters (g: inref<Geometry>) (bytes: int64) : int64 =
+        (bytes + (1L <<< g.ClusterBits) - 1L) >>> g.ClusterBits
+
     /// Bytes from the start of its cluster.
     let inline offsetInCluster (g: inref<Geometry>) (offset: int64) : int =
         int (offset &&& ((1L <<< g.ClusterBits) - 1L))

@@ -70,6 +70,10 @@ module Header =
     [<Literal>]
     let l1FieldOffset = 36
 
+    /// The disk's size, in front of the encryption method and the L1 table's fields.
+    [<Literal>]
+    let sizeFieldOffset = 24
+
     [<Literal>]
     let refcountTableFieldOffset = 48
 

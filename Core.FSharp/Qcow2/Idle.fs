@@ -47,24 +47,6 @@ module Idle =
                 return! withBlocks image operation
             }
 
-    let private applyFreed (image: Image) : IoScript<Result<unit, int>> =
-        let ready = image.Freed.Ready
-
-        withBlocks image (fun () ->
-            let mutable progress = Ready
-
-            while progress.IsReady && ready.Count > 0 do
-                progress <- image.Refcounts.Free(ready.Peek())
-
-                match progress with
-                | NeedsBlock _ -> ()
-                | _ ->
-                    // A cluster without references in the first place is a matter for a check.
-                    ready.Dequeue() |> ignore
-                    progress <- Ready
-
-            progress)
-
     let private writeParts (image: Image) (checkpoint: Checkpoint) : IoScript<Result<unit, int>> =
         IoScript.forAll 0L (int64 Checkpoint.PartCount - 1L) (fun part ->
             let writes = checkpoint.Writes(int part)
@@ -85,7 +67,7 @@ module Idle =
             if image.IsFenced then
                 return! Finished(Error Errno.EIO)
 
-            do! applyFreed image
+            do! withBlocks image image.ApplyFreed
             let checkpoint = Checkpoint image
 
             return!
@@ -121,35 +103,36 @@ module Idle =
     /// be written, nothing may be changed any more.
     let private putHeader (image: Image) (header: Header) : IoScript<Result<unit, int>> =
         ioResult {
-            do! write 24L (headerFields header)
+            do! write (int64 Header.sizeFieldOffset) (headerFields header)
             do! flush image
             image.Header <- header
         }
         |> IoScript.bind (function
             | Ok() -> Finished(Ok())
             | Error errno ->
-                write 24L (headerFields image.Header)
+                write (int64 Header.sizeFieldOffset) (headerFields image.Header)
                 |> IoScript.bind (fun again ->
                     image.IsFenced <- image.IsFenced || again.IsError
                     Finished(Error errno)))
 
-    let private clustersOf (image: Image) (bytes: int64) =
-        (bytes + int64 image.ClusterBytes - 1L) >>> image.Geometry.ClusterBits
+    /// How many clusters the L1 table takes.
+    let private l1Clusters (image: Image) (header: Header) : int64 =
+        let g = image.Geometry
+        Geometry.clusters &g (int64 header.L1Entries * 8L)
 
     /// The clusters of the L1 table.
     let private clustersAt (image: Image) (header: Header) : int64 seq =
         let first = header.L1Offset >>> image.Geometry.ClusterBits
-        seq { first .. first + clustersOf image (int64 header.L1Entries * 8L) - 1L }
+        seq { first .. first + l1Clusters image header - 1L }
 
     /// Writes a longer L1 table, with the present entries, to clusters that were taken for it, and lets the header tell.
     let private writeL1 (image: Image) (header: Header) : IoScript<Result<unit, int>> =
         let longer = Array.zeroCreate<uint64> header.L1Entries
         Array.blit image.L1 0 longer 0 image.L1.Length
-        let clusters = clustersOf image (int64 header.L1Entries * 8L)
+        let clusters = l1Clusters image header
         let bytes = Array.zeroCreate<byte>(int (clusters <<< image.Geometry.ClusterBits))
 
-        longer
-        |> Array.iteri (fun i entry -> BigEndian.writeU64 (Span bytes) (i * 8) entry)
+        Entry.writeTable (ReadOnlySpan longer) (Span bytes)
 
         ioResult {
             // The refcounts of the new place are in the file before anything refers to it.
@@ -163,7 +146,7 @@ module Idle =
     /// again only after a flush, and then the file has the header for good.
     let private moveL1 (image: Image) (header: Header) : IoScript<Result<unit, int>> =
         let old = image.Header
-        let count = clustersOf image (int64 header.L1Entries * 8L)
+        let count = l1Clusters image header
         let place = ref 0L
 
         ioResult {

@@ -55,10 +55,7 @@ type BusyRanges() =
     member _.Release(range: BusyRange, sink: ChildRequests) =
         busy.Remove range |> ignore
 
-        for ticket in range.Waiters do
-            sink.Wake ticket
-
-        range.Waiters.Clear()
+        sink.WakeAll range.Waiters
         free.Push range
 
 /// Clusters that nothing refers to any more, on their way to be free. A cluster is free once the file has the mapping
@@ -155,7 +152,7 @@ type Image
     let mutable l1 = l1
     let mutable l1From = System.Int32.MaxValue
     let mutable l1To = 0
-    let mutable fileClusters = (children.FileBytes + int64 clusterBytes - 1L) >>> geometry.ClusterBits
+    let mutable fileClusters = Geometry.clusters &geometry children.FileBytes
 
     /// What the file's header says.
     member _.Header
@@ -211,6 +208,25 @@ type Image
 
     /// Frames that wait for its end.
     member val CheckpointWaiters = List<obj>()
+
+    /// The key in `Slices` of a slice of an L2 table.
+    member this.SliceKey(l1Index: int, slice: int) : int64 =
+        int64 l1Index * int64 this.SlicesPerTable + int64 slice
+
+    /// What has become free is counted as free. A cluster that had no reference in the first place is a matter for a
+    /// check.
+    member this.ApplyFreed() : Progress =
+        let ready = this.Freed.Ready
+        let mutable progress = Ready
+
+        while progress.IsReady && ready.Count > 0 do
+            progress <- refcounts.Free(ready.Peek())
+
+            if not progress.IsNeedsBlock then
+                ready.Dequeue() |> ignore
+                progress <- Ready
+
+        progress
 
     /// Changes that are only in memory.
     member this.IsDirty =

@@ -20,25 +20,6 @@ type Run = {
 
 /// What a slice of an L2 table says of guest bytes.
 module Mapping =
-    let entryAt (g: inref<Geometry>) (slice: ReadOnlySpan<byte>) (index: int) : L2Entry =
-        let at = index * Geometry.l2EntryBytes &g
-
-        {
-            Descriptor = BigEndian.readU64 slice at
-            Bitmap =
-                if g.ExtendedL2 then
-                    BigEndian.readU64 slice (at + 8)
-                else
-                    0UL
-        }
-
-    let setEntry (g: inref<Geometry>) (slice: Span<byte>) (index: int) (entry: L2Entry) : unit =
-        let at = index * Geometry.l2EntryBytes &g
-        BigEndian.writeU64 slice at entry.Descriptor
-
-        if g.ExtendedL2 then
-            BigEndian.writeU64 slice (at + 8) entry.Bitmap
-
     let private hasHost (kind: ClusterKind) =
         kind = ClusterKind.Normal
         || kind = ClusterKind.ZeroAllocated
@@ -60,8 +41,8 @@ module Mapping =
         let unitBits = Geometry.subclusterBits &g
         let perCluster = Geometry.subclusters &g
         let inCluster = Geometry.offsetInCluster &g guestOffset
-        let first = entryAt &g slice index
-        let mutable unit = inCluster >>> unitBits
+        let first = L2Entry.read &g slice index
+        let unit = inCluster >>> unitBits
         let isFaulty = not (isSound &g &first)
         let kind = L2Entry.subclusterKind &g &first unit
         let copied = L2Entry.isCopied first.Descriptor
@@ -72,38 +53,30 @@ module Mapping =
             else
                 0L
 
-        let mutable length = (int64 (unit + 1) <<< unitBits) - int64 inCluster
+        let units = L2Entry.sameKindFrom &g &first unit
+        let mutable length = (int64 (unit + units) <<< unitBits) - int64 inCluster
         let mutable at = index
-        let mutable entry = first
-        let mutable going = kind <> ClusterKind.Compressed && not isFaulty
+
+        let mutable going = unit + units = perCluster && kind <> ClusterKind.Compressed && not isFaulty
 
         while going && length < limitBytes do
-            unit <- unit + 1
+            at <- at + 1
+            going <- false
 
-            if unit = perCluster then
-                unit <- 0
-                at <- at + 1
+            if at < entries then
+                let entry = L2Entry.read &g slice at
+                let host = hostCluster + (int64 (at - index) <<< g.ClusterBits)
 
-                if at < entries then
-                    entry <- entryAt &g slice at
-
-                    going <-
-                        isSound &g &entry
-                        && (not (hasHost kind)
-                            || L2Entry.isCopied entry.Descriptor = copied
-                               && L2Entry.hostOffset entry.Descriptor =
-                                   hostCluster + (int64 (at - index) <<< g.ClusterBits))
-                else
-                    going <- false
-
-            if going then
-                if L2Entry.subclusterKind &g &entry unit = kind then
-                    length <- length + (1L <<< unitBits)
-                else
-                    going <- false
-
-        if kind = ClusterKind.Compressed then
-            length <- (1L <<< g.ClusterBits) - int64 inCluster
+                if
+                    isSound &g &entry
+                    && L2Entry.subclusterKind &g &entry 0 = kind
+                    && (not (hasHost kind)
+                        || L2Entry.isCopied entry.Descriptor = copied
+                           && L2Entry.hostOffset entry.Descriptor = host)
+                then
+                    let units = L2Entry.sameKindFrom &g &entry 0
+                    length <- length + (int64 units <<< unitBits)
+                    going <- units = perCluster
 
         {
             IsFaulty = isFaulty

@@ -29,7 +29,7 @@ module NewImage =
         let g = Geometry.ofHeader header
         let clusterBytes = 1L <<< g.ClusterBits
         let l1Entries = Geometry.l1Entries &g header.SizeBytes
-        let l1Clusters = ceilDiv (l1Entries * 8L) clusterBytes
+        let l1Clusters = Geometry.clusters &g (l1Entries * 8L)
         let struct (table, blocks) = tables &g (1L + l1Clusters)
 
         {
@@ -47,7 +47,7 @@ module NewImage =
         let clusterBytes = 1L <<< g.ClusterBits
         let perBlock = 1L <<< Geometry.refblockBits &g
         let blocksOffset = header.RefcountTableOffset + int64 header.RefcountTableClusters * clusterBytes
-        let used = ceilDiv (header.L1Offset + int64 header.L1Entries * 8L) clusterBytes
+        let used = Geometry.clusters &g (header.L1Offset + int64 header.L1Entries * 8L)
 
         Header.encode header
         |> Result.map (fun cluster ->

@@ -31,9 +31,6 @@ module Opener =
                 | Error errno -> Finished(QapiError.fail (what + ": " + errorText errno))
             )
 
-    let private entries (bytes: byte[]) : uint64[] =
-        Array.init (bytes.Length / 8) (fun i -> BigEndian.readU64 (ReadOnlySpan bytes) (i * 8))
-
     /// The clusters that tables and header take.
     let private metadata
         (header: Header)
@@ -76,8 +73,8 @@ module Opener =
         (table: byte[])
         : Image =
         let geometry = Geometry.ofHeader header
-        let l1 = entries l1
-        let table = entries table
+        let l1 = Entry.readTable l1
+        let table = Entry.readTable table
         let known =
             if settings.Writable then
                 metadata header geometry l1 table

@@ -9,22 +9,11 @@ module internal PrivateTable =
     /// has failed.
     let allocate (image: Image) (request: Request) (wanted: int) (count: byref<int>) (sink: ChildRequests) : int64 =
         let mutable first = -1L
-        let refcounts = image.Refcounts
-        let mutable progress = Progress.Ready
-
         // What has become free is the first to be used again.
-        while progress.IsReady && image.Freed.Ready.Count > 0 do
-            progress <- refcounts.Free(image.Freed.Ready.Peek())
-
-            match progress with
-            | NeedsBlock _ -> ()
-            | _ ->
-                // A cluster that had no reference in the first place is a matter for a check, not for this request.
-                image.Freed.Ready.Dequeue() |> ignore
-                progress <- Progress.Ready
-
-        if progress.IsReady then
-            progress <- refcounts.Allocate(wanted, &first, &count)
+        let progress =
+            match image.ApplyFreed() with
+            | Progress.Ready -> image.Refcounts.Allocate(wanted, &first, &count)
+            | waiting -> waiting
 
         match progress with
         | Progress.Ready -> first
@@ -55,7 +44,7 @@ module internal PrivateTable =
         image.Freed.Add(old >>> image.Geometry.ClusterBits)
 
         for slice in 0 .. image.SlicesPerTable - 1 do
-            match image.Slices.Find(int64 l1Index * int64 image.SlicesPerTable + int64 slice) with
+            match image.Slices.Find(image.SliceKey(l1Index, slice)) with
             | null -> ()
             | cached -> cached.HostOffset <- request.CopyTo + int64 (slice * image.SliceBytes)
 
@@ -94,9 +83,7 @@ module internal PrivateTable =
                     request.CopyTo <- cluster <<< image.Geometry.ClusterBits
                     request.CopyStep <- 0
                     transfer request image RequestKind.Read (L1Entry.l2Offset image.L1[l1Index]) sink
-        | busy ->
-            busy.Waiters.Add request.Memory.Ticket
-            request.Wait FrameOp.Park
+        | busy -> request.ParkAt busy.Waiters
 
     /// Sees to it that there is an L2 table for a guest offset that nobody else refers to. False while the request waits
     /// for that, or if it has failed; it is to ask again.

@@ -17,6 +17,13 @@ type Qcow2Layer(image: Image) =
             memory.State <- request
             request
 
+    /// What the frame is to do now. It is told once: a request that goes on waiting for the same asks for nothing again.
+    let publish (request: Request) (frame: byref<Frame>) =
+        frame.Op <- request.Op
+        frame.Error <- request.Error
+        frame.ScratchCount <- 1
+        frame.ScratchBytes <- request.ScratchBytes
+
     let map (request: Request) (sink: ChildRequests) =
         match request.Kind with
         | RequestKind.Read ->
@@ -86,10 +93,7 @@ type Qcow2Layer(image: Image) =
 
         Reading.start request (int FrameBuffer.Own) 0L frame.Offset (frame.Offset + frame.Length) Tag.data
         advance request sink
-        frame.Op <- request.Op
-        frame.Error <- request.Error
-        frame.ScratchCount <- 1
-        frame.ScratchBytes <- request.ScratchBytes
+        publish request &frame
 
     override _.ChildDone(_, memory, frame, tag, error, sink) =
         let request = requestOf memory
@@ -106,21 +110,14 @@ type Qcow2Layer(image: Image) =
         // A request that waits for something else than its child requests goes on when that comes.
         if request.Op = FrameOp.Wait && isNull request.Loading then
             advance request sink
-            frame.Op <- request.Op
+            publish request &frame
         else
             frame.Op <- FrameOp.Wait
-
-        frame.Error <- request.Error
-        frame.ScratchCount <- 1
-        frame.ScratchBytes <- request.ScratchBytes
 
     override _.Resume(_, memory, frame, sink) =
         let request = requestOf memory
         advance request sink
-        frame.Op <- request.Op
-        frame.Error <- request.Error
-        frame.ScratchCount <- 1
-        frame.ScratchBytes <- request.ScratchBytes
+        publish request &frame
 
     override this.OutOfMemory(now, memory, frame, sink) =
         let request = requestOf memory

@@ -185,18 +185,6 @@ type Refcounts
             Ready
         | other -> other
 
-    /// One reference more. EFBIG where the width does not hold it.
-    member this.Add(cluster: int64) : Progress =
-        let mutable value = 0UL
-
-        match this.Get(cluster, &value) with
-        | Ready when value = Geometry.refcountMax &g -> Failed Errno.EFBIG
-        | Ready when blockOffset cluster = 0L -> Failed Errno.EIO
-        | Ready ->
-            set cluster (value + 1UL)
-            Ready
-        | other -> other
-
     /// Takes the first free clusters, at most `wanted` and at least one, in one piece; each gets one reference.
     member this.Allocate(wanted: int, first: byref<int64>, count: byref<int>) : Progress =
         let mutable answer = Ready

@@ -136,8 +136,8 @@ type Request() =
 
     member val Checkpoint: Checkpoint = null with get, set
 
-    /// The part under way, from 0; -1 before the first one.
-    member val Part = -1 with get, set
+    /// Its part under way, from 0.
+    member val Part = 0 with get, set
 
     /// The part's writes are in the file's hands, and its flush is under way.
     member val IsFlushing = false with get, set
@@ -148,6 +148,11 @@ type Request() =
     member this.Wait(op: FrameOp) =
         this.Op <- op
         this.Waits <- true
+
+    /// Waits until another request wakes all that wait at a place.
+    member this.ParkAt(waiters: List<obj>) =
+        waiters.Add this.Memory.Ticket
+        this.Wait FrameOp.Park
 
     member this.NoteError(error: int) =
         if this.Error = 0 then
@@ -173,7 +178,6 @@ type Request() =
         this.ScratchBytes <- 0L
         this.Compressed <- 0UL
         this.AllocatedClusters <- 0
-        this.Part <- -1
 
     /// Sends a child request.
     member this.Send
@@ -225,11 +229,6 @@ module internal Tables =
             int64 table.Address
         )
 
-    /// Waits for a table that another request reads.
-    let wait (request: Request) (table: CachedTable) : unit =
-        table.Waiters.Add request.Memory.Ticket
-        request.Wait FrameOp.Park
-
     /// The table that the request has read is there, or cannot be read.
     let loaded (request: Request) (error: int) (sink: ChildRequests) : unit =
         let table = request.Loading
@@ -241,16 +240,14 @@ module internal Tables =
             request.LoadingFrom.Drop table
             request.Fail error
 
-        for ticket in table.Waiters do
-            sink.Wake ticket
-
-        table.Waiters.Clear()
+        sink.WakeAll table.Waiters
 
     /// Brings a refcount block into the cache, for an operation that is tried again afterwards.
     let loadBlock (image: Image) (request: Request) (index: int64) (sink: ChildRequests) : unit =
         match image.Refcounts.Blocks.Find index with
         | null -> load request image.Refcounts.Blocks index (image.Refcounts.BlockOffset index) sink
-        | table -> wait request table
+        // Another request reads it.
+        | table -> request.ParkAt table.Waiters
 
     /// The slice of an L2 table for a guest offset, ready. Null where there is no table, and where the request waits
     /// or has failed.
@@ -267,7 +264,7 @@ module internal Tables =
         else
             let inTable = int (guestOffset >>> g.ClusterBits) &&& (Geometry.l2Entries &g - 1)
             let number = inTable / image.SliceEntries
-            let key = int64 l1Index * int64 image.SlicesPerTable + int64 number
+            let key = image.SliceKey(l1Index, number)
             let hostOffset = L1Entry.l2Offset entry + int64 (number * image.SliceBytes)
 
             match image.Slices.Find key with
@@ -280,7 +277,7 @@ module internal Tables =
                 load request image.Slices key hostOffset sink
                 null
             | table when not table.IsReady ->
-                wait request table
+                request.ParkAt table.Waiters
                 null
             | table -> table
 

@@ -77,11 +77,9 @@ module Snapshots =
         BigEndian.writeU64 (Span extra) 16 (ValueOption.defaultValue UInt64.MaxValue icount)
         extra
 
-    let private roundUp (bytes: int) = (bytes + 7) &&& ~~~7
-
     /// Bytes of an entry, with its padding; at most about 132 KiB.
     let encodedBytes (snapshot: Snapshot) : int =
-        roundUp (fixedBytes + snapshot.Extra.Length + snapshot.Id.Length + snapshot.Name.Length)
+        Padding.roundUp (fixedBytes + snapshot.Extra.Length + snapshot.Id.Length + snapshot.Name.Length)
 
     /// Entry number `index`, at the start of `bytes`. Allocates for nothing but the three strings.
     let decode (index: int) (bytes: ReadOnlySpan<byte>) : SnapshotRead =
@@ -97,7 +95,7 @@ module Snapshots =
             else
                 let extraBytes = int extraBytes
                 let idStart = fixedBytes + extraBytes
-                let length = roundUp (idStart + idBytes + nameBytes)
+                let length = Padding.roundUp (idStart + idBytes + nameBytes)
 
                 if bytes.Length < length then
                     NeedBytes length

@@ -80,7 +80,7 @@ module internal Writing =
                 if isNull slice then
                     { Descriptor = 0UL; Bitmap = 0UL }
                 else
-                    Mapping.entryAt &g bytes index
+                    L2Entry.read &g bytes index
 
             let sliceEnd = request.Position + Tables.bytesToSliceEnd image request.Position
             let mutable until = min request.Until (min sliceEnd ((first + PieceClusters) <<< g.ClusterBits))
@@ -95,7 +95,7 @@ module internal Writing =
                 let mutable cluster = first + 1L
 
                 while cluster <= last do
-                    let next = Mapping.entryAt &g bytes (index + int (cluster - first))
+                    let next = L2Entry.read &g bytes (index + int (cluster - first))
 
                     if needsNew image &next && L2Entry.fault &g &next = EntryFault.None then
                         cluster <- cluster + 1L
@@ -106,9 +106,7 @@ module internal Writing =
             request.PieceUntil <- min until ((last + 1L) <<< g.ClusterBits)
             request.Busy <- image.Busy.Take(first, last)
             request.Stage <- Stage.Allocate
-        | busy ->
-            busy.Waiters.Add request.Memory.Ticket
-            request.Wait FrameOp.Park
+        | busy -> request.ParkAt busy.Waiters
 
     /// Looks at the mapping of the next bytes.
     let map (image: Image) (request: Request) (sink: ChildRequests) : unit =
@@ -147,7 +145,7 @@ module internal Writing =
     let private unitBytes (image: Image) (request: Request) (guestOffset: int64) : int64 =
         let g = image.Geometry
         let index = Tables.indexInSlice image guestOffset
-        let entry = Mapping.entryAt &g (ReadOnlySpan request.Slice.Bytes) index
+        let entry = L2Entry.read &g (ReadOnlySpan request.Slice.Bytes) index
 
         if not request.IsInPlace && holdsData image &entry then
             int64 image.ClusterBytes
@@ -198,8 +196,8 @@ module internal Writing =
     let private needsDecompression (image: Image) (request: Request) : bool =
         let g = image.Geometry
         let bytes = ReadOnlySpan request.Slice.Bytes
-        let head = Mapping.entryAt &g bytes (Tables.indexInSlice image request.PieceStart)
-        let tail = Mapping.entryAt &g bytes (Tables.indexInSlice image (request.PieceUntil - 1L))
+        let head = L2Entry.read &g bytes (Tables.indexInSlice image request.PieceStart)
+        let tail = L2Entry.read &g bytes (Tables.indexInSlice image (request.PieceUntil - 1L))
         L2Entry.isCompressed head.Descriptor || L2Entry.isCompressed tail.Descriptor
 
     /// Reads what surrounds the piece, the head first.
@@ -312,7 +310,7 @@ module internal Writing =
 
         for cluster in first..last do
             let at = index + int (cluster - first)
-            let old = Mapping.entryAt &g (Span.op_Implicit bytes) at
+            let old = L2Entry.read &g (Span.op_Implicit bytes) at
             let host = request.HostOffset + ((cluster - first) <<< g.ClusterBits)
 
             if not request.IsInPlace then
@@ -331,7 +329,7 @@ module internal Writing =
                 else
                     0UL
 
-            Mapping.setEntry &g bytes at {
+            L2Entry.write &g bytes at {
                 Descriptor = uint64 host ||| Entry.copied
                 Bitmap = bitmap
             }

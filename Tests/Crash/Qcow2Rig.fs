@@ -105,7 +105,7 @@ let openOver (disk: MemoryChild) (backing: byte[]) (dataChild: int) (cacheBytes:
 
 /// The bytes of a sector that holds a value.
 let sectorOf (value: uint64) : byte[] =
-    let bytes = Array.zeroCreate<byte> SectorModel.SectorBytes
+    let bytes = Array.zeroCreate<byte> SectorBytes
 
     for i in 0..63 do
         BitConverter.TryWriteBytes(Span(bytes, i * 8, 8), value) |> ignore
@@ -114,7 +114,7 @@ let sectorOf (value: uint64) : byte[] =
 
 /// The value that a sector holds; none if it is not one sector's.
 let valueOf (bytes: byte[]) (sector: int) : uint64 voption =
-    let span = bytes.AsSpan(sector * SectorModel.SectorBytes, SectorModel.SectorBytes)
+    let span = bytes.AsSpan(sector * SectorBytes, SectorBytes)
     let value = BitConverter.ToUInt64 span
 
     if span.SequenceEqual(ReadOnlySpan(sectorOf value)) then
@@ -123,8 +123,7 @@ let valueOf (bytes: byte[]) (sector: int) : uint64 voption =
         ValueNone
 
 let backingOf (shape: Shape) : byte[] =
-    Array.init (shape.BackingBytes / SectorModel.SectorBytes) (fun sector ->
-        sectorOf (0xb000000000000000UL + uint64 sector))
+    Array.init (shape.BackingBytes / SectorBytes) (fun sector -> sectorOf (0xb000000000000000UL + uint64 sector))
     |> Array.concat
 
 [<NoComparison; NoEquality>]
@@ -139,7 +138,7 @@ type Pending = {
 type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int) =
     let random = Random seed
     let backing = backingOf shape
-    let mutable sectors = int (shape.SizeBytes / int64 SectorModel.SectorBytes)
+    let mutable sectors = int (shape.SizeBytes / int64 SectorBytes)
     // The disk may grow.
     let sectorsMax = sectors * 4
     let disk = SimulatedDisk(newImage shape, fails)
@@ -152,7 +151,7 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
         SectorModel(
             sectorsMax,
             fun sector ->
-                if sector * SectorModel.SectorBytes < backing.Length then
+                if sector * SectorBytes < backing.Length then
                     0xb000000000000000UL + uint64 sector
                 else
                     0UL
@@ -194,7 +193,7 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
         let spread = if random.Next 3 = 0 then sectors else min sectors 64
         let first = min (random.Next spread) (sectors - count)
         // Whole clusters are of interest.
-        let perCluster = max 1 ((1 <<< shape.ClusterBits) / SectorModel.SectorBytes)
+        let perCluster = max 1 ((1 <<< shape.ClusterBits) / SectorBytes)
 
         if random.Next 3 = 0 && count >= perCluster then
             first / perCluster * perCluster, count / perCluster * perCluster
@@ -205,14 +204,7 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
         let change = model.Begin(first, count, value, isOptional)
 
         let slot =
-            runner.Start(
-                kind,
-                flags,
-                int64 first * int64 SectorModel.SectorBytes,
-                int64 count * int64 SectorModel.SectorBytes,
-                data,
-                false
-            )
+            runner.Start(kind, flags, int64 first * int64 SectorBytes, int64 count * int64 SectorBytes, data, false)
 
         pending.Add {
             Slot = slot
@@ -301,7 +293,7 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
 
         let content = NaiveQcow2.content naive backing
 
-        for sector in 0 .. int (naive.Size / int64 SectorModel.SectorBytes) - 1 do
+        for sector in 0 .. int (naive.Size / int64 SectorBytes) - 1 do
             let allowed = model.AfterCrash sector
 
             match valueOf content sector with
@@ -321,7 +313,7 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
 
     /// With nothing under way: what is read is what was written.
     member _.ExpectContent() =
-        let bytes = sectors * SectorModel.SectorBytes
+        let bytes = sectors * SectorBytes
         let slot =
             runner.Start(RequestKind.Read, RequestFlags.None, 0L, int64 bytes, Array.create bytes 0xeeuy, false)
         runner.Finish()
@@ -365,13 +357,10 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
                 crash ()
                 go (next result)
 
-        match go (Idle.grow image (int64 wanted * int64 SectorModel.SectorBytes)) with
+        match go (Idle.grow image (int64 wanted * int64 SectorBytes)) with
         | Ok() ->
             sectors <- wanted
-            Expect.equal
-                (NaiveQcow2.openImage disk.Content).Size
-                (int64 wanted * int64 SectorModel.SectorBytes)
-                "the new size"
+            Expect.equal (NaiveQcow2.openImage disk.Content).Size (int64 wanted * int64 SectorBytes) "the new size"
         | Error _ -> ()
 
     /// Writes everything that is only in memory, until no cluster is left over.

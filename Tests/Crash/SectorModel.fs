@@ -4,9 +4,6 @@ module internal StorageDaemon.Tests.Crash.SectorModel
 open System
 open System.Collections.Generic
 
-[<Literal>]
-let SectorBytes = 512
-
 /// One change of a sector.
 [<AllowNullLiteral>]
 type Change(value: uint64, issued: int) =

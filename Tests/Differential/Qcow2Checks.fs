@@ -257,6 +257,15 @@ let private describe (original: byte[]) (image: byte[]) : string =
     |> List.truncate 30
     |> String.concat ", "
 
+/// A copy with one to three damages.
+let private damaged (random: Random) places (original: byte[]) : byte[] =
+    let image = Array.copy original
+
+    for _ in 0 .. random.Next 3 do
+        damage random places image
+
+    image
+
 let private checkGood (recipe: Recipe) () =
     use directory = new TempDir()
     let image = make directory recipe
@@ -273,11 +282,7 @@ let private checkDamaged (rounds: int) (seed: int) (recipe: Recipe) () =
     let random = Random seed
 
     for round in 1..rounds do
-        let image = Array.copy original
-
-        for _ in 0 .. random.Next 3 do
-            damage random places image
-
+        let image = damaged random places original
         File.WriteAllBytes(directory.File "i.qcow2", image)
         let report, _, steps = check CheckFix.Nothing image
         let real, text = realVerdict directory "i.qcow2"
@@ -359,11 +364,7 @@ let private checkRepair (rounds: int) (seed: int) (recipe: Recipe) () =
     let random = Random seed
 
     for round in 1..rounds do
-        let image = Array.copy original
-
-        for _ in 0 .. random.Next 3 do
-            damage random places image
-
+        let image = damaged random places original
         let fix, option =
             if round % 3 = 0 then
                 CheckFix.Leaks, "leaks"
