@@ -65,10 +65,8 @@ module BlkDebugLimits =
 type BlkDebugLayer(limits: BlkDebugLimits, rules: BlkDebugRule[]) =
     inherit Layer()
 
-    /// Writes that have ended, and how many of them had when the last good flush began: where that is all, rules see
-    /// no flush. The image below is flushed all the same.
-    let mutable written = 0L
-    let mutable flushed = 0L
+    /// Where nothing was written, rules see no flush. The image below is flushed all the same.
+    let tally = WriteTally()
 
     let engine = BlkDebugEngine rules
     do engine.Happen BlkDebugRules.none
@@ -77,12 +75,11 @@ type BlkDebugLayer(limits: BlkDebugLimits, rules: BlkDebugRule[]) =
     let zeroAlign = max align (int64 limits.OptWriteZero)
     let discardAlign = max align (int64 limits.OptDiscard)
 
-    /// A write that fails may have changed something.
     let finish (error: int) (frame: byref<Frame>) =
         match frame.Kind with
         | RequestKind.Write
         | RequestKind.WriteZeroes
-        | RequestKind.Discard -> written <- written + 1L
+        | RequestKind.Discard -> tally.WriteEnded()
         | _ -> ()
 
         Frame.finish error &frame
@@ -176,12 +173,12 @@ type BlkDebugLayer(limits: BlkDebugLimits, rules: BlkDebugRule[]) =
             ask frame.Kind length buffer start &frame sink
 
     let flush (frame: byref<Frame>) (sink: ChildRequests) =
-        frame.First <- written
+        frame.First <- tally.Covered
 
         if frame.ViaFormat then
             engine.Happen BlkDebugRules.flushToOs
 
-        if flushed = written then
+        if tally.IsClean then
             Frame.pass 0 &frame sink
         else
             if frame.ViaFormat then
@@ -219,7 +216,7 @@ type BlkDebugLayer(limits: BlkDebugLimits, rules: BlkDebugRule[]) =
             || frame.Kind = RequestKind.Prefetch
         then
             if frame.Kind = RequestKind.Flush && error = 0 then
-                flushed <- max flushed frame.First
+                tally.Flushed frame.First
 
             finish error &frame
         else

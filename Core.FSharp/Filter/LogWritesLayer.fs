@@ -77,10 +77,8 @@ type LogWritesLayer(sectorBytes: uint32, start: LogWritesCursor, superInterval: 
     /// After a failed write to the log, what follows it would be lost to a reader: nothing more is let through.
     let mutable logError = 0
 
-    /// Writes that have ended, and how many of them had when the last good flush began: where that is all, the log has
-    /// no entry of a flush. The children are flushed all the same.
-    let mutable written = 0L
-    let mutable flushed = 0L
+    /// Where nothing was written, the log has no entry of a flush. The children are flushed all the same.
+    let tally = WriteTally()
 
     let down (offset: int64) = offset / sector * sector
     let up (offset: int64) =
@@ -149,10 +147,9 @@ type LogWritesLayer(sectorBytes: uint32, start: LogWritesCursor, superInterval: 
                 DataBytes = 0UL
             }
 
-    /// A write that fails may have changed something.
     let finish (frame: byref<Frame>) =
         if frame.Kind <> RequestKind.Flush then
-            written <- written + 1L
+            tally.WriteEnded()
 
         frame.Op <- FrameOp.Done
 
@@ -386,10 +383,10 @@ type LogWritesLayer(sectorBytes: uint32, start: LogWritesCursor, superInterval: 
         | RequestKind.Prefetch -> Frame.passAt FileChild FileChild frame.Offset &frame sink
         | RequestKind.Flush ->
             // A flush has no range: here is what it covers.
-            frame.Offset <- written
+            frame.Offset <- tally.Covered
 
             // What was written before is logged already.
-            if frame.ReadOnly || flushed = written then
+            if frame.ReadOnly || tally.IsClean then
                 flushBoth &frame sink
             else
                 enter nowNs memory &frame sink
@@ -446,6 +443,6 @@ type LogWritesLayer(sectorBytes: uint32, start: LogWritesCursor, superInterval: 
                         finish &frame
                 | _ ->
                     if frame.Kind = RequestKind.Flush && frame.Error = 0 then
-                        flushed <- max flushed frame.Offset
+                        tally.Flushed frame.Offset
 
                     finish &frame
