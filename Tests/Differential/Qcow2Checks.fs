@@ -400,7 +400,18 @@ let private checkRepair (rounds: int) (seed: int) (recipe: Recipe) () =
             | Ok report -> report.Findings |> List.exists _.IsRefblockOutside
             | Error _ -> true
 
-        if not isOutside && not isTangled && recipe.Title <> "bitmaps" then
+        // With an autoclear bit that it does not know it writes a header that has lost the snapshots, and what was wrong
+        // with them.
+        let losesSnapshots =
+            (headerOf original).SnapshotCount > 0
+            && u64 image 88L &&& ~~~Feature.autoclear <> 0UL
+
+        if
+            not isOutside
+            && not isTangled
+            && not losesSnapshots
+            && recipe.Title <> "bitmaps"
+        then
             runCheck directory "i.qcow2" [ "-r"; option ] |> ignore
             let theirs, theirText = realVerdict directory "i.qcow2"
 
