@@ -1,6 +1,8 @@
 using System;
 using System.Collections.Generic;
 using System.Diagnostics;
+using System.Threading;
+using StorageDaemon.Shell.IOThreads;
 using StorageDaemon.Shell.Native;
 
 namespace StorageDaemon.Shell.Control;
@@ -16,6 +18,9 @@ internal sealed unsafe class Reactor : IDisposable
     private const uint AlwaysReady = Libc.EPOLLIN | Libc.EPOLLOUT;
     private const ulong WakeToken = ulong.MaxValue;
 
+    /// <summary>Longer than a client takes to be woken up by a reply and to send its next command.</summary>
+    private const long MaxPollNs = 200_000;
+
     private readonly int _epollFd;
     private readonly int _wakeFd;
     private readonly List<Registration?> _slots = [];
@@ -29,6 +34,7 @@ internal sealed unsafe class Reactor : IDisposable
     private List<Action> _deferredSpare = [];
     private uint _generation;
     private bool _stopRequested;
+    private PollingPolicy _polling = new() { MaxNs = MaxPollNs };
 
     internal Reactor()
     {
@@ -129,7 +135,7 @@ internal sealed unsafe class Reactor : IDisposable
     internal void RunOnce(int maxWaitMs)
     {
         EpollEvent* events = stackalloc EpollEvent[BatchSize];
-        int count = Libc.EpollWait(_epollFd, events, BatchSize, WaitMs(maxWaitMs));
+        int count = Wait(events, WaitMs(maxWaitMs));
         for (int i = 0; i < count; i++)
         {
             if (events[i].Data == WakeToken)
@@ -147,6 +153,36 @@ internal sealed unsafe class Reactor : IDisposable
         _timers.RunDue(NowMs());
         RunPosted();
         RunDeferred();
+    }
+
+    /// <summary>
+    /// Looks for events for a while before it blocks, if they have come soon after one another: waking a thread up takes
+    /// longer than most commands of a client that waits for each reply.
+    /// </summary>
+    private int Wait(EpollEvent* events, int waitMs)
+    {
+        long pollNs = _polling.CurrentNs;
+        if (waitMs == 0)
+        {
+            return Libc.EpollWait(_epollFd, events, BatchSize, 0);
+        }
+
+        long start = Stopwatch.GetTimestamp();
+        while (pollNs > 0 && Stopwatch.GetTimestamp() - start < pollNs)
+        {
+            int ready = Libc.EpollWait(_epollFd, events, BatchSize, 0);
+            if (ready != 0)
+            {
+                return ready;
+            }
+
+            // Whoever the event is to come from may need this very processor.
+            Thread.Yield();
+        }
+
+        int count = Libc.EpollWait(_epollFd, events, BatchSize, waitMs);
+        _polling.Waited(Stopwatch.GetTimestamp() - start);
+        return count;
     }
 
     /// <summary>
