@@ -88,6 +88,77 @@ module Changes =
     let private withAlignment (graph: Graph) (node: NodeId, alignmentBytes: int) : Graph =
         Graph.setAlignment node alignmentBytes graph |> Children.refreshAbove node
 
+    /// Whether a node writes metadata of its own.
+    let private writesImage (node: Node) =
+        Driver.isImage node.Driver && node.Options.Active && not node.Options.ReadOnly
+
+    let private wasWriting (old: Graph) (id: NodeId) =
+        Graph.tryNode id old |> Option.exists writesImage
+
+    /// The images among the nodes that are written to no longer.
+    let settle (old: Graph) (next: Graph) (nodes: NodeId list) : Effect list =
+        match
+            nodes
+            |> List.distinct
+            |> List.filter (fun id -> wasWriting old id && not (wasWriting next id))
+        with
+        | [] -> []
+        | images -> [ SettleImages(images |> List.map (Path.compile old)) ]
+
+    /// At the process's end: all images.
+    let settleAll (graph: Graph) : Effect list =
+        graph.Nodes
+        |> Map.toList
+        |> List.map fst
+        |> settle graph { graph with Nodes = Map.empty }
+
+    /// What was put in place of a change is taken back.
+    let private undo (state: State) (pending: PendingGraph) (error: QapiError) : Transition =
+        let back = GraphChange.between true pending.Change.Touched pending.Change.Graph state.Graph
+
+        Transition.finished
+            state
+            [
+                if not back.Files.IsEmpty then
+                    RelaxFiles back.Files
+                if not pending.Adopt.IsEmpty then
+                    CloseNodes(pending.Adopt |> List.map _.Node)
+                yield! resume pending.Exports
+            ]
+            (Error error)
+
+    let private finish (state: State) (pending: PendingGraph) : Transition =
+        let graph = pending.Change.Graph
+
+        Transition.ok { state with Graph = graph } [
+            yield! update state graph pending.Exports
+            if not pending.Change.Close.IsEmpty then
+                CloseNodes pending.Change.Close
+            yield! resume pending.Exports
+        ]
+
+    /// Images that are written to from now on are read anew: others may have changed them.
+    let private rereadNext (state: State) (pending: PendingGraph) (images: NodeId list) : Transition =
+        match images with
+        | [] -> finish state pending
+        | image :: rest ->
+            let path = Path.compile pending.Change.Graph image
+            Transition.wait state (OpenLayer path) (ImageReread(pending, image, rest))
+
+    let reread (state: State) (pending: PendingGraph) (node: NodeId) (rest: NodeId list) (answer: Answer) : Transition =
+        match answer with
+        | LayerIsOpen facts ->
+            let found = {
+                Graph.node node pending.Change.Graph with
+                    SizeBytes = facts.SizeBytes
+                    Header = facts.Header
+            }
+
+            let graph = Graph.putNode found pending.Change.Graph |> Children.refreshAbove node
+            rereadNext state { pending with Change.Graph = graph } rest
+        | Answer.Refused error -> undo state pending error
+        | _ -> undo state pending Transition.unexpected
+
     /// Files and locks are as the change wants them, or nothing has changed.
     let applied (state: State) (pending: PendingGraph) (answer: Answer) : Transition =
         match answer with
@@ -106,19 +177,30 @@ module Changes =
                 | Applied alignments -> alignments |> List.fold withAlignment pending.Change.Graph
                 | _ -> pending.Change.Graph
 
-            Transition.ok { state with Graph = graph } [
-                yield! update state graph pending.Exports
-                if not pending.Change.Close.IsEmpty then
-                    CloseNodes pending.Change.Close
-                yield! resume pending.Exports
-            ]
+            let isNew id =
+                Graph.tryNode id state.Graph |> Option.isSome
+                && wasWriting graph id
+                && not (wasWriting state.Graph id)
+
+            pending.Change.Touched
+            |> List.distinct
+            |> List.filter isNew
+            |> rereadNext state { pending with Change.Graph = graph }
 
     /// Nobody uses the nodes now: the files of the change follow, if it has any.
     let quiesced (state: State) (pending: PendingGraph) : Transition =
-        if pending.Adopt.IsEmpty && pending.Change.Files.IsEmpty then
-            applied state pending Finished
+        let change = pending.Change
+        let settled = settle state.Graph change.Graph (change.Close @ change.Touched)
+
+        if pending.Adopt.IsEmpty && change.Files.IsEmpty then
+            let transition = applied state pending Finished
+
+            {
+                transition with
+                    Effects = settled @ transition.Effects
+            }
         else
-            Transition.wait state (ApplyFiles(pending.Adopt, pending.Change.Files)) (GraphApplied pending)
+            Transition.waitAfter settled state (ApplyFiles(pending.Adopt, change.Files)) (GraphApplied pending)
 
     /// Begins to put a change in place for which these exports rest. The command ends with it.
     let runOver (state: State) (exports: ExportKey list) (adopt: AdoptedFile list) (change: GraphChange) : Transition =

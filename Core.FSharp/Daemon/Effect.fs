@@ -42,9 +42,13 @@ type Call =
     | OpenFiles of OpenRequest list
     /// Adopt the files that were opened last, then run the change's file steps (`FileChange`).
     | ApplyFiles of adopt: AdoptedFile list * FileChange list
+    /// Look what kind of file an image is, and how it begins.
+    | ProbeImage of path: string
     /// Let a node read its children, as far as they go below the layer that the path ends in, and make its machine.
     | OpenLayer of DataPath
     | TruncateFile of NodeId * bytes: int64
+    /// Change the length of the image that the path ends in; nobody uses it meanwhile.
+    | ResizeImage of DataPath * bytes: int64
     | MeasureFile of NodeId
     /// Bytes that each file takes on disk.
     | AllocatedSizes of NodeId list
@@ -115,8 +119,12 @@ type Answer =
     | CouldNotOpen of reason: string
     /// How the work of a job went; none where there is none under way.
     | JobWorked of FileTaskReport option
-    /// A node has found out its length and the unit of its requests, in bytes.
-    | LayerIsOpen of sizeBytes: int64 * alignmentBytes: int
+    /// A node has found out what it is.
+    | LayerIsOpen of NodeFacts
+    /// A node needs the file that its image keeps the data in; its name, if the image has one.
+    | LayerLacksDataFile of NamedImage option
+    /// Whether a file is a device, and its first bytes; none of what cannot be opened.
+    | Probed of isDevice: bool * start: byte[]
     /// A new length in bytes.
     | Measured of int64
     /// The C library's text of a failed truncate.
@@ -141,6 +149,8 @@ type Effect =
     | DiscardOpened
     /// File steps that can only give something up; errors are ignored.
     | RelaxFiles of FileChange list
+    /// Let the images that the paths end in write everything that is only in memory: they are written to no longer.
+    | SettleImages of DataPath list
     /// Close what belongs to nodes that are gone.
     | CloseNodes of NodeId list
     /// Take these steps on the job's file without making anybody wait, and close it; `Step.jobWorked` follows.

@@ -22,6 +22,17 @@ module Nodes =
     let configsRead (state: State) (spec: BlockdevSpec) (contents: (string * Result<byte[], ReadFault>) list) =
         Transition.bind state (BlkDebugConfigs.apply (Map.ofList contents) spec) (addSpec state)
 
+    /// Where the image that another one names is looked for.
+    let private pathOf (naming: ImageNaming) : string =
+        let name = naming.Named.Filename
+        let graph = Add.graph naming.Rest
+
+        if naming.Named.Child = Driver.BackingName then
+            ImageName.resolve graph (Graph.node naming.Parent graph) name
+        else
+            // The name of a data file is one of this host, whatever it looks like.
+            name
+
     let private goOn (state: State) (progress: AddProgress) : Transition =
         let apply (files: NodeId list) (change: GraphChange) next =
             let adopt = files |> List.map (Changes.adopted change.Graph)
@@ -30,14 +41,16 @@ module Nodes =
         match progress with
         | Complete added -> apply added.Files added.Change (AddApplied added)
         | Opening opening -> apply opening.Files opening.Change (AddLayerReady opening)
+        | Naming naming -> Transition.wait state (ProbeImage(pathOf naming)) (AddImageProbed naming)
+        | Files(opens, rest) -> Transition.wait state (OpenFiles opens) (AddFilesOpened rest)
 
     /// All files of a planned addition have been tried.
     let opened (state: State) (plan: AddPlan) (answer: Answer) : Transition =
         Changes.opened state answer (fun outcomes -> Add.start plan outcomes state.Graph) (goOn state)
 
     /// Gives up what has been opened of an addition.
-    let private undo (state: State) (opening: LayerOpening) (error: QapiError) : Transition =
-        let change = Add.undo opening.Rest state.Graph
+    let private undo (state: State) (rest: AddCommit) (error: QapiError) : Transition =
+        let change = Add.undo rest state.Graph
 
         Transition.finished
             state
@@ -47,12 +60,18 @@ module Nodes =
                 CloseNodes change.Close
                 DiscardOpened
             ]
-            (Error error)
+            (Error(Add.explain rest error))
+
+    /// Goes on with an addition, or gives it up.
+    let private proceed (state: State) (rest: AddCommit) (progress: Result<AddProgress, QapiError>) : Transition =
+        match progress with
+        | Ok progress -> goOn state progress
+        | Error error -> undo state rest error
 
     /// The files below a node that has to read them are open and locked, or not.
     let layerReady (state: State) (opening: LayerOpening) (answer: Answer) : Transition =
         match answer with
-        | Answer.Refused error -> undo state opening error
+        | Answer.Refused error -> undo state opening.Rest error
         | _ ->
             let path = Path.compile opening.Change.Graph opening.Node
             Transition.wait state (OpenLayer path) (AddLayerOpened opening)
@@ -60,12 +79,29 @@ module Nodes =
     /// The node has read them.
     let layerOpened (state: State) (opening: LayerOpening) (answer: Answer) : Transition =
         match answer with
-        | LayerIsOpen(size, alignment) ->
-            match Add.resume opening size alignment with
-            | Ok progress -> goOn state progress
-            | Error error -> undo state opening error
-        | Answer.Refused error -> undo state opening error
-        | _ -> undo state opening Transition.unexpected
+        | LayerIsOpen facts -> Add.resume opening facts |> proceed state opening.Rest
+        | LayerLacksDataFile named -> Add.provideDataFile opening named |> proceed state opening.Rest
+        | Answer.Refused error -> undo state opening.Rest error
+        | _ -> undo state opening.Rest Transition.unexpected
+
+    /// What the image is that another one names.
+    let imageProbed (state: State) (naming: ImageNaming) (answer: Answer) : Transition =
+        let described =
+            match answer with
+            | Probed(isDevice, start) -> NamedImages.describe naming.Named (pathOf naming) isDevice start
+            | Answer.Refused error -> Error error
+            | _ -> Error Transition.unexpected
+
+        match described with
+        | Ok spec -> Add.describe naming spec |> proceed state naming.Rest
+        | Error error -> undo state naming.Rest (Add.explainChild naming error)
+
+    /// The files of a node's child have been tried.
+    let filesOpened (state: State) (rest: AddCommit) (answer: Answer) : Transition =
+        match answer with
+        | OpenOutcomes outcomes -> Add.opened rest outcomes |> proceed state rest
+        | Answer.Refused error -> undo state rest error
+        | _ -> undo state rest Transition.unexpected
 
     /// The image locks of the new nodes are taken, or not.
     let applied (state: State) (added: AddedNodes) (answer: Answer) : Transition =
@@ -81,7 +117,7 @@ module Nodes =
                     CloseNodes(added.Files @ change.Close)
                     DiscardOpened
                 ]
-                (Error error)
+                (Error(Add.explain added.Rest error))
         | _ ->
             Transition.ok { state with Graph = added.Change.Graph } [
                 if not added.Change.Close.IsEmpty then
@@ -92,6 +128,7 @@ module Nodes =
     let relax (state: State) (change: GraphChange) : struct (State * Effect list) =
         struct ({ state with Graph = change.Graph },
                 [
+                    yield! Changes.settle state.Graph change.Graph change.Close
                     if not change.Files.IsEmpty then
                         RelaxFiles change.Files
                     if not change.Close.IsEmpty then
@@ -124,6 +161,7 @@ module Nodes =
             let call =
                 match target with
                 | Truncate(node, bytes) -> TruncateFile(node, bytes)
+                | ResizedImage(node, bytes) -> ResizeImage(Path.compile plan.Grant.Graph node, bytes)
                 | Measure(node, _) -> MeasureFile node
 
             Transition.wait { state with Graph = plan.Grant.Graph } call (ResizeMeasured plan)

@@ -130,6 +130,8 @@ type Continuation =
     | AddOpened of AddPlan
     | AddLayerReady of LayerOpening
     | AddLayerOpened of LayerOpening
+    | AddImageProbed of ImageNaming
+    | AddFilesOpened of AddCommit
     | AddApplied of AddedNodes
     | ResizeGranted of ResizePlan
     | ResizeMeasured of ResizePlan
@@ -138,6 +140,8 @@ type Continuation =
     | NbdServerOpened of NbdServerOptions
     | GraphQuiesced of PendingGraph
     | GraphApplied of PendingGraph
+    /// An image was read anew; more may be to come.
+    | ImageReread of PendingGraph * NodeId * NodeId list
     | TransactionOpened of PendingTransaction * PendingOverlay
     | ExportQuiesced of PendingExport
     | ExportApplied of PendingExport

@@ -31,6 +31,7 @@ module Step =
         struct (next,
                 [
                     yield! effects
+                    yield! Changes.settleAll next.Graph
                     match GraphChange.cuts next.Graph with
                     | [] -> ()
                     | cuts -> RelaxFiles cuts
@@ -127,6 +128,8 @@ module Step =
         | AddOpened plan, _ -> Nodes.opened state plan answer
         | AddLayerReady opening, _ -> Nodes.layerReady state opening answer
         | AddLayerOpened opening, _ -> Nodes.layerOpened state opening answer
+        | AddImageProbed naming, _ -> Nodes.imageProbed state naming answer
+        | AddFilesOpened rest, _ -> Nodes.filesOpened state rest answer
         | AddApplied added, _ -> Nodes.applied state added answer
         | ResizeGranted plan, _ -> Nodes.resizeGranted state plan answer
         | ResizeMeasured plan, _ -> Nodes.resizeMeasured state plan answer
@@ -135,6 +138,7 @@ module Step =
         | NbdServerOpened options, _ -> NbdServer.opened state options answer
         | GraphQuiesced pending, _ -> Changes.quiesced state pending
         | GraphApplied pending, _ -> Changes.applied state pending answer
+        | ImageReread(pending, node, rest), _ -> Changes.reread state pending node rest answer
         | TransactionOpened(pending, overlay), _ -> Transactions.opened state pending overlay answer
         | ExportQuiesced pending, _ -> Exports.quiesced state pending
         | ExportApplied pending, _ -> Exports.applied state pending answer

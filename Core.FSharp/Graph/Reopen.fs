@@ -57,6 +57,7 @@ module Reopen =
             | _ when name = "file" || name = Driver.BackingName -> []
             | Reference reference, Some present -> [ name, (Graph.node present.Node graph).Name = reference ]
             | Reference _, None -> [ name, false ]
+            | Nothing, _ -> []
             | Inline _, Some present when (Graph.node present.Node graph).InheritsFrom = Some node.Id -> []
             | Inline child, _ -> child.Given |> Map.toList |> List.map (fun (key, _) -> name + "." + key, false))
 

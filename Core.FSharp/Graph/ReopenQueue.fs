@@ -170,7 +170,8 @@ module internal ReopenQueue =
                 | Inline described -> add graph Described handed target described queue
                 | Reference reference when reference = target.Name ->
                     add graph Kept handed target (asGiven graph target) queue
-                | Reference _ -> queue
+                | Reference _
+                | Nothing -> queue
 
         spec.Children |> List.fold below (put entry queue)
 

@@ -8,6 +8,8 @@ open StorageDaemon.Core.Image
 type ResizeTarget =
     /// ftruncate(2) to that many bytes.
     | Truncate of NodeId * bytes: int64
+    /// The image takes that length.
+    | ResizedImage of NodeId * bytes: int64
     /// Only look how long the device is now; it must be at least that long.
     | Measure of NodeId * bytes: int64
 
@@ -52,6 +54,11 @@ module Resize =
                 match Raw.childLength options newBytes with
                 | Error error -> Error error
                 | Ok childBytes -> descend graph (Graph.node child.Node graph) childBytes path
+            | driver, _ when Driver.isImage driver ->
+                if newBytes % Raw.SectorBytes <> 0L then
+                    QapiError.fail "The new size must be a multiple of 512"
+                else
+                    Ok(struct (ResizedImage(node.Id, newBytes), List.rev path))
             | driver, Some child when Driver.isFilter driver ->
                 descend graph (Graph.node child.Node graph) newBytes path
             | _ -> QapiError.fail "Image format driver does not support resize"

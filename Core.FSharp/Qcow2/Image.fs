@@ -149,6 +149,7 @@ type Image
     let clusterBytes = 1 <<< geometry.ClusterBits
     let sliceBytes = min clusterBytes 4096
     let mutable header = header
+    let mutable below = children
     let mutable l1 = l1
     let mutable l1From = System.Int32.MaxValue
     let mutable l1To = 0
@@ -168,7 +169,11 @@ type Image
     member _.Refcounts = refcounts
     member _.Metadata = metadata
     member _.Codec = codec
-    member _.Children = children
+    /// What stands below. The backing child may change while no request is under way.
+    member _.Children
+        with get () = below
+        and set value = below <- value
+
     member _.ClusterBytes = clusterBytes
     member _.SliceBytes = sliceBytes
     member _.SliceEntries = sliceBytes / entryBytes

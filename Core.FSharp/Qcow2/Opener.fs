@@ -95,14 +95,21 @@ module Opener =
         let slices = capacity settings.L2CacheBytes (min 4096 clusterBytes)
         Image(header, geometry, l1, refcounts, known, settings.Codec, children, slices)
 
+    /// The header of the image in child 0.
+    let header (mode: OpenMode) (errorText: int -> string) : IoScript<Result<Header, QapiError>> =
+        read 0L Header.fixedBytes "Could not read qcow2 header" errorText (fun first ->
+            match Header.clusterBytes first with
+            | Error error -> Finished(Error error)
+            | Ok clusterBytes ->
+                read 0L clusterBytes "Could not read qcow2 header" errorText (fun cluster ->
+                    Finished(Header.decode mode cluster)))
+
     /// The script that opens the image in child 0.
     let script
         (settings: ImageSettings)
         (children: ImageChildren)
         (errorText: int -> string)
         : IoScript<Result<Image, QapiError>> =
-        let mode = { Writable = settings.Writable; Check = false }
-
         let readTables (header: Header) =
             read header.L1Offset (header.L1Entries * 8) "Could not read L1 table" errorText (fun l1 ->
                 let tableBytes =
@@ -114,11 +121,7 @@ module Opener =
                 read header.RefcountTableOffset tableBytes "Could not read refcount table" errorText (fun table ->
                     Finished(Ok(build settings children header l1 table))))
 
-        read 0L Header.fixedBytes "Could not read qcow2 header" errorText (fun first ->
-            match Header.clusterBytes first with
+        header { Writable = settings.Writable; Check = false } errorText
+        |> IoScript.bind (function
             | Error error -> Finished(Error error)
-            | Ok clusterBytes ->
-                read 0L clusterBytes "Could not read qcow2 header" errorText (fun cluster ->
-                    match Header.decode mode cluster with
-                    | Error error -> Finished(Error error)
-                    | Ok header -> readTables header))
+            | Ok header -> readTables header)

@@ -9,6 +9,7 @@ using StorageDaemon.Core.Json;
 using StorageDaemon.Core.Observe;
 using StorageDaemon.Shell.Chardev;
 using StorageDaemon.Shell.Cli;
+using StorageDaemon.Shell.Drivers;
 using StorageDaemon.Shell.Exports.Nbd;
 using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.IOThreads;
@@ -55,6 +56,10 @@ internal sealed class EffectRunner(
                 return files.Apply(apply.adopt, apply.Item2);
             case Call.TruncateFile truncate:
                 return files.Truncate(truncate.Item1, truncate.bytes);
+            case Call.ResizeImage resize:
+                return layers.Resize(resize.Item1, resize.bytes);
+            case Call.ProbeImage probe:
+                return FileOpener.Probe(probe.path);
             case Call.OpenLayer open:
                 return layers.Open(open.Item);
             case Call.MeasureFile measure:
@@ -158,6 +163,9 @@ internal sealed class EffectRunner(
                 break;
             case Effect.RelaxFiles relax:
                 files.Relax(relax.Item);
+                break;
+            case Effect.SettleImages settle:
+                layers.Settle(settle.Item);
                 break;
             case Effect.CloseNodes close:
                 files.Close(close.Item);

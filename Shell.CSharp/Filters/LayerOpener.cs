@@ -1,3 +1,4 @@
+using System;
 using System.Linq;
 using Microsoft.FSharp.Collections;
 using Microsoft.FSharp.Core;
@@ -5,6 +6,9 @@ using StorageDaemon.Core;
 using StorageDaemon.Core.Daemon;
 using StorageDaemon.Core.Graph;
 using StorageDaemon.Core.Io;
+using StorageDaemon.Core.Qcow2;
+using StorageDaemon.Shell.Cli;
+using StorageDaemon.Shell.Codecs;
 using StorageDaemon.Shell.Drivers;
 using StorageDaemon.Shell.IOThreads;
 using StorageDaemon.Shell.Native;
@@ -18,17 +22,62 @@ internal sealed class LayerOpener(PathCompiler paths, NodeTable nodes, IOThreadP
     internal Answer Open(DataPath path)
     {
         Leaf.LayerLeaf leaf = (Leaf.LayerLeaf)path.Leaf;
-        IOThread thread = threads.Any();
-        NodePath[] children = [.. leaf.children.Select(child => paths.Compile(child, threads.IndexCount))];
-        FSharpList<long> lengths = ListModule.OfSeq(children.Select(child => child.RealLength));
-        FSharpResult<LayerOpened, QapiError> opened = ScriptRunner<FSharpResult<LayerOpened, QapiError>>.Run(
-            thread, children, Opening.script(leaf.Item2, leaf.children, lengths, Libc.Strerror));
+        NodePath[] children = Children(leaf);
+        OpenContext context = new(Libc.Strerror, MakeCodec);
+        FSharpList<ChildFile> files = ListModule.OfSeq(children.Select(child =>
+            new ChildFile(child.RealLength, child.File is { } file && (file.Traits & FileTraits.BlockDevice) == 0)));
+        FSharpResult<OpenedNode, QapiError> opened = ScriptRunner<FSharpResult<OpenedNode, QapiError>>.Run(
+            threads.Any(), children, Opening.script(path, leaf.Item2, leaf.children, files, context));
         if (opened.IsError)
         {
             return Answer.NewRefused(opened.ErrorValue);
         }
 
-        nodes.Adopt(leaf.Item1, leaf.Item2, opened.ResultValue.Machine);
-        return Answer.NewLayerIsOpen(opened.ResultValue.SizeBytes, opened.ResultValue.AlignmentBytes);
+        if (opened.ResultValue is OpenedNode.LacksDataFile lacking)
+        {
+            return Answer.NewLayerLacksDataFile(lacking.Item);
+        }
+
+        OpenedNode.IsOpen node = (OpenedNode.IsOpen)opened.ResultValue;
+        nodes.Adopt(leaf.Item1, leaf.Item2, node.Item1);
+        return Answer.NewLayerIsOpen(node.Item2);
     }
+
+    /// <summary>Lets images write what is only in memory. Nobody uses them; an error leaves no more than a crash would.</summary>
+    /// <param name="paths">Each ends in an image.</param>
+    internal void Settle(FSharpList<DataPath> paths)
+    {
+        foreach (DataPath path in paths)
+        {
+            FSharpResult<Unit, int> settled = RunIdle(path, Idle.settle);
+            if (settled.IsError)
+            {
+                ErrorReport.Warning("Could not write the metadata of an image: " + Libc.Strerror(settled.ErrorValue));
+            }
+        }
+    }
+
+    /// <summary>Gives an image, which nobody uses, another length.</summary>
+    internal Answer Resize(DataPath path, long bytes)
+    {
+        FSharpResult<Unit, int> resized = RunIdle(path, image => Idle.grow(image, bytes));
+        return resized.IsError
+            ? Answer.NewNotMeasured(Libc.Strerror(resized.ErrorValue))
+            : Answer.NewMeasured(bytes);
+    }
+
+    private FSharpResult<Unit, int> RunIdle(DataPath path, Func<Image, IoScript<FSharpResult<Unit, int>>> script)
+    {
+        Leaf.LayerLeaf leaf = (Leaf.LayerLeaf)path.Leaf;
+        NodePath[] children = Children(leaf);
+        return nodes.Machine(leaf.Item1) is Qcow2Layer machine
+            ? ScriptRunner<FSharpResult<Unit, int>>.Run(threads.Any(), children, script(machine.Image))
+            : FSharpResult<Unit, int>.NewOk(null!);
+    }
+
+    private NodePath[] Children(Leaf.LayerLeaf leaf) =>
+        [.. leaf.children.Select(child => paths.Compile(child, threads.IndexCount))];
+
+    private static IClusterCodec MakeCodec(byte compressionType) =>
+        compressionType == 0 ? new DeflateClusters() : new ZstdClusters();
 }
