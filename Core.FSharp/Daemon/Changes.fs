@@ -112,20 +112,44 @@ module Changes =
         |> List.map fst
         |> settle graph { graph with Nodes = Map.empty }
 
+    /// Puts a change in place that only gives things up.
+    let relax (state: State) (change: GraphChange) : struct (State * Effect list) =
+        struct ({ state with Graph = change.Graph },
+                [
+                    yield! settle state.Graph change.Graph change.Close
+                    if not change.Files.IsEmpty then
+                        RelaxFiles change.Files
+                    if not change.Close.IsEmpty then
+                        CloseNodes change.Close
+                ])
+
+    /// Lets nodes go that were opened for nothing.
+    let release (state: State) (nodes: NodeId list) : struct (State * Effect list) =
+        nodes
+        |> List.fold
+            (fun struct (state, effects) node ->
+                let struct (next, more) = relax state (Remove.release node state.Graph)
+                struct (next, effects @ more))
+            struct (state, [])
+
+    /// A change is given up. `files` takes back what of it was put in place.
+    let private giveUp (state: State) (pending: PendingGraph) (files: FileChange list) (error: QapiError) : Transition =
+        let struct (next, released) = release state pending.Opened
+
+        Transition.finished
+            next
+            [
+                if not files.IsEmpty then
+                    RelaxFiles files
+                yield! resume pending.Exports
+                yield! released
+            ]
+            (Error error)
+
     /// What was put in place of a change is taken back.
     let private undo (state: State) (pending: PendingGraph) (error: QapiError) : Transition =
         let back = GraphChange.between true pending.Change.Touched pending.Change.Graph state.Graph
-
-        Transition.finished
-            state
-            [
-                if not back.Files.IsEmpty then
-                    RelaxFiles back.Files
-                if not pending.Adopt.IsEmpty then
-                    CloseNodes(pending.Adopt |> List.map _.Node)
-                yield! resume pending.Exports
-            ]
-            (Error error)
+        giveUp state pending back.Files error
 
     let private finish (state: State) (pending: PendingGraph) : Transition =
         let graph = pending.Change.Graph
@@ -162,15 +186,7 @@ module Changes =
     /// Files and locks are as the change wants them, or nothing has changed.
     let applied (state: State) (pending: PendingGraph) (answer: Answer) : Transition =
         match answer with
-        | Answer.Refused error ->
-            Transition.finished
-                state
-                [
-                    if not pending.Adopt.IsEmpty then
-                        CloseNodes(pending.Adopt |> List.map _.Node)
-                    yield! resume pending.Exports
-                ]
-                (Error error)
+        | Answer.Refused error -> giveUp state pending [] error
         | _ ->
             let graph =
                 match answer with
@@ -192,7 +208,7 @@ module Changes =
         let change = pending.Change
         let settled = settle state.Graph change.Graph (change.Close @ change.Touched)
 
-        if pending.Adopt.IsEmpty && change.Files.IsEmpty then
+        if change.Files.IsEmpty then
             let transition = applied state pending Finished
 
             {
@@ -200,17 +216,31 @@ module Changes =
                     Effects = settled @ transition.Effects
             }
         else
-            Transition.waitAfter settled state (ApplyFiles(pending.Adopt, change.Files)) (GraphApplied pending)
+            Transition.waitAfter settled state (ApplyFiles([], change.Files)) (GraphApplied pending)
 
-    /// Begins to put a change in place for which these exports rest. The command ends with it.
-    let runOver (state: State) (exports: ExportKey list) (adopt: AdoptedFile list) (change: GraphChange) : Transition =
-        let pending = { Change = change; Adopt = adopt; Exports = exports }
-
-        if exports.IsEmpty then
+    let private begin' (state: State) (pending: PendingGraph) : Transition =
+        if pending.Exports.IsEmpty then
             quiesced state pending
         else
-            Transition.wait state (Quiesce exports) (GraphQuiesced pending)
+            Transition.wait state (Quiesce pending.Exports) (GraphQuiesced pending)
+
+    let private pendingFor (exports: ExportKey list) (change: GraphChange) : PendingGraph = {
+        Change = change
+        Exports = exports
+        Opened = []
+    }
+
+    /// Begins to put a change in place for which these exports rest. The command ends with it.
+    let runOver (state: State) (exports: ExportKey list) (change: GraphChange) : Transition =
+        begin' state (pendingFor exports change)
 
     /// Begins to put a change in place. The command ends with it.
-    let run (state: State) (adopt: AdoptedFile list) (change: GraphChange) : Transition =
-        runOver state (exportsAbove state change.Touched) adopt change
+    let run (state: State) (change: GraphChange) : Transition =
+        runOver state (exportsAbove state change.Touched) change
+
+    /// The same; `opened` are nodes that are there for this change only.
+    let runWith (state: State) (opened: NodeId list) (change: GraphChange) : Transition =
+        begin' state {
+            pendingFor (exportsAbove state change.Touched) change with
+                Opened = opened
+        }

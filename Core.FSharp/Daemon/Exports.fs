@@ -208,7 +208,7 @@ module Exports =
         match state.Exports.TryFind key with
         | None -> struct (state, [])
         | Some export ->
-            let struct (state, effects) = Nodes.relax state (Remove.backend export.Backend state.Graph)
+            let struct (state, effects) = Changes.relax state (Remove.backend export.Backend state.Graph)
 
             let names =
                 match state.ExportNames.TryFind export.Name with

@@ -197,7 +197,9 @@ module Listings =
             Parent =
                 Node.primary node
                 |> Option.map (fun child -> blockStats graph counts (Graph.node child.Node graph))
-            Backing = None
+            Backing =
+                Children.tryFind Driver.BackingName node
+                |> Option.map (fun child -> blockStats graph counts (Graph.node child.Node graph))
             Exports = None
         }
 

@@ -125,12 +125,11 @@ module Step =
     let resume (state: State) (continuation: Continuation) (answer: Answer) : Transition =
         match continuation, answer with
         | AddConfigsRead spec, Contents contents -> Nodes.configsRead state spec contents
-        | AddOpened plan, _ -> Nodes.opened state plan answer
-        | AddLayerReady opening, _ -> Nodes.layerReady state opening answer
-        | AddLayerOpened opening, _ -> Nodes.layerOpened state opening answer
-        | AddImageProbed naming, _ -> Nodes.imageProbed state naming answer
-        | AddFilesOpened rest, _ -> Nodes.filesOpened state rest answer
-        | AddApplied added, _ -> Nodes.applied state added answer
+        | Adding(ByCommand as purpose, step), _ ->
+            Additions.step state purpose step answer (fun next effects _ -> Transition.ok next effects)
+        | Adding(AsOverlay(pending, below) as purpose, step), _ ->
+            Additions.step state purpose step answer (Transactions.opened pending below)
+            |> Transactions.orUndo pending
         | ResizeGranted plan, _ -> Nodes.resizeGranted state plan answer
         | ResizeMeasured plan, _ -> Nodes.resizeMeasured state plan answer
         | SizesKnown flat, Sizes sizes -> Listings.namedBlockNodesKnown state flat sizes
@@ -139,7 +138,6 @@ module Step =
         | GraphQuiesced pending, _ -> Changes.quiesced state pending
         | GraphApplied pending, _ -> Changes.applied state pending answer
         | ImageReread(pending, node, rest), _ -> Changes.reread state pending node rest answer
-        | TransactionOpened(pending, overlay), _ -> Transactions.opened state pending overlay answer
         | ExportQuiesced pending, _ -> Exports.quiesced state pending
         | ExportApplied pending, _ -> Exports.applied state pending answer
         | ExportCounted(id, hard), Count clients -> Exports.counted state id hard clients

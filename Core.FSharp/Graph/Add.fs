@@ -259,6 +259,14 @@ module Add =
         else
             planFrom 0 None spec graph
 
+    /// The same for an overlay, which nobody keeps but its users.
+    let planOverlay (spec: BlockdevSpec) (graph: Graph) : Result<AddPlan, QapiError> =
+        planFrom 0 None spec graph
+        |> Result.map (fun plan -> {
+            plan with
+                Nodes = plan.Nodes |> List.map (fun node -> { node with MonitorOwned = false })
+        })
+
     let private checkOpened (kind: FileKind) (file: FileOptions) (options: NodeOptions) (opened: OpenedFile) =
         let requires what =
             QapiError.fail (

@@ -275,3 +275,17 @@ module Reopen =
             let change = GraphChange.between true (ids @ gone) graph next
             return release gone { change with Touched = ids }
         }
+
+    /// Lets nobody write to a node any more, nor to what was described in it.
+    let makeReadOnly (id: NodeId) (graph: Graph) : Result<GraphChange, QapiError> =
+        let given = ReopenQueue.asGiven graph (Graph.node id graph)
+
+        plan
+            [
+                {
+                    given with
+                        ReadOnly = Some true
+                        Given = given.Given.Add("read-only", "true")
+                }
+            ]
+            graph

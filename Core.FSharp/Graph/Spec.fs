@@ -70,7 +70,6 @@ module BlockdevSpec =
             AutoReadOnly = false
             Discard = DiscardUnmap
             DetectZeroes = DetectZeroesOff
-            Active = true
     }
 
     /// What a child described in place takes from its parent. Discards may always reach it: the parent stops those that

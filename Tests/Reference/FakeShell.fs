@@ -211,7 +211,16 @@ type FakeShell(lengths: (string * int64) list) =
             orRefused (fun () -> finished (fun () -> List.iter change changes))
         | OpenLayer path ->
             leavesAreOpen path
-            orRefused (fun () -> LayerIsOpen(path.SizeBytes, 512))
+            orRefused (fun () ->
+                LayerIsOpen {
+                    SizeBytes = path.SizeBytes
+                    AlignmentBytes = 512
+                    Header = None
+                })
+        | ProbeImage _ -> Probed(false, [||])
+        | ResizeImage(path, bytes) ->
+            leavesAreOpen path
+            Measured bytes
         | TruncateFile(node, bytes) -> truncate node bytes
         | MeasureFile node ->
             isOpen node
@@ -312,6 +321,7 @@ type FakeShell(lengths: (string * int64) list) =
             closings <- closings + opened.Count
             opened.Clear()
         | RelaxFiles changes -> List.iter change changes
+        | SettleImages paths -> List.iter leavesAreOpen paths
         | CloseNodes nodes ->
             for node in nodes do
                 if files.ContainsKey node then
