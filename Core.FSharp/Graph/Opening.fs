@@ -112,7 +112,7 @@ module Opening =
             )
             |> asNode
         | Qcow2 options, _, _ ->
-            Opener.header { Writable = not path.ReadOnly; Check = false } context.ErrorText.Invoke
+            Opener.readHeader (not path.ReadOnly) context.ErrorText.Invoke
             |> IoScript.bind (function
                 | Error error -> Finished(Error error)
                 | Ok header -> openImage options path.ReadOnly children context header)
