@@ -194,3 +194,6 @@ module Path =
 
     /// Flattens the chain below `id`. The recursion is as deep as layers are stacked, which `Add.MaxDepth` bounds.
     let compile (graph: Graph) (id: NodeId) : DataPath = compileOver graph false id
+
+    /// The path of a node of another length.
+    let withSize (sizeBytes: int64) (path: DataPath) : DataPath = { path with SizeBytes = sizeBytes }

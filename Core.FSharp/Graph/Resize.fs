@@ -94,7 +94,13 @@ module Resize =
         QapiError.generic ("Could not resize file: " + reason)
 
     let private setSize (bytes: int64) (graph: Graph) (node: Node) =
-        Graph.putNode { node with SizeBytes = Raw.roundUpToSector bytes } graph
+        Graph.putNode
+            {
+                node with
+                    SizeBytes = Raw.roundUpToSector bytes
+                    Header = node.Header |> Option.map (fun header -> { header with SizeBytes = bytes })
+            }
+            graph
 
     /// The lengths of the path, from the host file up. Nodes beside the path keep theirs: they learn of the new
     /// length only when they are resized themselves.

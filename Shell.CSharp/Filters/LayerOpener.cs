@@ -1,4 +1,5 @@
 using System;
+using System.Diagnostics;
 using System.Linq;
 using Microsoft.FSharp.Collections;
 using Microsoft.FSharp.Core;
@@ -60,11 +61,31 @@ internal sealed class LayerOpener(PathCompiler paths, NodeTable nodes, IOThreadP
     /// <summary>Gives an image, which nobody uses, another length.</summary>
     internal Answer Resize(DataPath path, long bytes)
     {
-        FSharpResult<Unit, int> resized = RunIdle(path, image => Idle.grow(image, bytes));
-        return resized.IsError
-            ? Answer.NewNotMeasured(Libc.Strerror(resized.ErrorValue))
+        if (nodes.Machine(((Leaf.LayerLeaf)path.Leaf).Item1) is not Qcow2Layer machine)
+        {
+            throw new UnreachableException();
+        }
+
+        Header header = machine.Image.Header;
+        ImageLength length = ImageLengthModule.plan(header, bytes);
+        FSharpResult<Unit, int> result = RunOn(path, length.Before);
+        if (result.IsOk)
+        {
+            result = RunIdle(path, length.Change.Invoke);
+        }
+
+        if (result.IsOk)
+        {
+            result = RunOn(Core.Graph.Path.withSize(bytes, path), length.After);
+        }
+
+        return result.IsError
+            ? Answer.NewRefused(ImageLengthModule.error(header, result.ErrorValue, Libc.Strerror(result.ErrorValue)))
             : Answer.NewMeasured(bytes);
     }
+
+    private FSharpResult<Unit, int> RunOn(DataPath path, IoScript<FSharpResult<Unit, int>> script) =>
+        ScriptRunner<FSharpResult<Unit, int>>.Run(threads.Any(), [paths.Compile(path, threads.IndexCount)], script);
 
     private FSharpResult<Unit, int> RunIdle(DataPath path, Func<Image, IoScript<FSharpResult<Unit, int>>> script)
     {
