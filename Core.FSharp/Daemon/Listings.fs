@@ -197,9 +197,7 @@ module Listings =
             Parent =
                 Node.primary node
                 |> Option.map (fun child -> blockStats graph counts (Graph.node child.Node graph))
-            Backing =
-                Children.tryFind Driver.BackingName node
-                |> Option.map (fun child -> blockStats graph counts (Graph.node child.Node graph))
+            Backing = None
             Exports = None
         }
 

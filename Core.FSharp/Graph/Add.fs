@@ -212,6 +212,13 @@ module Add =
         (spec: BlockdevSpec)
         (sofar: Planning)
         : Result<struct ((string * PlannedTarget) list * Planning), Stopped> =
+        // What was said of this node's own activity does not reach its children.
+        let options =
+            if spec.Active.IsSome then
+                { options with Active = true }
+            else
+                options
+
         let step state (name, child) =
             result {
                 let! struct (targets, sofar) = state

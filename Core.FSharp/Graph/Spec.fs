@@ -78,7 +78,6 @@ module BlockdevSpec =
         parent with
             Discard = DiscardUnmap
             DetectZeroes = DetectZeroesOff
-            Active = true
     }
 
     /// What a child of that name takes from its parent.

@@ -7,6 +7,7 @@
 ///   nbd NAME EXPORT        connects an NBD client to n.sock and goes into transmission
 ///   write NAME BYTES       that client writes BYTES bytes at 0 and flushes
 ///   close NAME             that client disconnects
+///   run PROGRAM ARGUMENTS  runs a program in the daemon's directory
 module StorageDaemon.Tests.Differential.QmpScripts
 
 type QmpScript = {

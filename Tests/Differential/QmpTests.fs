@@ -98,6 +98,8 @@ let private play (subject: Subject) (qmp: QmpClient) (clients: NbdClients) (line
     | [| "write"; name; count |] ->
         subject.Note $"write: {clients[name].Write(0us, 0UL, Array.create (int count) 1uy)}"
         subject.Note $"flush: {clients[name].Errno(Cmd.FLUSH, 0us, 0UL, 0UL)}"
+    | [| "run"; program; arguments |] ->
+        ChildProcess.run subject.Path program (List.ofArray (arguments.Split ' ')) |> ignore
     | [| "close"; name |] ->
         clients[name].Disconnect()
         subject.Note $"closed: {clients[name].IsClosed()}"
@@ -224,6 +226,7 @@ let tests =
                 ChardevScripts.all
                 GraphScripts.all
                 FilterScripts.all
+                Qcow2Scripts.all
                 JobScripts.all
              ]
              |> List.concat
