@@ -3,8 +3,9 @@ namespace StorageDaemon.Core.Daemon
 open System.Collections.Generic
 open StorageDaemon.Core
 open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Job
 
-/// How a change of the graph takes effect on what is served: exports above it come to rest, files and locks follow,
+/// How a change of the graph takes effect on what is served: exports above it and the scripts of jobs come to rest, files and locks follow,
 /// the exports take their new paths and go on. No other export notices.
 module Changes =
     /// What the shell needs to serve an export.
@@ -45,6 +46,30 @@ module Changes =
     let resume (keys: ExportKey list) : Effect list = [
         if not keys.IsEmpty then
             ResumeExports keys
+    ]
+
+    /// Jobs with scripts under way; there are never so many that it would matter which of them a change concerns.
+    let scripts (state: State) : JobKey list =
+        state.Jobs.Jobs
+        |> Map.toList
+        |> List.choose (fun (key, job) ->
+            if Job.isAtWork job && not job.Nodes.IsEmpty then
+                Some key
+            else
+                None)
+
+    /// The nodes of a job's script.
+    let scriptChildren (graph: Graph) (users: BackendId list) : ScriptChild list =
+        users
+        |> List.map (fun user -> NodeScript.child graph graph.Backends[user].Node)
+
+    let private updateScripts (state: State) (next: Graph) (keys: JobKey list) : Effect list =
+        keys
+        |> List.map (fun key -> UpdateNodeScript(key, scriptChildren next state.Jobs.Jobs[key].Nodes))
+
+    let private resumeScripts (keys: JobKey list) : Effect list = [
+        if not keys.IsEmpty then
+            ResumeNodeScripts keys
     ]
 
     /// The file that a new node owns, for the shell.
@@ -98,6 +123,7 @@ module Changes =
                     if not pending.Adopt.IsEmpty then
                         CloseNodes(pending.Adopt |> List.map _.Node)
                     yield! resume pending.Exports
+                    yield! resumeScripts pending.Jobs
                 ]
                 (Error error)
         | _ ->
@@ -108,9 +134,11 @@ module Changes =
 
             Transition.ok { state with Graph = graph } [
                 yield! update state graph pending.Exports
+                yield! updateScripts state graph pending.Jobs
                 if not pending.Change.Close.IsEmpty then
                     CloseNodes pending.Change.Close
                 yield! resume pending.Exports
+                yield! resumeScripts pending.Jobs
             ]
 
     /// Nobody uses the nodes now: the files of the change follow, if it has any.
@@ -122,12 +150,19 @@ module Changes =
 
     /// Begins to put a change in place for which these exports rest. The command ends with it.
     let runOver (state: State) (exports: ExportKey list) (adopt: AdoptedFile list) (change: GraphChange) : Transition =
-        let pending = { Change = change; Adopt = adopt; Exports = exports }
+        let jobs = scripts state
 
-        if exports.IsEmpty then
+        let pending = {
+            Change = change
+            Adopt = adopt
+            Exports = exports
+            Jobs = jobs
+        }
+
+        if exports.IsEmpty && jobs.IsEmpty then
             quiesced state pending
         else
-            Transition.wait state (Quiesce exports) (GraphQuiesced pending)
+            Transition.wait state (Quiesce(exports, jobs)) (GraphQuiesced pending)
 
     /// Begins to put a change in place. The command ends with it.
     let run (state: State) (adopt: AdoptedFile list) (change: GraphChange) : Transition =

@@ -155,6 +155,9 @@ type Continuation =
     | QomChardevsDescribed of QomGet
     | MonitorStarted of MonitorOptions
     | JobFileOpened of JobKey
+    | JobNodeOpened of PendingJobNodes * AddPlan
+    | JobNodeApplied of PendingJobNodes * AddedNodes
+    | JobNodesTaken of PendingJobNodes * JobNodesTaken
     /// The daemon ends, by its own command or not.
     | QuitJobWorked of JobKey * isCommand: bool
 
@@ -165,7 +168,22 @@ and [<NoComparison; NoEquality>] PendingGraph = {
     Adopt: AdoptedFile list
     /// Exports whose paths change; they rest meanwhile.
     Exports: ExportKey list
+    /// Jobs whose scripts rest meanwhile.
+    Jobs: JobKey list
 }
+
+/// The nodes that a job is to work on, on their way.
+and [<NoComparison; NoEquality>] PendingJobNodes = {
+    Key: JobKey
+    /// Still to be found or made.
+    Rest: ChildSpec list
+    Found: NodeId list
+    /// Those of them that were made for the job, and go with it.
+    Made: NodeId list
+}
+
+/// The nodes are the job's as soon as the image locks are taken.
+and [<NoComparison; NoEquality>] JobNodesTaken = { Users: BackendId list; Change: GraphChange }
 
 /// A transaction whose first actions are prepared.
 and [<NoComparison; NoEquality>] PendingTransaction = {

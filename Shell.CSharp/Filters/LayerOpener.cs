@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Linq;
 using Microsoft.FSharp.Collections;
 using Microsoft.FSharp.Core;
@@ -21,8 +22,11 @@ internal sealed class LayerOpener(PathCompiler paths, NodeTable nodes, IOThreadP
         IOThread thread = threads.Any();
         NodePath[] children = [.. leaf.children.Select(child => paths.Compile(child, threads.IndexCount))];
         FSharpList<long> lengths = ListModule.OfSeq(children.Select(child => child.RealLength));
-        FSharpResult<LayerOpened, QapiError> opened = ScriptRunner<FSharpResult<LayerOpened, QapiError>>.Run(
-            thread, children, Opening.script(leaf.Item2, leaf.children, lengths, Libc.Strerror));
+        _ = ScriptRunner.TryRun(
+            thread,
+            new OpeningChildren(children),
+            Opening.script(leaf.Item2, leaf.children, lengths, Libc.Strerror),
+            out FSharpResult<LayerOpened, QapiError> opened);
         if (opened.IsError)
         {
             return Answer.NewRefused(opened.ErrorValue);
@@ -30,5 +34,24 @@ internal sealed class LayerOpener(PathCompiler paths, NodeTable nodes, IOThreadP
 
         nodes.Adopt(leaf.Item1, leaf.Item2, opened.ResultValue.Machine);
         return Answer.NewLayerIsOpen(opened.ResultValue.SizeBytes, opened.ResultValue.AlignmentBytes);
+    }
+
+    /// <summary>Nothing happens to the graph while a node is opened.</summary>
+    private sealed class OpeningChildren(NodePath[] paths) : IScriptChildren
+    {
+        public NodePath Enter(int child) => paths[child];
+
+        public void Leave()
+        {
+        }
+
+        public bool IsStopped => false;
+
+        public FSharpResult<Unit, string> Resize(int child, long bytes, GrowthMode mode) =>
+            throw new UnreachableException();
+
+        public void Report(long current, long total)
+        {
+        }
     }
 }
