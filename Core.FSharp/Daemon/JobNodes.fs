@@ -21,14 +21,6 @@ module JobNodes =
         Made = []
     }
 
-    /// A described node needs a name; one that the user did not give looks generated.
-    let private named (spec: BlockdevSpec) (graph: Graph) : struct (BlockdevSpec * Graph) =
-        match spec.NodeName with
-        | Some _ -> struct (spec, graph)
-        | None ->
-            let struct (name, names) = NodeName.generate graph.Names
-            struct ({ spec with NodeName = Some name }, { graph with Names = names })
-
     /// The next node. `accept` tells whether the job goes on with so many.
     let rec next (state: State) (accept: int -> Result<unit, string>) (pending: PendingJobNodes) : NodesProgress =
         match accept pending.Found.Length, pending.Rest with
@@ -44,21 +36,9 @@ module JobNodes =
                         Found = pending.Found @ [ node.Id ]
                 }
         | Ok(), Inline spec :: rest ->
-            match Add.plan spec state.Graph with
+            match Add.planUnnamed spec state.Graph with
             | Error error -> NotFound(pending, error)
             | Ok plan -> AskShell(OpenFiles plan.Opens, JobNodeOpened({ pending with Rest = rest }, plan))
-
-    /// Names the described nodes; the numbers used up are the state's.
-    let nameAll (state: State) (pending: PendingJobNodes) : struct (State * PendingJobNodes) =
-        let step (child: ChildSpec) (struct (wanted: ChildSpec list, graph: Graph)) : struct (ChildSpec list * Graph) =
-            match child with
-            | Reference _ -> struct (child :: wanted, graph)
-            | Inline spec ->
-                let struct (spec, graph) = named spec graph
-                struct (Inline spec :: wanted, graph)
-
-        let struct (wanted, graph) = List.foldBack step pending.Rest struct ([], state.Graph)
-        struct ({ state with Graph = graph }, { pending with Rest = wanted })
 
     /// The node that was made: its own reference goes, the job's will keep it.
     let made (pending: PendingJobNodes) (added: AddedNodes) : struct (Graph * PendingJobNodes) =

@@ -127,8 +127,8 @@ module Jobs =
         | Error reason -> fail next job reason |> after effects
         | Ok(Asking call) -> Transition.waitAfter effects next call (JobFileOpened job.Key)
         | Ok(OnNodes wanted) ->
-            let struct (next, pending) = JobNodes.nameAll next (JobNodes.pending job.Key wanted)
-            ofKey next job.Key (fun job -> findNodes next job pending) |> after effects
+            ofKey next job.Key (fun job -> findNodes next job (JobNodes.pending job.Key wanted))
+            |> after effects
 
     /// The file of a job's work is open, or not.
     let opened (state: State) (key: JobKey) (answer: Answer) : Transition =

@@ -201,8 +201,9 @@ module Add =
 
         List.fold step (Ok(struct ([], sofar))) spec.Children
 
-    /// Checks a description and lists the files to open. An error here means that nothing has to be opened.
-    let plan (spec: BlockdevSpec) (graph: Graph) : Result<AddPlan, QapiError> =
+    /// Checks a description and lists the files to open. An error here means that nothing has to be opened. A root
+    /// without a name gets a generated one.
+    let planUnnamed (spec: BlockdevSpec) (graph: Graph) : Result<AddPlan, QapiError> =
         let nothing = {
             OpensReversed = []
             NodesReversed = []
@@ -216,13 +217,17 @@ module Add =
             Failure = failure
         }
 
+        match walk graph 0 None spec nothing with
+        | Ok struct (_, sofar) -> Ok(toPlan sofar None)
+        | Error { Error = error; Sofar = sofar } when sofar.Count = 0 -> Error error
+        | Error stopped -> Ok(toPlan stopped.Sofar (Some stopped.Error))
+
+    /// The same for blockdev-add.
+    let plan (spec: BlockdevSpec) (graph: Graph) : Result<AddPlan, QapiError> =
         if spec.NodeName.IsNone then
             QapiError.fail "'node-name' must be specified for the root node"
         else
-            match walk graph 0 None spec nothing with
-            | Ok struct (_, sofar) -> Ok(toPlan sofar None)
-            | Error { Error = error; Sofar = sofar } when sofar.Count = 0 -> Error error
-            | Error stopped -> Ok(toPlan stopped.Sofar (Some stopped.Error))
+            planUnnamed spec graph
 
     let private checkOpened (kind: FileKind) (file: FileOptions) (options: NodeOptions) (opened: OpenedFile) =
         let requires what =

@@ -300,11 +300,12 @@ module CreateQcow2 =
 
         ioResult {
             let! layout = IoScript.ofResult planned
-            do! NewImage.wipe |> at "Could not write qcow2 header"
             do! makeRoom options layout
+            do! NewImage.wipe |> at "Could not write qcow2 header"
             do! NewImage.writeRefcounts layout |> at "Could not write refcount table"
             do! NewImage.writeL1 layout |> at (resizing "Failed to grow the L1 table")
             do! NewImage.writeL2 layout |> at (resizing "Allocating clusters failed")
+            do! NewImage.writeTail layout |> at (resizing "Allocating clusters failed")
             do! NewImage.writeHeader layout |> at "Could not write qcow2 header"
             do! verify
         }

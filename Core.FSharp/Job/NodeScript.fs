@@ -53,8 +53,10 @@ module NodeScript =
 
         {
             Path =
-                match resizing with
-                | Ok { IsDevice = false } -> growing path
+                match resizing, path.Leaf with
+                | Ok { IsDevice = false }, _
+                // It takes whatever is written, wherever.
+                | _, NullLeaf _ -> growing path
                 | _ -> path
             Resizing = resizing
         }

@@ -123,13 +123,20 @@ module NewImage =
         else
             layout.MappedFrom <<< layout.Header.ClusterBits
 
-    /// Writes a table of so many bytes, which `fill` makes piece by piece: from that byte of it on.
-    let private writeTable (offset: int64) (bytes: int64) (fill: int64 -> byte[] -> unit) : IoScript<Result<unit, int>> =
+    /// Writes so many bytes, which `fill` makes piece by piece: from that byte of them on.
+    let private writePieces
+        (child: int)
+        (offset: int64)
+        (bytes: int64)
+        (fill: int64 -> byte[] -> unit)
+        : IoScript<Result<unit, int>> =
         IoScript.forAll 0L (ceilDiv bytes PieceBytes - 1L) (fun piece ->
             let start = piece * PieceBytes
             let data = Array.zeroCreate<byte>(int (min PieceBytes (bytes - start)))
             fill start data
-            IoScript.write 0 (offset + start) data)
+            IoScript.write child (offset + start) data)
+
+    let private writeTable offset bytes fill = writePieces 0 offset bytes fill
 
     /// Writes entries of eight bytes: `entry` of the numbers below `count`, and zero from there on.
     let private writeEntries (offset: int64) (bytes: int64) (count: int64) (entry: int64 -> uint64) =
@@ -197,6 +204,22 @@ module NewImage =
             let g = g
             writeTable (l2Cluster layout &g table <<< g.ClusterBits) (1L <<< g.ClusterBits) (entries table))
 
+    /// What the last mapped cluster has behind the disk's end: zero, whatever was there, for the disk may grow.
+    let writeTail (layout: NewLayout) : IoScript<Result<unit, int>> =
+        let g = Geometry.ofHeader layout.Header
+        let used = Geometry.offsetInCluster &g layout.Header.SizeBytes
+
+        if layout.MappedClusters = 0L || used = 0 then
+            Finished(Ok())
+        else
+            let cluster = dataCluster layout &g (layout.MappedClusters - 1L) <<< g.ClusterBits
+
+            writePieces
+                (if g.ExternalData then 1 else 0)
+                (cluster + int64 used)
+                (int64 (Geometry.clusterBytes &g - used))
+                (fun _ _ -> ())
+
     /// From now on there is no image in the file, until there is a new one.
     let wipe: IoScript<Result<unit, int>> =
         ioResult {
@@ -220,5 +243,6 @@ module NewImage =
             do! writeRefcounts layout
             do! writeL1 layout
             do! writeL2 layout
+            do! writeTail layout
             do! writeHeader layout
         }

@@ -5,6 +5,7 @@ open System
 open System.Collections.Generic
 open System.IO
 open System.Net.Sockets
+open System.Security.Cryptography
 open System.Text.Json
 open Expecto
 open StorageDaemon.Tests.Harness
@@ -76,6 +77,20 @@ let private concluded (subject: Subject) (qmp: QmpClient) (job: string) : unit =
 
     read ()
 
+/// What the real tools say of an image, but for the room that it takes.
+let private image (subject: Subject) (file: string) : unit =
+    let ask (arguments: string list) =
+        let outcome = ChildProcess.run subject.Path (Requires.tool "qemu-img") arguments
+
+        outcome.Output.Split '\n'
+        |> Array.filter (fun line -> not (line.Contains "actual-size"))
+        |> String.concat " "
+        |> subject.Note
+
+    ask [ "info"; "--output=json"; file ]
+    ask [ "check"; "--output=json"; file ]
+    ask [ "map"; "--output=json"; file ]
+
 /// The NBD clients of a script, by name.
 type private NbdClients = Dictionary<string, NbdClient>
 
@@ -84,6 +99,11 @@ let private play (subject: Subject) (qmp: QmpClient) (clients: NbdClients) (line
     | [| "await"; event |] -> qmp.Await event |> List.iter (note subject)
     | [| "concluded"; job |] -> concluded subject qmp job
     | [| "length"; file |] -> subject.Note $"length: {FileInfo(subject.Directory.File file).Length}"
+    | [| "empty"; file |] -> TempDir.sparse (subject.Directory.File file) 0L
+    | [| "bytes"; file |] ->
+        let hash = Convert.ToHexString(SHA256.HashData(File.ReadAllBytes(subject.Directory.File file)))
+        subject.Note $"bytes: {hash}"
+    | [| "image"; file |] -> image subject file
     | [| "raw"; count; text |] ->
         subject.Note $"-> {text}"
         qmp.Send(text + "\n")
@@ -225,6 +245,7 @@ let tests =
                 GraphScripts.all
                 FilterScripts.all
                 JobScripts.all
+                CreateScripts.all
              ]
              |> List.concat
              |> List.map (fun script -> differential script.Name (converse script)))
