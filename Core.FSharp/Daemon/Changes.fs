@@ -60,8 +60,7 @@ module Changes =
 
     /// The nodes of a job's script.
     let scriptChildren (graph: Graph) (users: BackendId list) : ScriptChild list =
-        users
-        |> List.map (fun user -> NodeScript.child graph graph.Backends[user].Node)
+        users |> List.map (fun user -> NodeScript.child graph graph.Backends[user].Node)
 
     let private updateScripts (state: State) (next: Graph) (keys: JobKey list) : Effect list =
         keys

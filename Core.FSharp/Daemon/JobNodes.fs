@@ -52,10 +52,18 @@ module JobNodes =
                         Made = added.Root :: pending.Made
                 })
 
-    /// Makes the job a user of its nodes. All of it counts as one node with these children, as error texts have it.
-    let attach (uses: NodeUse list) (nodes: NodeId list) (graph: Graph) : Result<JobNodesTaken, QapiError> =
-        let struct (name, names) = NodeName.generate graph.Names
+    /// The name of a node that is to be made, or that error texts are to speak of; none is given twice.
+    let newName (state: State) : struct (string * State) =
+        let struct (name, names) = NodeName.generate state.Graph.Names
+        struct (name, { state with Graph = { state.Graph with Names = names } })
 
+    /// Makes the job a user of its nodes. To error texts all of it is a node of that name with these children.
+    let attach
+        (name: string)
+        (uses: NodeUse list)
+        (nodes: NodeId list)
+        (graph: Graph)
+        : Result<JobNodesTaken, QapiError> =
         let spec label perms : BackendSpec = {
             Perms = perms
             Label = label
@@ -87,12 +95,7 @@ module JobNodes =
             }
 
         List.zip uses nodes
-        |> List.fold
-            one
-            (Ok {
-                Users = []
-                Change = GraphChange.ofGraph { graph with Names = names }
-            })
+        |> List.fold one (Ok { Users = []; Change = GraphChange.ofGraph graph })
 
     /// Gives up nodes that were made for a job which cannot begin.
     let release (state: State) (pending: PendingJobNodes) : struct (State * Effect list) =

@@ -67,11 +67,7 @@ module JobWorks =
         | JobWork.Create(Creation.Qcow2 options) -> [
             {
                 ChildName = "file"
-                First =
-                    Some {
-                        Used = Perm.Write ||| Perm.Resize
-                        Shared = Perm.All
-                    }
+                First = Some { Used = Perm.Write ||| Perm.Resize; Shared = Perm.All }
                 Perms = Perm.forFormat true Perm.unused
             }
             if options.DataFile.IsSome then

@@ -56,7 +56,9 @@ module Jobs =
         | AskShell(call, continuation) -> Transition.wait state call continuation
         | NotFound(pending, error) -> giveUp state job pending error
         | AllFound pending ->
-            match JobNodes.attach (JobWorks.uses job) pending.Found state.Graph with
+            let struct (name, state) = JobNodes.newName state
+
+            match JobNodes.attach name (JobWorks.uses job) pending.Found state.Graph with
             | Error error -> giveUp state job pending error
             | Ok taken -> Transition.wait state (ApplyFiles([], taken.Change.Files)) (JobNodesTaken(pending, taken))
 

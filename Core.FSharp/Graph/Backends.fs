@@ -57,7 +57,12 @@ module Backends =
         |> Result.map (fun graph -> struct (id, graph))
 
     /// Attaches a user with all its permissions at once, under a name that error texts use.
-    let attachAs (childName: string) (target: NodeId) (spec: BackendSpec) (graph: Graph) : Result<AttachedBackend, QapiError> =
+    let attachAs
+        (childName: string)
+        (target: NodeId)
+        (spec: BackendSpec)
+        (graph: Graph)
+        : Result<AttachedBackend, QapiError> =
         insert childName target spec spec.Perms graph
         |> Result.map (fun struct (id, next) -> {
             Id = id

@@ -4,7 +4,10 @@ namespace StorageDaemon.Core.Io
 [<RequireQualifiedAccess>]
 module IoScript =
     /// Lets something else follow the request that an unfinished script begins with.
-    let inline private onward ([<InlineIfLambda>] follow: IoScript<'A> -> IoScript<'B>) (script: IoScript<'A>) : IoScript<'B> =
+    let inline private onward
+        ([<InlineIfLambda>] follow: IoScript<'A> -> IoScript<'B>)
+        (script: IoScript<'A>)
+        : IoScript<'B> =
         match script with
         | Finished _ -> invalidOp "The script has no next request."
         | ReadChild(child, offset, length, resume) ->

@@ -33,8 +33,7 @@ module CreateQcow2 =
 
     let private refcountBits (options: BlockdevCreateOptionsQcow2) = defaultArg options.RefcountBits 16L
 
-    let private need (condition: bool) (text: string) : Result<unit, string> =
-        if condition then Ok() else Error text
+    let private need (condition: bool) (text: string) : Result<unit, string> = if condition then Ok() else Error text
 
     let private newerOnly (options: BlockdevCreateOptionsQcow2) (asked: bool) (what: string) : Result<unit, string> =
         need
@@ -59,8 +58,7 @@ module CreateQcow2 =
 
             do!
                 need
-                    (not (extendedL2 options)
-                     || cluster >= 32UL * uint64 Limits.subclusterBytesMin)
+                    (not (extendedL2 options) || cluster >= 32UL * uint64 Limits.subclusterBytesMin)
                     "Extended L2 entries are only supported with cluster sizes of at least 16384 bytes"
 
             do!
@@ -182,6 +180,9 @@ module CreateQcow2 =
         let unassigned errno =
             "Could not assign backing file '"
             + defaultArg options.BackingFile ""
+            + (match options.BackingFmt with
+               | Some format -> "' with format '" + format
+               | None -> "")
             + "': "
             + errorText errno
 
@@ -214,10 +215,7 @@ module CreateQcow2 =
                         + ")"
                     ))
 
-            do!
-                need
-                    (header.SizeBytes <= sizeMax)
-                    (resizing ("Failed to grow the L1 table: " + errorText Errno.EFBIG))
+            do! need (header.SizeBytes <= sizeMax) (resizing ("Failed to grow the L1 table: " + errorText Errno.EFBIG))
         }
 
     let private mapping (options: BlockdevCreateOptionsQcow2) : InitialMapping =

@@ -53,10 +53,8 @@ module NodeScript =
 
         {
             Path =
-                match resizing, path.Leaf with
-                | Ok { IsDevice = false }, _
-                // It takes whatever is written, wherever.
-                | _, NullLeaf _ -> growing path
+                match resizing with
+                | Ok { IsDevice = false } -> growing path
                 | _ -> path
             Resizing = resizing
         }

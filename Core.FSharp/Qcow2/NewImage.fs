@@ -82,7 +82,11 @@ module NewImage =
                 Header = {
                     header with
                         L1Entries = int l1Entries
-                        L1Offset = if l1Entries = 0L then 0L else (1L + table + blocks) * clusterBytes
+                        L1Offset =
+                            if l1Entries = 0L then
+                                0L
+                            else
+                                (1L + table + blocks) * clusterBytes
                         RefcountTableOffset = clusterBytes
                         RefcountTableClusters = int table
                 }
@@ -155,7 +159,9 @@ module NewImage =
         let counts (start: int64) (data: byte[]) =
             // The blocks follow one another, and so do the counts in them.
             let first = (start <<< 3) >>> g.RefcountOrder
-            let last = min layout.Clusters (first + ((int64 data.Length <<< 3) >>> g.RefcountOrder)) - 1L
+            let last =
+                min layout.Clusters (first + ((int64 data.Length <<< 3) >>> g.RefcountOrder))
+                - 1L
 
             for cluster in first..last do
                 RefcountBlock.set g.RefcountOrder (Span data) (int (cluster - first)) 1UL

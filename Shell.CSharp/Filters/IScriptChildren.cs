@@ -13,6 +13,9 @@ internal interface IScriptChildren
     /// <summary>The request has ended.</summary>
     void Leave();
 
+    /// <summary>Bytes that the child has now.</summary>
+    long Measure(int child);
+
     /// <summary>Whether the script is to end here.</summary>
     bool IsStopped { get; }
 

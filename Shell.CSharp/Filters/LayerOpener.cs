@@ -45,6 +45,8 @@ internal sealed class LayerOpener(PathCompiler paths, NodeTable nodes, IOThreadP
         {
         }
 
+        public long Measure(int child) => paths[child].RealLength;
+
         public bool IsStopped => false;
 
         public FSharpResult<Unit, string> Resize(int child, long bytes, GrowthMode mode) =>

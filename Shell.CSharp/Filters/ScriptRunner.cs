@@ -66,9 +66,7 @@ internal sealed unsafe class ScriptRunner : IRequestOwner, IDisposable
                 Send(RequestKind.Flush, flush.child, 0, 0);
                 return flush.next.Invoke(Done());
             case IoScript<T>.MeasureChild measure:
-                long bytes = _children.Enter(measure.child).RealLength;
-                _children.Leave();
-                return measure.next.Invoke(bytes);
+                return measure.next.Invoke(_children.Measure(measure.child));
             case IoScript<T>.ResizeChild resize:
                 return resize.next.Invoke(_children.Resize(resize.child, resize.bytes, resize.mode));
             case IoScript<T>.Report report:

@@ -42,6 +42,17 @@ internal sealed class ScriptNodes(ScriptNode[] nodes, StopSignal stop, Action<lo
 
     public void Leave() => _gate.Release();
 
+    public long Measure(int child)
+    {
+        Rest();
+        ScriptNode node = Nodes[child];
+        long bytes = node.File is { } file
+            ? Math.Max(0, FileOpener.Size(file.Fd) - node.Resizing.ResultValue.OffsetBytes)
+            : node.Path.RealLength;
+        GoOn();
+        return bytes;
+    }
+
     public bool IsStopped => stop.IsSet;
 
     public void Report(long current, long total) => report(current, total);

@@ -10,12 +10,11 @@ let private command (name: string) (arguments: string) =
 let private create (id: string) (file: string) (options: string) =
     let rest = if options = "" then "" else ", " + options
 
-    command
-        "blockdev-create"
-        $"\"job-id\": \"{id}\", \"options\": {{\"driver\": \"qcow2\", \"file\": {file}{rest}}}"
+    command "blockdev-create" $"\"job-id\": \"{id}\", \"options\": {{\"driver\": \"qcow2\", \"file\": {file}{rest}}}"
 
 let private query = """{"execute": "query-jobs"}"""
-let private dismiss (id: string) = command "job-dismiss" $"\"id\": \"{id}\""
+let private dismiss (id: string) =
+    command "job-dismiss" $"\"id\": \"{id}\""
 let private lines (parts: string list) = String.concat "\n" parts
 
 /// A node over the file; none of it is left afterwards.
@@ -25,11 +24,10 @@ let private add (node: string) (file: string) =
 let private remove (node: string) =
     command "blockdev-del" $"\"node-name\": \"{node}\""
 
-/// A job that has concluded before the reply.
-let private vain (options: string) = [ create "v" "\"f\"" options; query; dismiss "v" ]
-
 /// A job on the node `f`, to its end and out.
-let private brief (options: string) = [ create "b" "\"f\"" options; "concluded b"; query; dismiss "b" ]
+let private briefOn (file: string) (options: string) = [ "job b " + create "b" file options; query; dismiss "b" ]
+
+let private brief (options: string) = briefOn "\"f\"" options
 
 let private mib = "\"size\": 1048576"
 
@@ -41,7 +39,6 @@ let private made (number: int) (options: string) = [
     add "f" name
     add "d" $"{name}.data"
     yield! brief options
-    """{"execute": "query-named-block-nodes", "arguments": {"flat": true}}"""
     remove "f"
     remove "d"
     $"length {name}"
@@ -86,7 +83,12 @@ let private images: string list = [
     "\"size\": 1049088, \"data-file\": \"d\", \"data-file-raw\": true"
 
     for mode in [ "metadata"; "falloc"; "full" ] do
-        yield! List.map (with' $"{mib}, \"preallocation\": \"{mode}\"") shapes
+        yield!
+            shapes
+            // Where one refcount block is not enough, the real daemon puts the others among the data.
+            |> List.filter (fun shape -> mode <> "metadata" || not (shape.Contains "512"))
+            |> List.map (with' $"{mib}, \"preallocation\": \"{mode}\"")
+
         $"\"size\": 1049088, \"preallocation\": \"{mode}\""
 ]
 
@@ -141,7 +143,7 @@ let all: QmpScript list = [
         "create qcow2: mistakes"
         twoNodes
         (lines [
-            yield! List.collect vain mistakes
+            yield! List.collect brief mistakes
             yield! unreadable |> List.map (create "v" "\"f\"")
             create "v" "1" mib
             create "v" "{\"driver\": \"file\"}" mib
@@ -159,10 +161,7 @@ let all: QmpScript list = [
                 let name = System.String('n', length)
                 yield! brief $"{mib}, \"cluster-size\": 512, \"backing-fmt\": \"raw\", \"backing-file\": \"{name}\""
         ])
-    script
-        "create qcow2: images"
-        ""
-        (lines (images |> List.mapi made |> List.concat))
+    script "create qcow2: images" "" (lines (images |> List.mapi made |> List.concat))
     script
         "create qcow2: names"
         ""
@@ -172,9 +171,7 @@ let all: QmpScript list = [
         "--blockdev file,node-name=f,filename=img/empty.raw --blockdev file,node-name=ro,filename=img/r.raw,read-only=on --blockdev null-co,node-name=n,size=1048576 --blockdev file,node-name=s,filename=img/c.raw --blockdev raw,node-name=slice,file=s,size=262144 --blockdev file,node-name=e,filename=img/odd2.raw --nbd-server addr.type=unix,addr.path=n.sock --export nbd,id=e,node-name=e"
         (lines [
             for file in [ "\"nope\""; "\"\""; "\"ro\""; "\"e\"" ] do
-                create "v" file mib
-                query
-                dismiss "v"
+                yield! briefOn file mib
             for file in
                 [
                     "\"n\""
@@ -182,18 +179,11 @@ let all: QmpScript list = [
                     "{\"driver\": \"file\", \"filename\": \"img/odd.raw\"}"
                     "{\"driver\": \"raw\", \"node-name\": \"r\", \"file\": {\"driver\": \"file\", \"filename\": \"img/odd.raw\"}}"
                 ] do
-                create "b" file mib
-                "concluded b"
-                query
-                dismiss "b"
+                yield! briefOn file mib
             remove "r"
             "image img/odd.raw"
-            create "v" "{\"driver\": \"file\", \"filename\": \"img/none\"}" mib
-            query
-            dismiss "v"
-            create "v" "{\"driver\": \"file\", \"node-name\": \"f\", \"filename\": \"img/odd.raw\"}" mib
-            query
-            dismiss "v"
+            yield! briefOn "{\"driver\": \"file\", \"filename\": \"img/none\"}" mib
+            yield! briefOn "{\"driver\": \"file\", \"node-name\": \"f\", \"filename\": \"img/odd.raw\"}" mib
             for data in [ "n"; "slice"; "ro"; "e"; "f" ] do
                 yield! brief $"{mib}, \"data-file\": \"{data}\""
             yield! brief $"{mib}, \"data-file\": \"n\", \"data-file-raw\": true"
@@ -212,8 +202,6 @@ let all: QmpScript list = [
             yield! brief mib
             "length img/empty.raw"
             "image img/empty.raw"
-            create "b" "\"d\"" $"{mib}, \"preallocation\": \"full\""
-            "concluded b"
-            query
+            yield! briefOn "\"d\"" $"{mib}, \"preallocation\": \"full\""
         ])
 ]

@@ -1,6 +1,7 @@
 /// QMP conversations that have to go the same way with both daemons. One request a line; lines that begin with a word:
 ///   await EVENT            reads until the event has come
 ///   concluded JOB          reads until the job has concluded
+///   job JOB REQUEST        begins a job and reads until it has concluded; notes the reply first, whenever it comes
 ///   length FILE            notes how long a file is
 ///   empty FILE             makes an empty file
 ///   bytes FILE             notes a hash of what is in a file

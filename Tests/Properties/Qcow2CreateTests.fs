@@ -44,7 +44,14 @@ let private anyOptions: Gen<BlockdevCreateOptionsQcow2> =
         let! format = optional (Gen.elements [ "raw"; "qcow2" ])
 
         let! preallocation =
-            optional (Gen.elements [ PreallocMode.Off; PreallocMode.Metadata; PreallocMode.Falloc; PreallocMode.Full ])
+            optional (
+                Gen.elements [
+                    PreallocMode.Off
+                    PreallocMode.Metadata
+                    PreallocMode.Falloc
+                    PreallocMode.Full
+                ]
+            )
 
         let! isLazy = optional (Gen.elements [ true; false ])
         let! compression = optional (Gen.elements [ Qcow2CompressionType.Zlib; Qcow2CompressionType.Zstd ])
@@ -226,7 +233,13 @@ let tests =
             | struct (_, Error text) -> failtest text
 
             let sizeError size clusterBytes =
-                match countWrites { options 0L with Size = size; ClusterSize = Some clusterBytes } with
+                match
+                    countWrites {
+                        options 0L with
+                            Size = size
+                            ClusterSize = Some clusterBytes
+                    }
+                with
                 | struct (0L, Error text) -> text
                 | _ -> failtest "nothing is written"
 
@@ -240,10 +253,7 @@ let tests =
                 "Could not resize image: offset(9223372036854775296) exceeds maximum(9223372035781033984)"
                 "block layer"
 
-            Expect.equal
-                (sizeError (1UL <<< 63) 65536UL)
-                "Could not resize image: Image size cannot be negative"
-                "sign"
+            Expect.equal (sizeError (1UL <<< 63) 65536UL) "Could not resize image: Image size cannot be negative" "sign"
         }
 
         test "tables of a great image are made piece by piece" {

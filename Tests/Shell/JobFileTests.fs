@@ -104,7 +104,10 @@ let private ended =
                         let reports = ResizeArray<int * JobReport>()
 
                         let runner =
-                            JobRunner((fun action -> reactor.Post action), (fun job report -> reports.Add((job, report))))
+                            JobRunner(
+                                (fun action -> reactor.Post action),
+                                (fun job report -> reports.Add((job, report)))
+                            )
 
                         use files = new JobFiles(runner)
 

@@ -64,9 +64,7 @@ module CreateCodecs =
 
     /// A driver by its name, whether it is built here or not: an image may name it all the same.
     let private driverName: Codec<string> =
-        Codec.enum
-            "BlockdevDriver"
-            (BlockCodecs.drivers.Value |> List.map (fun driver -> driver.Name, driver.Name))
+        Codec.enum "BlockdevDriver" (BlockCodecs.drivers.Value |> List.map (fun driver -> driver.Name, driver.Name))
 
     let private qcow2Options: StructCodec<BlockdevCreateOptionsQcow2> =
         record "BlockdevCreateOptionsQcow2" "A qcow2 image." {
@@ -91,7 +89,9 @@ module CreateCodecs =
                     (optional "backing-file" Codec.str _.BackingFile)
             let! backingFmt = doc "The driver of that image." (optional "backing-fmt" driverName _.BackingFmt)
             let! clusterSize =
-                doc "The size of a cluster in bytes; 64 KiB by default." (optional "cluster-size" Codec.size _.ClusterSize)
+                doc
+                    "The size of a cluster in bytes; 64 KiB by default."
+                    (optional "cluster-size" Codec.size _.ClusterSize)
             let! preallocation =
                 doc
                     "What the image has of its room from the start; off by default."
