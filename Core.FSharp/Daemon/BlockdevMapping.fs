@@ -269,6 +269,12 @@ module BlockdevMapping =
     let spec (options: BlockdevOptions) : Result<BlockdevSpec, QapiError> =
         specOf (StructCodec.encode BlockCodecs.blockdevOptions options) options
 
+    /// A node that a command names or describes.
+    let reference (reference: BlockdevRef) : Result<ChildSpec, QapiError> =
+        match reference with
+        | BlockdevRef.Reference name -> Ok(Reference name)
+        | BlockdevRef.Definition options -> spec options |> Result.map Inline
+
     let detectZeroes (mode: DetectZeroesMode) =
         match mode with
         | DetectZeroesOff -> BlockdevDetectZeroesOptions.Off

@@ -3,8 +3,9 @@ namespace StorageDaemon.Core.Daemon
 open System.Collections.Generic
 open StorageDaemon.Core
 open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Job
 
-/// How a change of the graph takes effect on what is served: exports above it come to rest, files and locks follow,
+/// How a change of the graph takes effect on what is served: exports above it and the scripts of jobs come to rest, files and locks follow,
 /// the exports take their new paths and go on. No other export notices.
 module Changes =
     /// What the shell needs to serve an export.
@@ -45,6 +46,29 @@ module Changes =
     let resume (keys: ExportKey list) : Effect list = [
         if not keys.IsEmpty then
             ResumeExports keys
+    ]
+
+    /// Jobs with scripts under way; there are never so many that it would matter which of them a change concerns.
+    let scripts (state: State) : JobKey list =
+        state.Jobs.Jobs
+        |> Map.toList
+        |> List.choose (fun (key, job) ->
+            if Job.isAtWork job && not job.Nodes.IsEmpty then
+                Some key
+            else
+                None)
+
+    /// The nodes of a job's script.
+    let scriptChildren (graph: Graph) (users: BackendId list) : ScriptChild list =
+        users |> List.map (fun user -> NodeScript.child graph graph.Backends[user].Node)
+
+    let private updateScripts (state: State) (next: Graph) (keys: JobKey list) : Effect list =
+        keys
+        |> List.map (fun key -> UpdateNodeScript(key, scriptChildren next state.Jobs.Jobs[key].Nodes))
+
+    let private resumeScripts (keys: JobKey list) : Effect list = [
+        if not keys.IsEmpty then
+            ResumeNodeScripts keys
     ]
 
     /// The file that a new node owns, for the shell.
@@ -142,6 +166,7 @@ module Changes =
                 if not files.IsEmpty then
                     RelaxFiles files
                 yield! resume pending.Exports
+                yield! resumeScripts pending.Jobs
                 yield! released
             ]
             (Error error)
@@ -156,9 +181,11 @@ module Changes =
 
         Transition.ok { state with Graph = graph } [
             yield! update state graph pending.Exports
+            yield! updateScripts state graph pending.Jobs
             if not pending.Change.Close.IsEmpty then
                 CloseNodes pending.Change.Close
             yield! resume pending.Exports
+            yield! resumeScripts pending.Jobs
         ]
 
     /// Images that are written to from now on are read anew: others may have changed them.
@@ -219,20 +246,21 @@ module Changes =
             Transition.waitAfter settled state (ApplyFiles([], change.Files)) (GraphApplied pending)
 
     let private begin' (state: State) (pending: PendingGraph) : Transition =
-        if pending.Exports.IsEmpty then
+        if pending.Exports.IsEmpty && pending.Jobs.IsEmpty then
             quiesced state pending
         else
-            Transition.wait state (Quiesce pending.Exports) (GraphQuiesced pending)
+            Transition.wait state (Quiesce(pending.Exports, pending.Jobs)) (GraphQuiesced pending)
 
-    let private pendingFor (exports: ExportKey list) (change: GraphChange) : PendingGraph = {
+    let private pendingFor (state: State) (exports: ExportKey list) (change: GraphChange) : PendingGraph = {
         Change = change
         Exports = exports
+        Jobs = scripts state
         Opened = []
     }
 
     /// Begins to put a change in place for which these exports rest. The command ends with it.
     let runOver (state: State) (exports: ExportKey list) (change: GraphChange) : Transition =
-        begin' state (pendingFor exports change)
+        begin' state (pendingFor state exports change)
 
     /// Begins to put a change in place. The command ends with it.
     let run (state: State) (change: GraphChange) : Transition =
@@ -241,6 +269,6 @@ module Changes =
     /// The same; `opened` are nodes that are there for this change only.
     let runWith (state: State) (opened: NodeId list) (change: GraphChange) : Transition =
         begin' state {
-            pendingFor (exportsAbove state change.Touched) change with
+            pendingFor state (exportsAbove state change.Touched) change with
                 Opened = opened
         }

@@ -54,8 +54,8 @@ type Call =
     | AllocatedSizes of NodeId list
     /// What has been asked of nodes and exports so far.
     | CountIo
-    /// Stop exports from sending requests down the graph, and wait until none is in flight.
-    | Quiesce of ExportKey list
+    /// Stop exports from sending requests down the graph, and the scripts of these jobs; wait until none is in flight.
+    | Quiesce of ExportKey list * JobKey list
     /// Open or make the file that a job works on, and lock it; it is the job's until `RunFileTask` has ended.
     | OpenJobFile of JobKey * path: string * LockChange
     /// Let a job's work come to an end early, and wait for that.
@@ -118,7 +118,7 @@ type Answer =
     /// The C library's text of a failure to open a file.
     | CouldNotOpen of reason: string
     /// How the work of a job went; none where there is none under way.
-    | JobWorked of FileTaskReport option
+    | JobWorked of JobReport option
     /// A node has found out what it is.
     | LayerIsOpen of NodeFacts
     /// A node needs the file that its image keeps the data in; its name, if the image has one.
@@ -155,6 +155,12 @@ type Effect =
     | CloseNodes of NodeId list
     /// Take these steps on the job's file without making anybody wait, and close it; `Step.jobWorked` follows.
     | RunFileTask of JobKey * FileTask
+    /// Carry a script out on nodes without making anybody wait; `Step.jobWorked` follows.
+    | RunNodeScript of JobKey * NodeScript
+    /// The graph below a script that rests is another one now.
+    | UpdateNodeScript of JobKey * ScriptChild list
+    /// Let scripts that rest go on.
+    | ResumeNodeScripts of JobKey list
     /// Let a job's work come to an end early.
     | StopJobWork of JobKey
     | ServeExport of ServedExport

@@ -122,7 +122,7 @@ module Exports =
             if pending.Others.IsEmpty then
                 quiesced state pending
             else
-                Transition.wait state (Quiesce pending.Others) (ExportQuiesced pending))
+                Transition.wait state (Quiesce(pending.Others, [])) (ExportQuiesced pending))
 
     /// Every client may use several connections, unless the server admits only one.
     let private multiConn (state: State) =

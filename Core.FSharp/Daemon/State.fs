@@ -153,6 +153,9 @@ type Continuation =
     | QomChardevsDescribed of QomGet
     | MonitorStarted of MonitorOptions
     | JobFileOpened of JobKey
+    | JobNodeOpened of PendingJobNodes * AddPlan
+    | JobNodeApplied of PendingJobNodes * AddedNodes
+    | JobNodesTaken of PendingJobNodes * JobNodesTaken
     /// The daemon ends, by its own command or not.
     | QuitJobWorked of JobKey * isCommand: bool
 
@@ -163,6 +166,8 @@ and [<NoComparison; NoEquality>] PendingGraph = {
     Exports: ExportKey list
     /// Nodes that are there for this change only, and go if it fails.
     Opened: NodeId list
+    /// Jobs whose scripts rest meanwhile.
+    Jobs: JobKey list
 }
 
 /// What an addition waits for.
@@ -183,6 +188,19 @@ and [<NoComparison; NoEquality>] AddPurpose =
     | ByCommand
     /// The overlay that a transaction puts on top of a node.
     | AsOverlay of PendingTransaction * below: NodeId
+
+/// The nodes that a job is to work on, on their way.
+and [<NoComparison; NoEquality>] PendingJobNodes = {
+    Key: JobKey
+    /// Still to be found or made.
+    Rest: ChildSpec list
+    Found: NodeId list
+    /// Those of them that were made for the job, and go with it.
+    Made: NodeId list
+}
+
+/// The nodes are the job's as soon as the image locks are taken.
+and [<NoComparison; NoEquality>] JobNodesTaken = { Users: BackendId list; Change: GraphChange }
 
 /// A transaction whose first actions are prepared.
 and [<NoComparison; NoEquality>] PendingTransaction = {

@@ -153,6 +153,9 @@ module Step =
         | QomChardevsDescribed question, Chardevs infos -> Objects.described state question infos
         | MonitorStarted options, _ -> Chardevs.monitorStarted state options answer
         | JobFileOpened key, _ -> Jobs.opened state key answer
+        | JobNodeOpened(pending, plan), _ -> Jobs.nodeOpened state pending plan answer
+        | JobNodeApplied(pending, added), _ -> Jobs.nodeApplied state pending added answer
+        | JobNodesTaken(pending, taken), _ -> Jobs.nodesTaken state pending taken answer
         | QuitJobWorked(key, isCommand), _ -> Jobs.quitWorked state key isCommand answer
         | _ -> Transition.fail state Transition.unexpected
 
@@ -177,7 +180,11 @@ module Step =
         Objects.authzFileRead state id content
 
     /// The shell has come to the end of a job's work.
-    let jobWorked (state: State) (key: JobKey) (report: FileTaskReport) : Transition = Jobs.worked state key report
+    let jobWorked (state: State) (key: JobKey) (report: JobReport) : Transition = Jobs.worked state key report
+
+    /// A job's script has said how far it has come.
+    let jobProgressed (state: State) (key: JobKey) (progress: JobProgress) : Transition =
+        Jobs.progressed state key progress
 
     /// The process ends without a command: what `quit` does first.
     let finish (state: State) : Transition = endAll false state

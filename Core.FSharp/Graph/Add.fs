@@ -259,16 +259,20 @@ module Add =
         | Error { Error = error; Sofar = sofar } when sofar.Count = 0 -> Error error
         | Error stopped -> Ok(toPlan stopped.Sofar (Some stopped.Error))
 
-    /// Checks a description and lists the files to open. An error here means that nothing has to be opened.
+    /// Checks a description and lists the files to open. An error here means that nothing has to be opened. A root
+    /// without a name gets a generated one.
+    let planUnnamed (spec: BlockdevSpec) (graph: Graph) : Result<AddPlan, QapiError> = planFrom 0 None spec graph
+
+    /// The same for blockdev-add.
     let plan (spec: BlockdevSpec) (graph: Graph) : Result<AddPlan, QapiError> =
         if spec.NodeName.IsNone then
             QapiError.fail "'node-name' must be specified for the root node"
         else
-            planFrom 0 None spec graph
+            planUnnamed spec graph
 
     /// The same for an overlay, which nobody keeps but its users.
     let planOverlay (spec: BlockdevSpec) (graph: Graph) : Result<AddPlan, QapiError> =
-        planFrom 0 None spec graph
+        planUnnamed spec graph
         |> Result.map (fun plan -> {
             plan with
                 Nodes = plan.Nodes |> List.map (fun node -> { node with MonitorOwned = false })

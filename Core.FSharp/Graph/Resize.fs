@@ -13,6 +13,18 @@ type ResizeTarget =
     /// Only look how long the device is now; it must be at least that long.
     | Measure of NodeId * bytes: int64
 
+/// The host file by whose length a node's is changed.
+[<NoComparison>]
+type ResizeLeaf = {
+    File: NodeId
+    /// It has the length that it has.
+    IsDevice: bool
+    /// Where the node begins in it, in bytes.
+    OffsetBytes: int64
+    /// The nodes whose length changes with it, from the top down.
+    Path: NodeId list
+}
+
 /// A resize that may go on once `Grant` has succeeded: for its duration it is a user that needs the resize
 /// permission.
 [<NoComparison; NoEquality>]
@@ -63,6 +75,22 @@ module Resize =
                 descend graph (Graph.node child.Node graph) newBytes path
             | _ -> QapiError.fail "Image format driver does not support resize"
 
+    /// Where a resize of the node would end, or why it cannot be resized.
+    let leaf (graph: Graph) (node: Node) : Result<ResizeLeaf, QapiError> =
+        let leaf file isDevice offset path = {
+            File = file
+            IsDevice = isDevice
+            OffsetBytes = offset
+            Path = path
+        }
+
+        descend graph node 0L []
+        |> Result.bind (fun struct (target, path) ->
+            match target with
+            | Truncate(file, offset) -> Ok(leaf file false offset path)
+            | Measure(file, offset) -> Ok(leaf file true offset path)
+            | ResizedImage _ -> QapiError.fail "Image format driver does not support resize")
+
     /// Checks a resize of `node` to `newBytes` and asks for the permission.
     let plan (node: Node) (newBytes: int64) (graph: Graph) : Result<ResizePlan, QapiError> =
         if newBytes < 0L then
@@ -104,7 +132,7 @@ module Resize =
 
     /// The lengths of the path, from the host file up. Nodes beside the path keep theirs: they learn of the new
     /// length only when they are resized themselves.
-    let private resizePath (path: NodeId list) (fileBytes: int64) (graph: Graph) : Graph =
+    let follow (path: NodeId list) (fileBytes: int64) (graph: Graph) : Graph =
         let step struct (graph: Graph, childBytes: int64) id =
             let node = Graph.node id graph
 
@@ -128,4 +156,4 @@ module Resize =
         match plan.Target with
         | Error error -> Error error
         | Ok(Measure(_, bytes)) when bytes > actualBytes -> QapiError.fail "Cannot grow device files"
-        | Ok _ -> graph |> resizePath plan.Path actualBytes |> Remove.backend plan.User |> Ok
+        | Ok _ -> graph |> follow plan.Path actualBytes |> Remove.backend plan.User |> Ok

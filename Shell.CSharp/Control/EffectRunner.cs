@@ -30,7 +30,9 @@ internal sealed class EffectRunner(
     NbdListener nbdServer,
     ChardevTable chardevs,
     MonitorTable monitors,
-    JobFiles jobs,
+    JobRunner jobs,
+    JobFiles jobFiles,
+    JobScripts jobScripts,
     Action shutdown)
 {
     /// <summary>Carries a call out. Where the process has run out of descriptors or threads, the command fails.</summary>
@@ -67,10 +69,11 @@ internal sealed class EffectRunner(
             case Call.AllocatedSizes sizes:
                 return files.AllocatedSizes(sizes.Item);
             case Call.Quiesce quiesce:
-                exports.Quiesce(quiesce.Item);
+                exports.Quiesce(quiesce.Item1);
+                jobScripts.Rest(quiesce.Item2);
                 return Core.Daemon.Answer.Finished;
             case Call.OpenJobFile open:
-                return jobs.Open(open.Item1, open.path, open.Item3);
+                return jobFiles.Open(open.Item1, open.path, open.Item3);
             case Call.AwaitJob wait:
                 return jobs.Await(wait.Item);
             case Call.OpenNbdServer open:
@@ -172,7 +175,16 @@ internal sealed class EffectRunner(
                 nodes.Forget(close.Item);
                 break;
             case Effect.RunFileTask run:
-                jobs.Run(run.Item1, run.Item2);
+                jobFiles.Run(run.Item1, run.Item2);
+                break;
+            case Effect.RunNodeScript run:
+                jobScripts.Run(run.Item1, run.Item2);
+                break;
+            case Effect.UpdateNodeScript update:
+                jobScripts.Update(update.Item1, update.Item2);
+                break;
+            case Effect.ResumeNodeScripts resume:
+                jobScripts.GoOn(resume.Item);
                 break;
             case Effect.StopJobWork stop:
                 jobs.Stop(stop.Item);

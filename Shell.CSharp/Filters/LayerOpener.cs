@@ -27,8 +27,8 @@ internal sealed class LayerOpener(PathCompiler paths, NodeTable nodes, IOThreadP
         OpenContext context = new(Libc.Strerror, MakeCodec);
         FSharpList<ChildFile> files = ListModule.OfSeq(children.Select(child =>
             new ChildFile(child.RealLength, child.File is { } file && (file.Traits & FileTraits.BlockDevice) == 0)));
-        FSharpResult<OpenedNode, QapiError> opened = ScriptRunner<FSharpResult<OpenedNode, QapiError>>.Run(
-            threads.Any(), children, Opening.script(path, leaf.Item2, leaf.children, files, context));
+        FSharpResult<OpenedNode, QapiError> opened = Run(
+            children, Opening.script(path, leaf.Item2, leaf.children, files, context));
         if (opened.IsError)
         {
             return Answer.NewRefused(opened.ErrorValue);
@@ -85,15 +85,22 @@ internal sealed class LayerOpener(PathCompiler paths, NodeTable nodes, IOThreadP
     }
 
     private FSharpResult<Unit, int> RunOn(DataPath path, IoScript<FSharpResult<Unit, int>> script) =>
-        ScriptRunner<FSharpResult<Unit, int>>.Run(threads.Any(), [paths.Compile(path, threads.IndexCount)], script);
+        Run([paths.Compile(path, threads.IndexCount)], script);
 
     private FSharpResult<Unit, int> RunIdle(DataPath path, Func<Image, IoScript<FSharpResult<Unit, int>>> script)
     {
         Leaf.LayerLeaf leaf = (Leaf.LayerLeaf)path.Leaf;
         NodePath[] children = Children(leaf);
         return nodes.Machine(leaf.Item1) is Qcow2Layer machine
-            ? ScriptRunner<FSharpResult<Unit, int>>.Run(threads.Any(), children, script(machine.Image))
+            ? Run(children, script(machine.Image))
             : FSharpResult<Unit, int>.NewOk(null!);
+    }
+
+    /// <summary>Runs a script to its end. Nothing happens to the graph meanwhile.</summary>
+    private T Run<T>(NodePath[] children, IoScript<T> script)
+    {
+        _ = ScriptRunner.TryRun(threads.Any(), new OpeningChildren(children), script, out T result);
+        return result;
     }
 
     private NodePath[] Children(Leaf.LayerLeaf leaf) =>
@@ -101,4 +108,24 @@ internal sealed class LayerOpener(PathCompiler paths, NodeTable nodes, IOThreadP
 
     private static IClusterCodec MakeCodec(byte compressionType) =>
         compressionType == 0 ? new DeflateClusters() : new ZstdClusters();
+    /// <summary>Nothing happens to the graph while a node is opened.</summary>
+    private sealed class OpeningChildren(NodePath[] paths) : IScriptChildren
+    {
+        public NodePath Enter(int child) => paths[child];
+
+        public void Leave()
+        {
+        }
+
+        public long Measure(int child) => paths[child].RealLength;
+
+        public bool IsStopped => false;
+
+        public FSharpResult<Unit, string> Resize(int child, long bytes, GrowthMode mode) =>
+            throw new UnreachableException();
+
+        public void Report(long current, long total)
+        {
+        }
+    }
 }

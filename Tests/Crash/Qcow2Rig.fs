@@ -22,8 +22,8 @@ type Shape = {
     BackingBytes: int
 }
 
-let header (shape: Shape) : Header =
-    NewImage.place {
+let private layout (shape: Shape) : NewLayout =
+    let header = {
         Version = shape.Version
         BackingFile = None
         ClusterBits = shape.ClusterBits
@@ -53,17 +53,16 @@ let header (shape: Shape) : Header =
         Extensions = []
     }
 
-let newImage (shape: Shape) : byte[] =
-    let header = header shape
-    let file = Array.zeroCreate<byte>(int header.L1Offset + header.L1Entries * 8)
-
-    match NewImage.writes header with
-    | Ok writes ->
-        for struct (offset, bytes) in writes do
-            Array.Copy(bytes, 0L, file, offset, int64 bytes.Length)
+    match NewImage.plan NothingMapped header with
+    | Ok layout -> layout
     | Error errno -> failtest ("no image: " + string errno)
 
-    file
+let header (shape: Shape) : Header = (layout shape).Header
+
+let newImage (shape: Shape) : byte[] =
+    match ScriptRunner.run [||] (NewImage.write (layout shape)) with
+    | Ok(), file, _ -> file
+    | Error errno, _, _ -> failtest ("no image: " + string errno)
 
 /// For images without compressed clusters.
 let noCodec = {
@@ -84,6 +83,9 @@ let runIdle
         | WriteChild(child, offset, data, next) ->
             go (next (carryOut child RequestKind.Write offset data |> Result.map ignore))
         | FlushChild(child, next) -> go (next (carryOut child RequestKind.Flush 0L [||] |> Result.map ignore))
+        | MeasureChild _
+        | ResizeChild _
+        | Report _ -> failtest "not a matter of open images"
 
     go script
 

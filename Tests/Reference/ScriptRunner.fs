@@ -25,8 +25,16 @@ let run (file: byte[]) (script: IoScript<'T>) : 'T * byte[] * Step list =
             go file steps (next (Ok(Array.sub file (int offset) length)))
         | WriteChild(0, offset, data, next) -> go (apply file offset data) (Wrote(offset, data) :: steps) (next (Ok()))
         | FlushChild(0, next) -> go file (Flushed :: steps) (next (Ok()))
+        | MeasureChild(0, next) -> go file steps (next file.LongLength)
+        | ResizeChild(0, bytes, _, next) ->
+            let resized: byte[] = Array.zeroCreate (int bytes)
+            Array.blit file 0 resized 0 (min file.Length resized.Length)
+            go resized steps (next (Ok()))
+        | Report(_, _, next) -> go file steps (next ())
         | ReadChild(child, offset, length, _) -> invalidOp $"read of {length} bytes at {offset} of child {child}"
         | WriteChild(child, _, _, _)
+        | ResizeChild(child, _, _, _)
+        | MeasureChild(child, _)
         | FlushChild(child, _) -> invalidOp $"child {child}"
 
     go file [] script

@@ -28,13 +28,6 @@ module BlockInfoCodecs =
             return extentSizeHint
         }
 
-    let private compressionType: Codec<Qcow2CompressionType> =
-        Codec.enum "Qcow2CompressionType" [
-            Qcow2CompressionType.Zlib, "zlib"
-            Qcow2CompressionType.Zstd, "zstd"
-        ]
-        |> Codec.documented "How clusters of an image are compressed." [ "zlib", "As deflate has it."; "zstd", "As Zstandard has it." ]
-
     let private specificQcow2: StructCodec<ImageInfoSpecificQcow2> =
         record "ImageInfoSpecificQCow2" "A qcow2 image." {
             let! compat = doc "0.10 for version 2, 1.1 for version 3." (required "compat" Codec.str _.Compat)
@@ -51,7 +44,7 @@ module BlockInfoCodecs =
             let! corrupt = doc "Whether damage was noticed." (optional "corrupt" Codec.bool _.Corrupt)
             let! refcountBits = doc "The width of a refcount." (required "refcount-bits" Codec.int64 _.RefcountBits)
             let! compressionType =
-                doc "How clusters are compressed." (required "compression-type" compressionType _.CompressionType)
+                doc "How clusters are compressed." (required "compression-type" Qcow2Codecs.compressionType _.CompressionType)
 
             return
                 fun m -> {

@@ -4,6 +4,13 @@ open StorageDaemon.Core.Qapi.Describe
 
 /// Descriptions of qapi/block-core.json: the options of qcow2 images.
 module Qcow2Codecs =
+    let compressionType: Codec<Qcow2CompressionType> =
+        Codec.enum "Qcow2CompressionType" [ Qcow2CompressionType.Zlib, "zlib"; Qcow2CompressionType.Zstd, "zstd" ]
+        |> Codec.documented "How clusters of a qcow2 image are compressed." [
+            "zlib", "Deflated, as every reader knows."
+            "zstd", "With Zstandard."
+        ]
+
     let private overlapCheckMode: Codec<Qcow2OverlapCheckMode> =
         Codec.enum "Qcow2OverlapCheckMode" [
             Qcow2OverlapCheckMode.None, "none"

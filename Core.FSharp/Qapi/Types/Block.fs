@@ -84,6 +84,12 @@ type BlkdebugSetStateOptions = {
     NewState: int64
 }
 
+/// `Qcow2CompressionType` of qapi/block-core.json.
+[<RequireQualifiedAccess>]
+type Qcow2CompressionType =
+    | Zlib
+    | Zstd
+
 /// `Qcow2OverlapCheckMode` of qapi/block-core.json.
 [<RequireQualifiedAccess>]
 type Qcow2OverlapCheckMode =

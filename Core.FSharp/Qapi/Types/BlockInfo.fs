@@ -3,12 +3,6 @@ namespace StorageDaemon.Core.Qapi
 /// `BlockdevCacheInfo` of qapi/block-core.json.
 type BlockdevCacheInfo = { Writeback: bool; Direct: bool; NoFlush: bool }
 
-/// `Qcow2CompressionType` of qapi/block-core.json.
-[<RequireQualifiedAccess>]
-type Qcow2CompressionType =
-    | Zlib
-    | Zstd
-
 /// `ImageInfoSpecificQCow2` of qapi/block-core.json.
 type ImageInfoSpecificQcow2 = {
     Compat: string
