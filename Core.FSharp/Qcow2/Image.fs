@@ -130,7 +130,18 @@ type ImageChildren = {
     BackingChild: int
     /// Bytes.
     BackingBytes: int64
+    /// Whether clusters of data may be holes, because space was laid out for them before they were written; then the
+    /// file is asked what it knows of them. See `ImageChildren.isSparse`.
+    IsSparse: bool
 }
+
+module ImageChildren =
+    /// Whether a file of that length with that much space looks as if clusters had been laid out for later: then it has
+    /// less space, by a tenth of it and by two clusters, than clusters (as the real daemon's answers show). Bytes.
+    let isSparse (clusterBytes: int64) (fileBytes: int64) (spaceBytes: int64) : bool =
+        let file = (fileBytes + clusterBytes - 1L) / clusterBytes
+        let space = (spaceBytes + clusterBytes - 1L) / clusterBytes
+        file >= max (space + space / 9L) (space + 2L)
 
 /// An open image: everything that its requests share. The caller guards it.
 [<Sealed>]

@@ -21,6 +21,8 @@ type Qcow2Layer(image: Image) =
     let publish (request: Request) (frame: byref<Frame>) =
         frame.Op <- request.Op
         frame.Error <- request.Error
+        frame.Status <- request.AnswerStatus
+        frame.StatusBytes <- request.AnswerBytes
         frame.ScratchCount <- 1
         frame.ScratchBytes <- request.ScratchBytes
 
@@ -43,6 +45,7 @@ type Qcow2Layer(image: Image) =
         | RequestKind.Flush ->
             request.AfterCheckpoint <- Stage.End
             request.Stage <- Stage.Checkpoint
+        | RequestKind.BlockStatus -> Status.map image request sink
         | RequestKind.Prefetch -> request.Stage <- Stage.End
         | _ -> request.Fail Errno.ENOTSUP
 
@@ -88,7 +91,9 @@ type Qcow2Layer(image: Image) =
         request.Begin(memory, frame.Kind, frame.Flags, frame.Offset, frame.Length)
         request.Generation <- image.Freed.Enter()
 
-        if image.IsFenced && frame.Kind <> RequestKind.Read then
+        if image.IsFenced
+           && frame.Kind <> RequestKind.Read
+           && frame.Kind <> RequestKind.BlockStatus then
             request.Fail Errno.EIO
 
         Reading.start request (int FrameBuffer.Own) 0L frame.Offset (frame.Offset + frame.Length) Tag.data
@@ -106,6 +111,8 @@ type Qcow2Layer(image: Image) =
             Tables.loaded request error sink
         elif error <> 0 then
             request.NoteError error
+        elif request.Kind = RequestKind.BlockStatus then
+            Status.take request frame.Status frame.StatusBytes
 
         // A request that waits for something else than its child requests goes on when that comes.
         if request.Op = FrameOp.Wait && isNull request.Loading then

@@ -94,6 +94,11 @@ type Request() =
     /// Whether a backing image, a cluster or compressed data were read: else all is zeroes.
     member val ReadAnything = false with get, set
 
+    // A block status: what is known, and what a child may add to it.
+    member val AnswerStatus = BlockStatus.None with get, set
+    member val AnswerBytes = 0L with get, set
+    member val AnswerMask = BlockStatus.None with get, set
+
     // A table that is shared, being copied.
     member val CopiedTable: BusyRange = null with get, set
     member val CopyTo = 0L with get, set
@@ -177,6 +182,8 @@ type Request() =
         this.StepOutstanding <- 0
         this.ScratchBytes <- 0L
         this.Compressed <- 0UL
+        this.AnswerStatus <- BlockStatus.None
+        this.AnswerBytes <- 0L
         this.AllocatedClusters <- 0
 
     /// Sends a child request.

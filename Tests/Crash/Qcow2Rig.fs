@@ -92,6 +92,11 @@ let openOver (disk: MemoryChild) (backing: byte[]) (dataChild: int) (cacheBytes:
         DataChild = dataChild
         BackingChild = if backing.Length > 0 then dataChild + 1 else -1
         BackingBytes = int64 backing.Length
+        IsSparse =
+            ImageChildren.isSparse
+                (1L <<< int (BigEndian.readU32 (ReadOnlySpan disk.Content) 20))
+                (int64 disk.Content.Length)
+                disk.SpaceBytes
     }
 
     let settings = {

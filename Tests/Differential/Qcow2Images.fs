@@ -13,9 +13,9 @@ open StorageDaemon.Tests.Harness.TempDir
 open StorageDaemon.Tests.Reference.LayerRunner
 
 [<Literal>]
-let private DiskBytes = 2097152
+let internal DiskBytes = 2097152
 
-let private qemuImg (directory: TempDir) (arguments: string list) =
+let internal qemuImg (directory: TempDir) (arguments: string list) =
     ChildProcess.runOk directory.Path (Requires.tool "qemu-img") arguments |> ignore
 
 /// What the guest sees, by the real tool.
@@ -24,7 +24,7 @@ let private contentOf (directory: TempDir) (image: string) (options: string list
     File.ReadAllBytes(directory.File "content.raw")
 
 /// Commands for qemu-io that leave clusters of every kind.
-let private scribbles (random: Random) (compressed: bool) : string list =
+let internal scribbles (random: Random) (compressed: bool) : string list =
     let where align =
         let offset = random.Next(DiskBytes / align) * align
         let length = min (align * (1 + random.Next 20)) (DiskBytes - offset)
@@ -47,7 +47,7 @@ let private scribbles (random: Random) (compressed: bool) : string list =
             | _ -> "write -P " + pattern () + " " + where 512
     ]
 
-let private scribble (directory: TempDir) (image: string) (commands: string list) =
+let internal scribble (directory: TempDir) (image: string) (commands: string list) =
     let arguments = commands |> List.collect (fun command -> [ "-c"; command ])
 
     ChildProcess.runOk
@@ -57,7 +57,7 @@ let private scribble (directory: TempDir) (image: string) (commands: string list
     |> ignore
 
 [<NoComparison>]
-type private Kind = {
+type internal Kind = {
     Name: string
     Options: string
     Compressed: bool
@@ -75,7 +75,7 @@ let private kind options = {
     ExternalData = false
 }
 
-let private kinds = [
+let internal kinds = [
     kind "compat=1.1"
     { kind "compat=0.10" with Snapshot = true }
     {
@@ -120,13 +120,13 @@ let private kinds = [
     }
 ]
 
-let private codecOf (header: Header) : IClusterCodec =
+let internal codecOf (header: Header) : IClusterCodec =
     if header.CompressionType = 1uy then
         new ZstdClusters()
     else
         new DeflateClusters()
 
-let private headerOf (bytes: byte[]) : Header =
+let internal headerOf (bytes: byte[]) : Header =
     match Header.clusterBytes bytes with
     | Error error -> failtest error.Desc
     | Ok length ->
