@@ -148,7 +148,10 @@ type Checkpoint(image: Image) =
 
         for struct (first, count) in left do
             for i in 0 .. count - 1 do
-                freed.Add(first + int64 i)
+                freed.Add {
+                    Cluster = first + int64 i
+                    Reason = FreeReason.Other
+                }
 
         image.Freed.AreDurable freed
 

@@ -67,6 +67,7 @@ module Idle =
             if image.IsFenced then
                 return! Finished(Error Errno.EIO)
 
+            image.Freed.SkipDiscards()
             do! withBlocks image image.ApplyFreed
             let checkpoint = Checkpoint image
 
@@ -169,11 +170,14 @@ module Idle =
                 |> IoScript.bind (function
                     | Ok() ->
                         image.Metadata.UnionWith(clustersAt image header)
-                        clustersAt image old |> Seq.iter image.Freed.Add
+                        for cluster in clustersAt image old do
+                            image.Freed.Add(cluster, FreeReason.Other)
+
                         settle image
                     | Error errno ->
                         if not image.IsFenced then
-                            clustersAt image header |> Seq.iter image.Freed.Add
+                            for cluster in clustersAt image header do
+                                image.Freed.Add(cluster, FreeReason.Other)
 
                         Finished(Error errno))
         }

@@ -58,66 +58,6 @@ type BusyRanges() =
         sink.WakeAll range.Waiters
         free.Push range
 
-/// Clusters that nothing refers to any more, on their way to be free. A cluster is free once the file has the mapping
-/// without it, and once all requests that may have looked it up before have ended.
-[<Sealed>]
-type FreedClusters() =
-    let mutable fresh = List<int64>()
-    let mutable durable = List<int64>()
-    let mutable waiting = List<int64>()
-    let ready = Queue<int64>()
-    let active = [| 0; 0 |]
-    let mutable current = 0
-
-    let settle () =
-        if active[1 - current] = 0 then
-            for cluster in waiting do
-                ready.Enqueue cluster
-
-            waiting.Clear()
-
-            if durable.Count > 0 then
-                let empty = waiting
-                waiting <- durable
-                durable <- empty
-                current <- 1 - current
-
-                if active[1 - current] = 0 then
-                    for cluster in waiting do
-                        ready.Enqueue cluster
-
-                    waiting.Clear()
-
-    /// A request begins; it gives the number back at its end.
-    member _.Enter() : int =
-        active[current] <- active[current] + 1
-        current
-
-    member _.Leave(generation: int) =
-        active[generation] <- active[generation] - 1
-        settle ()
-
-    /// A cluster has lost a reference in memory.
-    member _.Add(cluster: int64) = fresh.Add cluster
-
-    member _.Fresh = fresh.Count
-    member _.Ready = ready
-    member _.IsEmpty = fresh.Count = 0 && durable.Count = 0 && waiting.Count = 0 && ready.Count = 0
-
-    /// What has lost references so far: a checkpoint begins that will write the mapping without them.
-    member _.TakeFresh() : List<int64> =
-        let taken = fresh
-        fresh <- List<int64>()
-        taken
-
-    /// The checkpoint has failed.
-    member _.PutBack(taken: List<int64>) = fresh.AddRange taken
-
-    /// The checkpoint is in the file.
-    member _.AreDurable(taken: List<int64>) =
-        durable.AddRange taken
-        settle ()
-
 /// What stands below an image.
 type ImageChildren = {
     /// Bytes of the image file when it was opened.
@@ -154,6 +94,7 @@ type Image
         metadata: HashSet<int64>,
         codec: IClusterCodec,
         children: ImageChildren,
+        discards: DiscardSettings,
         sliceCapacity: int
     ) =
     let entryBytes = if geometry.ExtendedL2 then 16 else 8
@@ -189,7 +130,19 @@ type Image
 
     /// L2 tables that are shared with snapshots and being copied, by number.
     member val CopiedTables = BusyRanges()
-    member val Freed = FreedClusters()
+    member val Freed = FreedClusters discards
+    member _.Discards = discards
+
+    /// The guest's data lie in a file of their own that is to be a raw image by itself.
+    member _.HasRawData = geometry.ExternalData && header.Autoclear &&& Feature.dataFileRaw <> 0UL
+
+    /// The first free byte of a cluster that has room for more compressed data, or 0.
+    member val PackAt = 0L with get, set
+
+    /// Nothing more is put into that cluster.
+    member this.LeavePack(cluster: int64) =
+        if this.PackAt >>> geometry.ClusterBits = cluster then
+            this.PackAt <- 0L
 
     /// L2 tables that the file does not have: what is not in the cache of them is zero.
     member val NewTables = HashSet<int>()

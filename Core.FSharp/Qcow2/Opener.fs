@@ -13,6 +13,7 @@ type ImageSettings = {
     L2CacheBytes: int64
     RefcountCacheBytes: int64
     Codec: IClusterCodec
+    Discards: DiscardSettings
 }
 
 /// Opening: from the header to an image in memory.
@@ -93,7 +94,7 @@ module Opener =
             )
 
         let slices = capacity settings.L2CacheBytes (min 4096 clusterBytes)
-        Image(header, geometry, l1, refcounts, known, settings.Codec, children, slices)
+        Image(header, geometry, l1, refcounts, known, settings.Codec, children, settings.Discards, slices)
 
     /// The script that opens the image in child 0.
     let script

@@ -41,7 +41,7 @@ module internal PrivateTable =
     let private adopt (image: Image) (request: Request) (l1Index: int) (sink: ChildRequests) =
         let old = L1Entry.l2Offset image.L1[l1Index]
         image.SetL1(l1Index, L1Entry.encode request.CopyTo true)
-        image.Freed.Add(old >>> image.Geometry.ClusterBits)
+        image.Freed.Add(old >>> image.Geometry.ClusterBits, FreeReason.Other)
 
         for slice in 0 .. image.SlicesPerTable - 1 do
             match image.Slices.Find(image.SliceKey(l1Index, slice)) with

@@ -57,11 +57,19 @@ type Qcow2Layer(image: Image) =
             request.AfterCheckpoint <- Stage.End
             request.Stage <- Stage.Checkpoint
         else
-            Writing.abandon image request sink
-            PrivateTable.abandon image request sink
-            Flushing.abandon image request sink
-            image.Freed.Leave request.Generation
-            request.Wait FrameOp.Done
+            if not request.HasLeft then
+                Writing.abandon image request sink
+                PrivateTable.abandon image request sink
+                Flushing.abandon image request sink
+                image.Freed.Leave request.Generation
+                request.HasLeft <- true
+
+            Discarding.abandon image request
+
+            if Discarding.isDue image request then
+                Discarding.begin' image request
+            else
+                request.Wait FrameOp.Done
 
     let advance (request: Request) (sink: ChildRequests) =
         request.Waits <- false
@@ -79,6 +87,8 @@ type Qcow2Layer(image: Image) =
             | Stage.Surround -> Writing.surround image request sink
             | Stage.Fill -> Writing.fill image request sink
             | Stage.Commit -> Writing.commit image request sink
+            | Stage.Unmap -> Clearing.settle image request sink
+            | Stage.Discard -> Discarding.step image request sink
             | Stage.Checkpoint -> Flushing.step image request sink
             | _ -> finish request sink
 
@@ -110,7 +120,8 @@ type Qcow2Layer(image: Image) =
         if tag = Tag.table then
             Tables.loaded request error sink
         elif error <> 0 then
-            request.NoteError error
+            if tag <> Tag.advice then
+                request.NoteError error
         elif request.Kind = RequestKind.BlockStatus then
             Status.take request frame.Status frame.StatusBytes
 

@@ -20,6 +20,10 @@ type Stage =
     | Checkpoint = 6uy
     /// Wait for child requests that are under way, then end.
     | End = 7uy
+    /// Wait until the file below has been told of discarded clusters that stay the guest's.
+    | Unmap = 8uy
+    /// Tell the file below of clusters that are free.
+    | Discard = 9uy
 
 /// Tags of child requests.
 module internal Tag =
@@ -34,6 +38,10 @@ module internal Tag =
     /// The table `Request.Loading`.
     [<Literal>]
     let table = 2
+
+    /// As `step`, but what it comes to does not matter.
+    [<Literal>]
+    let advice = 3
 
 /// One request at an image: kept with its slot and used again.
 [<Sealed; AllowNullLiteral>]
@@ -59,6 +67,14 @@ type Request() =
     member val Waits = false with get, set
 
     member val Generation = 0 with get, set
+
+    /// It has nothing in its hands any more, and its clusters may be used again.
+    member val HasLeft = false with get, set
+
+    /// Clusters that this request tells the file below of, and how far it has come; null for none.
+    member val Discards: List<int64> = null with get, set
+
+    member val DiscardAt = 0 with get, set
 
     /// Child requests under way, and those among them that the next step waits for.
     member val Outstanding = 0 with get, set
@@ -178,6 +194,7 @@ type Request() =
         this.Error <- 0
         this.Stage <- Stage.Map
         this.Op <- FrameOp.Wait
+        this.HasLeft <- false
         this.Outstanding <- 0
         this.StepOutstanding <- 0
         this.ScratchBytes <- 0L

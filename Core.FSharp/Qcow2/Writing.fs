@@ -277,7 +277,7 @@ module internal Writing =
             request.Stage <- Stage.Commit
 
     /// The clusters that an entry refers to lose a reference.
-    let release (image: Image) (entry: inref<L2Entry>) =
+    let release (image: Image) (reason: FreeReason) (entry: inref<L2Entry>) =
         let g = image.Geometry
 
         if L2Entry.isCompressed entry.Descriptor then
@@ -285,9 +285,9 @@ module internal Writing =
             let last = (place.HostOffset + int64 place.LengthBytes - 1L) >>> g.ClusterBits
 
             for cluster in place.HostOffset >>> g.ClusterBits .. last do
-                image.Freed.Add cluster
+                image.Freed.Add(cluster, reason)
         elif L2Entry.hostOffset entry.Descriptor <> 0L && image.Children.DataChild = 0 then
-            image.Freed.Add(L2Entry.hostOffset entry.Descriptor >>> g.ClusterBits)
+            image.Freed.Add(L2Entry.hostOffset entry.Descriptor >>> g.ClusterBits, reason)
 
     /// Bits of the subclusters from one guest offset to another in a cluster.
     let private unitBits (image: Image) (cluster: int64) (from: int64) (until: int64) : uint64 =
@@ -314,7 +314,7 @@ module internal Writing =
             let host = request.HostOffset + ((cluster - first) <<< g.ClusterBits)
 
             if not request.IsInPlace then
-                release image &old
+                release image FreeReason.Other &old
 
             let bitmap =
                 if g.ExtendedL2 then
@@ -339,7 +339,7 @@ module internal Writing =
         image.Slices.MarkDirty(request.Slice, index * entryBytes, (index + count) * entryBytes)
 
     /// Lets go of the piece's range and slice.
-    let private leave (image: Image) (request: Request) (sink: ChildRequests) =
+    let leave (image: Image) (request: Request) (sink: ChildRequests) =
         if not (isNull request.Slice) then
             request.Slice.Pins <- request.Slice.Pins - 1
             request.Slice <- null
@@ -363,7 +363,7 @@ module internal Writing =
         if request.AllocatedClusters > 0 then
             if image.Children.DataChild = 0 then
                 for i in 0 .. request.AllocatedClusters - 1 do
-                    image.Freed.Add((request.HostOffset >>> image.Geometry.ClusterBits) + int64 i)
+                    image.Freed.Add((request.HostOffset >>> image.Geometry.ClusterBits) + int64 i, FreeReason.Other)
 
             request.AllocatedClusters <- 0
 

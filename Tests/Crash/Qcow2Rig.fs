@@ -20,6 +20,7 @@ type Shape = {
     ExtendedL2: bool
     SizeBytes: int64
     BackingBytes: int
+    Discards: DiscardSettings
 }
 
 let header (shape: Shape) : Header =
@@ -84,8 +85,18 @@ let private runScript (child: MemoryChild) (script: IoScript<Result<Image, QapiE
 
     go script
 
+/// The file below is told of nothing.
+let noDiscards = DiscardSettings.ofOptions false None (Some false) None None
+
 /// Opens the image in a child; `codec` is for its compressed clusters.
-let openOver (disk: MemoryChild) (backing: byte[]) (dataChild: int) (cacheBytes: int64) (codec: IClusterCodec) : Image =
+let openWith
+    (discards: DiscardSettings)
+    (disk: MemoryChild)
+    (backing: byte[])
+    (dataChild: int)
+    (cacheBytes: int64)
+    (codec: IClusterCodec)
+    : Image =
     let children = {
         FileBytes = int64 disk.Content.Length
         GrowsWithZeroes = true
@@ -104,9 +115,13 @@ let openOver (disk: MemoryChild) (backing: byte[]) (dataChild: int) (cacheBytes:
         L2CacheBytes = cacheBytes
         RefcountCacheBytes = cacheBytes
         Codec = codec
+        Discards = discards
     }
 
     runScript disk (Opener.script settings children string)
+
+let openOver disk backing dataChild cacheBytes codec : Image =
+    openWith noDiscards disk backing dataChild cacheBytes codec
 
 /// The bytes of a sector that holds a value.
 let sectorOf (value: uint64) : byte[] =
@@ -148,7 +163,7 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
     let sectorsMax = sectors * 4
     let disk = SimulatedDisk(newImage shape, fails)
     let below = MemoryChild(backing, fun _ -> 0)
-    let image = openOver disk backing 0 cacheBytes noCodec
+    let image = openWith shape.Discards disk backing 0 cacheBytes noCodec
     let layer = Qcow2Layer image
     let runner =
         Runner(layer, (disk :> MemoryChild) :: (if shape.BackingBytes > 0 then [ below ] else []), seed)

@@ -28,6 +28,7 @@ let private shape: Shape = {
     ExtendedL2 = false
     SizeBytes = diskBytes
     BackingBytes = 0
+    Discards = noDiscards
 }
 
 /// An image file in which every third cluster is data, and every seventh zeroes.
