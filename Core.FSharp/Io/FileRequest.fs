@@ -43,6 +43,8 @@ type RequestFlags =
     | Unmap = 8uy
     /// For a block status: what the node has by itself. Its backing child is not asked.
     | OwnOnly = 16uy
+    /// Write compressed, where the node can: whole clusters, or the last one of the disk.
+    | Compressed = 32uy
 
 /// What the shell asks of the kernel for one open file.
 type FileOp =

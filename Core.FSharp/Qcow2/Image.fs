@@ -3,10 +3,13 @@ namespace StorageDaemon.Core.Qcow2
 open System.Collections.Generic
 open StorageDaemon.Core.Io
 
-/// Decompresses clusters; the shell has the libraries. Pure: the same input gives the same output.
+/// Compresses and decompresses clusters; the shell has the libraries. Pure: the same input gives the same output.
 type IClusterCodec =
     /// Fills `output` from compressed data, which may have anything behind their end. False if they are damaged.
     abstract Decompress: input: System.ReadOnlySpan<byte> * output: System.Span<byte> -> bool
+
+    /// Compresses a cluster; the length in bytes, or zero if it does not fit into `output`.
+    abstract Compress: input: System.ReadOnlySpan<byte> * output: System.Span<byte> -> int
 
 /// Guest clusters whose mapping is about to change: nobody else may change them until that is done.
 [<Sealed; AllowNullLiteral>]
@@ -187,7 +190,7 @@ type Image
             progress <- refcounts.Free(ready.Peek())
 
             if not progress.IsNeedsBlock then
-                ready.Dequeue() |> ignore
+                this.LeavePack(ready.Dequeue())
                 progress <- Ready
 
         progress

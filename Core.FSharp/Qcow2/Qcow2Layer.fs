@@ -34,6 +34,8 @@ type Qcow2Layer(image: Image) =
         | RequestKind.Write ->
             if request.Position = request.Until then
                 request.Stage <- Stage.End
+            elif request.Position = request.Limit then
+                Compressing.map image request sink
             else
                 Writing.map image request sink
         | RequestKind.WriteZeroes
@@ -80,10 +82,13 @@ type Qcow2Layer(image: Image) =
 
             match request.Stage with
             | Stage.Map -> map request sink
-            | Stage.Allocate when image.MustCheckpoint ->
-                request.AfterCheckpoint <- Stage.Allocate
+            | Stage.Allocate
+            | Stage.Pack when image.MustCheckpoint ->
+                request.AfterCheckpoint <- request.Stage
                 request.Stage <- Stage.Checkpoint
             | Stage.Allocate -> Writing.allocate image request sink
+            | Stage.Pack -> Compressing.pack image request sink
+            | Stage.Packed -> Compressing.commit image request sink
             | Stage.Surround -> Writing.surround image request sink
             | Stage.Fill -> Writing.fill image request sink
             | Stage.Commit -> Writing.commit image request sink
@@ -105,6 +110,12 @@ type Qcow2Layer(image: Image) =
            && frame.Kind <> RequestKind.Read
            && frame.Kind <> RequestKind.BlockStatus then
             request.Fail Errno.EIO
+        elif Compressing.isWanted request then
+            request.Limit <- request.Position
+
+            match Compressing.refusal image frame.Offset frame.Length with
+            | 0 -> ()
+            | error -> request.Fail error
 
         Reading.start request (int FrameBuffer.Own) 0L frame.Offset (frame.Offset + frame.Length) Tag.data
         advance request sink

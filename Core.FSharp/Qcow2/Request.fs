@@ -24,6 +24,10 @@ type Stage =
     | Unmap = 8uy
     /// Tell the file below of clusters that are free.
     | Discard = 9uy
+    /// Find room for a compressed cluster.
+    | Pack = 10uy
+    /// Map a compressed cluster, once it is written.
+    | Packed = 11uy
 
 /// Tags of child requests.
 module internal Tag =
@@ -56,6 +60,12 @@ type Request() =
 
     /// Guest offset of the end.
     member val Until = 0L with get, set
+
+    /// Guest offset up to which the request writes in the ordinary way; `Until` for those that are not compressed.
+    member val Limit = 0L with get, set
+
+    /// Bytes of the piece, compressed.
+    member val PackedBytes = 0 with get, set
 
     /// The first error.
     member val Error = 0 with get, set
@@ -191,6 +201,7 @@ type Request() =
         this.Start <- offset
         this.Position <- offset
         this.Until <- offset + length
+        this.Limit <- this.Until
         this.Error <- 0
         this.Stage <- Stage.Map
         this.Op <- FrameOp.Wait

@@ -12,7 +12,7 @@ module internal Writing =
     let PieceClusters = 2048L
 
     /// Whether a write into the clusters of host bytes would destroy tables ("overlap check").
-    let private hitsMetadata (image: Image) (hostOffset: int64) (length: int64) : bool =
+    let hitsMetadata (image: Image) (hostOffset: int64) (length: int64) : bool =
         image.Children.DataChild = 0
         && (let bits = image.Geometry.ClusterBits
             let mutable hit = false
@@ -83,7 +83,7 @@ module internal Writing =
                     L2Entry.read &g bytes index
 
             let sliceEnd = request.Position + Tables.bytesToSliceEnd image request.Position
-            let mutable until = min request.Until (min sliceEnd ((first + PieceClusters) <<< g.ClusterBits))
+            let mutable until = min request.Limit (min sliceEnd ((first + PieceClusters) <<< g.ClusterBits))
             let mutable last = image.Busy.Free(first, clusterOf image (until - 1L))
             request.IsInPlace <- not (needsNew image &entry)
 
@@ -124,7 +124,7 @@ module internal Writing =
                     (ReadOnlySpan slice.Bytes)
                     (Tables.indexInSlice image offset)
                     offset
-                    (request.Until - offset)
+                    (request.Limit - offset)
 
             match run.Kind with
             | _ when run.IsFaulty -> request.Fail Errno.EIO

@@ -66,10 +66,37 @@ let newImage (shape: Shape) : byte[] =
 
     file
 
-let private noCodec = {
+/// Compresses clusters of sectors that hold one value each: the values, and rubbish of any length behind them. What comes
+/// to the length of a cluster does not fit.
+let private valueCodec = {
     new IClusterCodec with
-        member _.Decompress(_, _) = false
+        member _.Decompress(input, output) =
+            for at in 0..8 .. output.Length - 8 do
+                input.Slice(at / SectorBytes * 8, 8).CopyTo(output.Slice at)
+
+            true
+
+        member _.Compress(input, output) =
+            let values = input.Length / SectorBytes * 8
+            let rubbish = int (BitConverter.ToUInt64 input * 0x9e3779b97f4a7c15UL >>> 40) % (input.Length - values + 1)
+            let length = values + rubbish
+
+            if length > output.Length then
+                0
+            else
+                output.Slice(0, length).Fill 0xeeuy
+
+                for sector in 0 .. input.Length / SectorBytes - 1 do
+                    input.Slice(sector * SectorBytes, 8).CopyTo(output.Slice(sector * 8))
+
+                length
 }
+
+/// The same, for the naive reader.
+let private expand (data: byte[]) (length: int) : byte[] =
+    let cluster = Array.zeroCreate<byte> length
+    valueCodec.Decompress(ReadOnlySpan data, Span cluster) |> ignore
+    cluster
 
 let private runScript (child: MemoryChild) (script: IoScript<Result<Image, QapiError>>) : Image =
     let rec go script =
@@ -163,7 +190,7 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
     let sectorsMax = sectors * 4
     let disk = SimulatedDisk(newImage shape, fails)
     let below = MemoryChild(backing, fun _ -> 0)
-    let image = openWith shape.Discards disk backing 0 cacheBytes noCodec
+    let image = openWith shape.Discards disk backing 0 cacheBytes valueCodec
     let layer = Qcow2Layer image
     let runner =
         Runner(layer, (disk :> MemoryChild) :: (if shape.BackingBytes > 0 then [ below ] else []), seed)
@@ -270,11 +297,23 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
                 First = 0
                 Count = 0
             }
-        | _ ->
+        | kind ->
+            let perCluster = max 1 ((1 <<< shape.ClusterBits) / SectorBytes)
+            let isCompressed = kind >= 9
+
+            // Compressed writes take whole clusters.
+            let first = if isCompressed then first / perCluster * perCluster else first
+            let count =
+                if isCompressed then
+                    min (sectors - first) ((count + perCluster - 1) / perCluster * perCluster)
+                else
+                    count
+
             let value = next
             next <- next + 1UL
             let data = Array.init count (fun _ -> sectorOf value) |> Array.concat
-            start RequestKind.Write fua first count data value false
+            let flags = if isCompressed then fua ||| RequestFlags.Compressed else fua
+            start RequestKind.Write flags first count data value false
 
     /// Notes the ends of requests.
     member _.Collect() =
@@ -311,7 +350,7 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
         if not problems.IsEmpty then
             failtest (where + ": " + String.concat "; " (List.truncate 5 problems))
 
-        let content = NaiveQcow2.content naive backing
+        let content = NaiveQcow2.contentWith expand naive backing
 
         for sector in 0 .. int (naive.Size / int64 SectorBytes) - 1 do
             let allowed = model.AfterCrash sector

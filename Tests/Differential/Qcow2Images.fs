@@ -4,6 +4,7 @@ module StorageDaemon.Tests.Differential.Qcow2Images
 open System
 open System.IO
 open Expecto
+open StorageDaemon.Core
 open StorageDaemon.Core.Io
 open StorageDaemon.Core.Qcow2
 open StorageDaemon.Shell.Codecs
@@ -161,7 +162,22 @@ let private readAll (runner: Runner) : byte[] =
     data
 
 /// Random requests; the content that they should leave.
-let private change (random: Random) (runner: Runner) (content: byte[]) =
+let private change (random: Random) (runner: Runner) (clusterBytes: int) (content: byte[]) =
+    for i in 0..29 do
+        let offset = random.Next(DiskBytes / clusterBytes) * clusterBytes
+        let data = Array.zeroCreate<byte> clusterBytes
+        random.NextBytes(data.AsSpan(0, clusterBytes * random.Next 8 / 7))
+
+        let error, _ =
+            runner.Run(RequestKind.Write, RequestFlags.Compressed, int64 offset, int64 clusterBytes, data, false)
+
+        match error with
+        | 0 -> data.CopyTo(content, offset)
+        // The image has the cluster already, or its data lie elsewhere.
+        | Errno.EIO
+        | Errno.ENOTSUP -> ()
+        | error -> failtest ("a compressed write: " + string error)
+
     for i in 0..59 do
         let align = if random.Next 2 = 0 then 512 else 65536
         let offset = random.Next(DiskBytes / align) * align
@@ -235,7 +251,7 @@ let private test (kind: Kind) =
         Expect.isTrue
             ((readAll runner).AsSpan().SequenceEqual(ReadOnlySpan expected))
             (where "what the real tool reads")
-        change random runner expected
+        change random runner image.ClusterBytes expected
         Expect.isTrue ((readAll runner).AsSpan().SequenceEqual(ReadOnlySpan expected)) (where "what was written")
         settle image runner
         File.WriteAllBytes(directory.File "image", children[0].Content)
