@@ -110,10 +110,21 @@ module internal Clearing =
             let at = index + int (cluster - first)
             let old = L2Entry.read &g (Span.op_Implicit bytes) at
 
-            if L2Entry.fault &g &old <> EntryFault.None then
+            let fault = L2Entry.fault &g &old
+
+            if fault <> EntryFault.None && fault <> EntryFault.Unaligned then
+                Corruption.entry image slice (cluster <<< bits) false
                 request.Fail Errno.EIO
             else
-                let next = cleared image request &old
+                let next =
+                    if fault = EntryFault.None then
+                        cleared image request &old
+                    else
+                        // It is got rid of, and its place cannot be kept.
+                        {
+                            Descriptor = if hasZeroFlag image then L2Entry.zero else 0UL
+                            Bitmap = 0UL
+                        }
 
                 if next.Descriptor <> old.Descriptor || next.Bitmap <> old.Bitmap then
                     if L2Entry.hostOffset next.Descriptor = 0L then

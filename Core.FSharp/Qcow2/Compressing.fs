@@ -77,11 +77,10 @@ module internal Compressing =
                     else
                         L2Entry.read &g (ReadOnlySpan slice.Bytes) (Tables.indexInSlice image request.Position)
 
-                if
-                    L2Entry.fault &g &entry <> EntryFault.None
-                    || L2Entry.isCompressed entry.Descriptor
-                    || L2Entry.hostOffset entry.Descriptor <> 0L
-                then
+                if L2Entry.fault &g &entry <> EntryFault.None then
+                    Corruption.entry image slice request.Position true
+                    request.Fail Errno.EIO
+                elif L2Entry.isCompressed entry.Descriptor || L2Entry.hostOffset entry.Descriptor <> 0L then
                     request.Fail Errno.EIO
                 else
                     request.PieceStart <- request.Position

@@ -61,6 +61,31 @@ type BusyRanges() =
         sink.WakeAll range.Waiters
         free.Push range
 
+/// Damage that a request has met. An image tells of each sort once.
+[<NoComparison>]
+type CorruptionNotice = {
+    /// As in BLOCK_IMAGE_CORRUPTED.
+    Message: string
+    /// Bytes of the image file that the damage would have led to write, or -1.
+    Offset: int64
+    LengthBytes: int64
+    /// Every further request fails with ENOMEDIUM, and the file is marked as corrupt where its version can be.
+    IsFatal: bool
+} with
+
+    interface LayerNotice
+
+    /// For the log; the daemon's line begins with "qcow2: ".
+    member this.LogText =
+        if this.IsFatal then
+            "Marking image as corrupt: "
+            + this.Message
+            + "; further corruption events will be suppressed"
+        else
+            "Image is corrupt: "
+            + this.Message
+            + "; further non-fatal corruption events will be suppressed"
+
 /// What stands below an image.
 type ImageChildren = {
     /// Bytes of the image file when it was opened.
@@ -98,6 +123,8 @@ type Image
         codec: IClusterCodec,
         children: ImageChildren,
         discards: DiscardSettings,
+        isWritable: bool,
+        overlapCheck: MetadataSection,
         sliceCapacity: int
     ) =
     let entryBytes = if geometry.ExtendedL2 then 16 else 8
@@ -107,6 +134,9 @@ type Image
     let mutable l1 = l1
     let mutable l1From = System.Int32.MaxValue
     let mutable l1To = 0
+    let mutable notices: CorruptionNotice list = []
+    let mutable isDead = false
+    let mutable hasTold = false
     let mutable fileClusters = Geometry.clusters &geometry children.FileBytes
 
     /// What the file's header says.
@@ -169,6 +199,36 @@ type Image
 
     /// The file's tables may differ from those in memory: nothing is changed any more.
     member val IsFenced = false with get, set
+
+    member _.IsWritable = isWritable
+
+    /// The tables that writes must not hit.
+    member _.OverlapCheck = overlapCheck
+
+    /// It is too damaged for any further request.
+    member _.IsDead = isDead
+
+    /// The file is to be told that it is corrupt, by the next request that ends.
+    member val MustMarkCorrupt = false with get, set
+
+    /// After fatal damage nothing more is told, after other damage only what is fatal.
+    member this.Signal(notice: CorruptionNotice) =
+        if not isDead && (notice.IsFatal || not hasTold) then
+            notices <- notice :: notices
+            hasTold <- true
+
+            if notice.IsFatal then
+                isDead <- true
+                this.IsFenced <- true
+                this.MustMarkCorrupt <- header.Version >= 3
+
+    /// Tells the shell of what there is to tell.
+    member _.Tell(sink: ChildRequests) =
+        if not notices.IsEmpty then
+            for notice in List.rev notices do
+                sink.Notify notice
+
+            notices <- []
 
     /// Whether a checkpoint is being written.
     member val IsCheckpointing = false with get, set

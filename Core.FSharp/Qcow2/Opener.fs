@@ -14,6 +14,8 @@ type ImageSettings = {
     RefcountCacheBytes: int64
     Codec: IClusterCodec
     Discards: DiscardSettings
+    /// What writes are checked for (`overlap-check`); `Overlap.cached` by default.
+    OverlapCheck: MetadataSection
 }
 
 /// Opening: from the header to an image in memory.
@@ -94,7 +96,7 @@ module Opener =
             )
 
         let slices = capacity settings.L2CacheBytes (min 4096 clusterBytes)
-        Image(header, geometry, l1, refcounts, known, settings.Codec, children, settings.Discards, slices)
+        Image(header, geometry, l1, refcounts, known, settings.Codec, children, settings.Discards, settings.Writable, settings.OverlapCheck, slices)
 
     /// The script that opens the image in child 0.
     let script

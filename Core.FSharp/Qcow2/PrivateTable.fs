@@ -10,10 +10,13 @@ module internal PrivateTable =
     let allocate (image: Image) (request: Request) (wanted: int) (count: byref<int>) (sink: ChildRequests) : int64 =
         let mutable first = -1L
         // What has become free is the first to be used again.
+        let freed = image.ApplyFreed()
+
         let progress =
-            match image.ApplyFreed() with
-            | Progress.Ready -> image.Refcounts.Allocate(wanted, &first, &count)
-            | waiting -> waiting
+            if freed.IsReady then
+                image.Refcounts.Allocate(wanted, &first, &count)
+            else
+                freed
 
         match progress with
         | Progress.Ready -> first
@@ -21,6 +24,9 @@ module internal PrivateTable =
             Tables.loadBlock image request index sink
             -1L
         | Failed error ->
+            if freed.IsReady && error = Errno.EIO then
+                Corruption.allocation image
+
             request.Fail error
             -1L
 
@@ -105,6 +111,7 @@ module internal PrivateTable =
         elif L1Entry.l2Offset entry = 0L then
             create image request l1Index sink
         elif L1Entry.fault &g entry <> EntryFault.None then
+            Corruption.unalignedTable image l1Index
             request.Fail Errno.EIO
             false
         elif L1Entry.isCopied entry then

@@ -9,6 +9,9 @@ open StorageDaemon.Core.Io
 type Qcow2Layer(image: Image) =
     inherit Layer()
 
+    // The field of the header that tells of corruption: memory that does not move.
+    let marks = System.GC.AllocateArray<byte>(8, pinned = true)
+
     let requestOf (memory: FrameMemory) : Request =
         match memory.State with
         | :? Request as request -> request
@@ -18,7 +21,8 @@ type Qcow2Layer(image: Image) =
             request
 
     /// What the frame is to do now. It is told once: a request that goes on waiting for the same asks for nothing again.
-    let publish (request: Request) (frame: byref<Frame>) =
+    let publish (request: Request) (frame: byref<Frame>) (sink: ChildRequests) =
+        image.Tell sink
         frame.Op <- request.Op
         frame.Error <- request.Error
         frame.Status <- request.AnswerStatus
@@ -51,6 +55,27 @@ type Qcow2Layer(image: Image) =
         | RequestKind.Prefetch -> request.Stage <- Stage.End
         | _ -> request.Fail Errno.ENOTSUP
 
+    /// The file is told that it is corrupt; whether that can be written or not, the image is not used any more.
+    let markCorrupt (request: Request) (sink: ChildRequests) =
+        image.MustMarkCorrupt <- false
+        let features = image.Header.Incompatible ||| Feature.corrupt
+        image.Header <- { image.Header with Incompatible = features }
+        BigEndian.writeU64 (System.Span marks) 0 features
+
+        request.Send(
+            sink,
+            0,
+            Tag.advice,
+            RequestKind.Write,
+            RequestFlags.None,
+            int64 Header.incompatibleFieldOffset,
+            8L,
+            int FrameBuffer.Address,
+            int64 (System.Runtime.InteropServices.Marshal.UnsafeAddrOfPinnedArrayElement(marks, 0))
+        )
+
+        request.Wait FrameOp.Wait
+
     let finish (request: Request) (sink: ChildRequests) =
         if request.Outstanding > 0 then
             request.Wait FrameOp.Wait
@@ -68,7 +93,9 @@ type Qcow2Layer(image: Image) =
 
             Discarding.abandon image request
 
-            if Discarding.isDue image request then
+            if image.MustMarkCorrupt then
+                markCorrupt request sink
+            elif Discarding.isDue image request then
                 Discarding.begin' image request
             else
                 request.Wait FrameOp.Done
@@ -106,7 +133,9 @@ type Qcow2Layer(image: Image) =
         request.Begin(memory, frame.Kind, frame.Flags, frame.Offset, frame.Length)
         request.Generation <- image.Freed.Enter()
 
-        if image.IsFenced
+        if image.IsDead then
+            request.Fail Errno.ENOMEDIUM
+        elif image.IsFenced
            && frame.Kind <> RequestKind.Read
            && frame.Kind <> RequestKind.BlockStatus then
             request.Fail Errno.EIO
@@ -119,7 +148,7 @@ type Qcow2Layer(image: Image) =
 
         Reading.start request (int FrameBuffer.Own) 0L frame.Offset (frame.Offset + frame.Length) Tag.data
         advance request sink
-        publish request &frame
+        publish request &frame sink
 
     override _.ChildDone(_, memory, frame, tag, error, sink) =
         let request = requestOf memory
@@ -139,14 +168,14 @@ type Qcow2Layer(image: Image) =
         // A request that waits for something else than its child requests goes on when that comes.
         if request.Op = FrameOp.Wait && isNull request.Loading then
             advance request sink
-            publish request &frame
+            publish request &frame sink
         else
             frame.Op <- FrameOp.Wait
 
     override _.Resume(_, memory, frame, sink) =
         let request = requestOf memory
         advance request sink
-        publish request &frame
+        publish request &frame sink
 
     override this.OutOfMemory(now, memory, frame, sink) =
         let request = requestOf memory

@@ -129,6 +129,9 @@ type Refcounts
             hasMoved <- true
             Ready
 
+    /// Where the next free cluster is looked for, or where looking for it has failed.
+    member _.Hint = hint
+
     member _.Blocks = blocks
     member _.Table = table
     member _.TableOffset = tableOffset

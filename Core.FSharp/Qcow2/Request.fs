@@ -294,6 +294,7 @@ module internal Tables =
         if L1Entry.l2Offset entry = 0L then
             null
         elif L1Entry.fault &g entry <> EntryFault.None then
+            Corruption.unalignedTable image l1Index
             request.Fail Errno.EIO
             null
         else

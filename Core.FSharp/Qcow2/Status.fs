@@ -87,7 +87,9 @@ module internal Status =
             let run = Mapping.runAt &g (ReadOnlySpan slice.Bytes) index offset (request.Until - offset)
 
             match run.Kind with
-            | _ when run.IsFaulty -> request.Fail Errno.EIO
+            | _ when run.IsFaulty ->
+                Corruption.entry image slice offset false
+                request.Fail Errno.EIO
             | ClusterKind.Unallocated
             | ClusterKind.UnallocatedReserved -> unallocated image request run.LengthBytes sink
             | ClusterKind.ZeroPlain

@@ -14,13 +14,7 @@ module internal Writing =
     /// Whether a write into the clusters of host bytes would destroy tables ("overlap check").
     let hitsMetadata (image: Image) (hostOffset: int64) (length: int64) : bool =
         image.Children.DataChild = 0
-        && (let bits = image.Geometry.ClusterBits
-            let mutable hit = false
-
-            for cluster in hostOffset >>> bits .. (hostOffset + length - 1L) >>> bits do
-                hit <- hit || image.Metadata.Contains cluster
-
-            hit)
+        && Corruption.preventsWrite image hostOffset length
 
     let private isZeroes (request: Request) = request.Kind = RequestKind.WriteZeroes
 
@@ -108,6 +102,15 @@ module internal Writing =
             request.Stage <- Stage.Allocate
         | busy -> request.ParkAt busy.Waiters
 
+    /// A faulty entry whose place is not written anyway: its cluster gets a new place, and the old one cannot be freed.
+    let private isDispensable (image: Image) (descriptor: uint64) : bool =
+        let g = image.Geometry
+
+        not (L2Entry.isCopied descriptor)
+        && not (L2Entry.isCompressed descriptor)
+        && not g.ExtendedL2
+        && not (Entry.isAligned &g (descriptor &&& Entry.offsetMask))
+
     /// Looks at the mapping of the next bytes.
     let map (image: Image) (request: Request) (sink: ChildRequests) : unit =
         let g = image.Geometry
@@ -127,7 +130,10 @@ module internal Writing =
                     (request.Limit - offset)
 
             match run.Kind with
-            | _ when run.IsFaulty -> request.Fail Errno.EIO
+            | _ when run.IsFaulty && isDispensable image run.Descriptor -> takePiece image request slice run.LengthBytes
+            | _ when run.IsFaulty ->
+                Corruption.entry image slice offset true
+                request.Fail Errno.EIO
             | ClusterKind.Normal when run.IsCopied ->
                 if hitsMetadata image run.HostOffset run.LengthBytes then
                     request.Fail Errno.EIO
@@ -286,6 +292,8 @@ module internal Writing =
 
             for cluster in place.HostOffset >>> g.ClusterBits .. last do
                 image.Freed.Add(cluster, reason)
+        elif not (Entry.isAligned &g (entry.Descriptor &&& Entry.offsetMask)) then
+            Corruption.cannotFree image (L2Entry.hostOffset entry.Descriptor)
         elif L2Entry.hostOffset entry.Descriptor <> 0L && image.Children.DataChild = 0 then
             image.Freed.Add(L2Entry.hostOffset entry.Descriptor >>> g.ClusterBits, reason)
 

@@ -143,6 +143,7 @@ let openWith
         RefcountCacheBytes = cacheBytes
         Codec = codec
         Discards = discards
+        OverlapCheck = Overlap.cached
     }
 
     runScript disk (Opener.script settings children string)
