@@ -227,4 +227,3 @@ type BlkDebugLayer(limits: BlkDebugLimits, rules: BlkDebugRule[]) =
         else
             frame.First <- frame.First + frame.Second
             nextPiece &frame sink
-

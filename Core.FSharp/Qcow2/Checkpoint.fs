@@ -148,10 +148,7 @@ type Checkpoint(image: Image) =
 
         for struct (first, count) in left do
             for i in 0 .. count - 1 do
-                freed.Add {
-                    Cluster = first + int64 i
-                    Reason = FreeReason.Other
-                }
+                freed.Add { Cluster = first + int64 i; Reason = FreeReason.Other }
 
         image.Freed.AreDurable freed
 

@@ -74,7 +74,11 @@ module internal Clearing =
 
         let kind, flags =
             if not isAdvice then
-                RequestKind.WriteZeroes, (if mayUnmap request then RequestFlags.MayUnmap else RequestFlags.None)
+                RequestKind.WriteZeroes,
+                (if mayUnmap request then
+                     RequestFlags.MayUnmap
+                 else
+                     RequestFlags.None)
             elif image.Children.GrowsWithZeroes then
                 RequestKind.Discard, RequestFlags.None
             else
@@ -128,7 +132,11 @@ module internal Clearing =
 
                 if next.Descriptor <> old.Descriptor || next.Bitmap <> old.Bitmap then
                     if L2Entry.hostOffset next.Descriptor = 0L then
-                        let reason = if mayUnmap request then FreeReason.Request else FreeReason.Other
+                        let reason =
+                            if mayUnmap request then
+                                FreeReason.Request
+                            else
+                                FreeReason.Other
                         Writing.release image reason &old
 
                     if reachesBelow image request &old &next then

@@ -80,7 +80,10 @@ module internal Compressing =
                 if L2Entry.fault &g &entry <> EntryFault.None then
                     Corruption.entry image slice request.Position true
                     request.Fail Errno.EIO
-                elif L2Entry.isCompressed entry.Descriptor || L2Entry.hostOffset entry.Descriptor <> 0L then
+                elif
+                    L2Entry.isCompressed entry.Descriptor
+                    || L2Entry.hostOffset entry.Descriptor <> 0L
+                then
                     request.Fail Errno.EIO
                 else
                     request.PieceStart <- request.Position
@@ -95,7 +98,11 @@ module internal Compressing =
 
     /// The next data go to that place, unless a cluster ends there.
     let private packFrom (image: Image) (place: int64) =
-        image.PackAt <- if place &&& int64 (image.ClusterBytes - 1) = 0L then 0L else place
+        image.PackAt <-
+            if place &&& int64 (image.ClusterBytes - 1) = 0L then
+                0L
+            else
+                place
 
     /// Takes room in the file for that many bytes: behind what was packed last, as far as its cluster and the one right
     /// behind it go, or in a new cluster. Negative while the request waits or if it has failed.
@@ -136,7 +143,12 @@ module internal Compressing =
                 let start = cluster <<< bits
 
                 // The block that counts the old cluster may have had to go, or the cluster itself.
-                if canShare && start = clusterEnd && image.PackAt = old && image.Refcounts.Share(old >>> bits) then
+                if
+                    canShare
+                    && start = clusterEnd
+                    && image.PackAt = old
+                    && image.Refcounts.Share(old >>> bits)
+                then
                     request.AllocatedClusters <- 2
                     packFrom image (old + length)
                     old

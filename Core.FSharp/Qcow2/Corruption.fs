@@ -55,7 +55,8 @@ module internal Corruption =
                 $"{what} cluster offset {host} unaligned (guest offset: {hex cluster})"
             | EntryFault.Unaligned -> $"Cluster allocation offset {host} unaligned {where}"
             | EntryFault.ZeroFlag -> $"Zero cluster entry found in pre-v3 image {where}"
-            | EntryFault.CompressedExternal -> $"Compressed cluster entry found in image with external data file {where}"
+            | EntryFault.CompressedExternal ->
+                $"Compressed cluster entry found in image with external data file {where}"
             | _ -> $"Invalid cluster entry found  {where}"
 
         fatal image message -1L -1L
@@ -63,7 +64,6 @@ module internal Corruption =
     /// The tables as far as they are in memory.
     let private tables (image: Image) : MetadataTables =
         let header = image.Header
-        let nowhere = { Offset = 0L; LengthBytes = 0L }
 
         {
             ClusterBits = header.ClusterBits
@@ -77,10 +77,10 @@ module internal Corruption =
                 LengthBytes = int64 image.Refcounts.TableClusters <<< header.ClusterBits
             }
             RefcountTableEntries = image.Refcounts.Table
-            SnapshotTable = nowhere
-            InactiveL1 = []
+            SnapshotTable = image.SideTables.SnapshotTable
+            InactiveL1 = image.SideTables.InactiveL1
             InactiveL1Entries = []
-            BitmapDirectory = nowhere
+            BitmapDirectory = image.SideTables.BitmapDirectory
         }
 
     let private overlap (image: Image) (chosen: MetadataSection) (offset: int64) (length: int64) : bool =
@@ -111,7 +111,10 @@ module internal Corruption =
         let index = Geometry.refcountTableIndex &g cluster
         let table = image.Refcounts.Table
 
-        if index < int64 table.Length && RefcountTableEntry.fault &g table[int index] <> EntryFault.None then
+        if
+            index < int64 table.Length
+            && RefcountTableEntry.fault &g table[int index] <> EntryFault.None
+        then
             let block = RefcountTableEntry.blockOffset table[int index]
             fatal image $"Refblock offset {hex block} unaligned (reftable index: {hex index})" -1L -1L
         else

@@ -36,13 +36,12 @@ module DiscardSettings =
         (passSnapshot: bool option)
         (passOther: bool option)
         (noUnref: bool option)
-        : DiscardSettings =
-        {
-            PassRequest = defaultArg passRequest unmap
-            PassSnapshot = defaultArg passSnapshot true
-            PassOther = defaultArg passOther false
-            NoUnref = defaultArg noUnref false
-        }
+        : DiscardSettings = {
+        PassRequest = defaultArg passRequest unmap
+        PassSnapshot = defaultArg passSnapshot true
+        PassOther = defaultArg passOther false
+        NoUnref = defaultArg noUnref false
+    }
 
 /// A cluster that has lost a reference.
 [<Struct>]

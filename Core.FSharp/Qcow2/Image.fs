@@ -86,6 +86,15 @@ type CorruptionNotice = {
             + this.Message
             + "; further non-fatal corruption events will be suppressed"
 
+/// Tables of the file that are not for the guest's present data: writes must not hit them either.
+[<NoComparison>]
+type SideTables = {
+    SnapshotTable: FileRange
+    /// L1 tables of snapshots.
+    InactiveL1: FileRange list
+    BitmapDirectory: FileRange
+}
+
 /// What stands below an image.
 type ImageChildren = {
     /// Bytes of the image file when it was opened.
@@ -199,6 +208,34 @@ type Image
 
     /// The file's tables may differ from those in memory: nothing is changed any more.
     member val IsFenced = false with get, set
+
+    member val SideTables =
+        {
+            SnapshotTable = { Offset = 0L; LengthBytes = 0L }
+            InactiveL1 = []
+            BitmapDirectory = { Offset = 0L; LengthBytes = 0L }
+        } with get, set
+
+    /// From now on the image keeps clear of these tables. At most a million of their clusters within the file count.
+    member this.Protect(tables: SideTables) =
+        this.SideTables <- tables
+        let mutable left = 1_000_000
+
+        let protect (range: FileRange) =
+            if range.Offset > 0L && range.LengthBytes > 0L then
+                let last = min (fileClusters - 1L) ((range.Offset + range.LengthBytes - 1L) >>> geometry.ClusterBits)
+                let mutable cluster = range.Offset >>> geometry.ClusterBits
+
+                while cluster <= last && left > 0 do
+                    metadata.Add cluster |> ignore
+                    cluster <- cluster + 1L
+                    left <- left - 1
+
+        protect tables.SnapshotTable
+        protect tables.BitmapDirectory
+
+        for range in tables.InactiveL1 do
+            protect range
 
     member _.IsWritable = isWritable
 

@@ -96,7 +96,19 @@ module Opener =
             )
 
         let slices = capacity settings.L2CacheBytes (min 4096 clusterBytes)
-        Image(header, geometry, l1, refcounts, known, settings.Codec, children, settings.Discards, settings.Writable, settings.OverlapCheck, slices)
+        Image(
+            header,
+            geometry,
+            l1,
+            refcounts,
+            known,
+            settings.Codec,
+            children,
+            settings.Discards,
+            settings.Writable,
+            settings.OverlapCheck,
+            slices
+        )
 
     /// The script that opens the image in child 0.
     let script

@@ -135,9 +135,11 @@ type Qcow2Layer(image: Image) =
 
         if image.IsDead then
             request.Fail Errno.ENOMEDIUM
-        elif image.IsFenced
-           && frame.Kind <> RequestKind.Read
-           && frame.Kind <> RequestKind.BlockStatus then
+        elif
+            image.IsFenced
+            && frame.Kind <> RequestKind.Read
+            && frame.Kind <> RequestKind.BlockStatus
+        then
             request.Fail Errno.EIO
         elif Compressing.isWanted request then
             request.Limit <- request.Position

@@ -93,8 +93,7 @@ module internal Status =
             | ClusterKind.Unallocated
             | ClusterKind.UnallocatedReserved -> unallocated image request run.LengthBytes sink
             | ClusterKind.ZeroPlain
-            | ClusterKind.ZeroAllocated ->
-                answer request (BlockStatus.Zero ||| BlockStatus.Allocated) run.LengthBytes
+            | ClusterKind.ZeroAllocated -> answer request (BlockStatus.Zero ||| BlockStatus.Allocated) run.LengthBytes
             | ClusterKind.Normal when image.Children.IsSparse && not (asksOwnOnly request) ->
                 ask request own BlockStatus.Zero image.Children.DataChild run.HostOffset run.LengthBytes sink
             | _ -> answer request own run.LengthBytes

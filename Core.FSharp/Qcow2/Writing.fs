@@ -13,8 +13,7 @@ module internal Writing =
 
     /// Whether a write into the clusters of host bytes would destroy tables ("overlap check").
     let hitsMetadata (image: Image) (hostOffset: int64) (length: int64) : bool =
-        image.Children.DataChild = 0
-        && Corruption.preventsWrite image hostOffset length
+        image.Children.DataChild = 0 && Corruption.preventsWrite image hostOffset length
 
     let private isZeroes (request: Request) = request.Kind = RequestKind.WriteZeroes
 

@@ -78,7 +78,8 @@ let private valueCodec = {
 
         member _.Compress(input, output) =
             let values = input.Length / SectorBytes * 8
-            let rubbish = int (BitConverter.ToUInt64 input * 0x9e3779b97f4a7c15UL >>> 40) % (input.Length - values + 1)
+            let rubbish =
+                int (BitConverter.ToUInt64 input * 0x9e3779b97f4a7c15UL >>> 40) % (input.Length - values + 1)
             let length = values + rubbish
 
             if length > output.Length then
@@ -116,7 +117,8 @@ let private runScript (child: MemoryChild) (script: IoScript<Result<Image, QapiE
 let noDiscards = DiscardSettings.ofOptions false None (Some false) None None
 
 /// Opens the image in a child; `codec` is for its compressed clusters.
-let openWith
+let openChecking
+    (overlapCheck: MetadataSection)
     (discards: DiscardSettings)
     (disk: MemoryChild)
     (backing: byte[])
@@ -143,10 +145,13 @@ let openWith
         RefcountCacheBytes = cacheBytes
         Codec = codec
         Discards = discards
-        OverlapCheck = Overlap.cached
+        OverlapCheck = overlapCheck
     }
 
     runScript disk (Opener.script settings children string)
+
+let openWith discards disk backing dataChild cacheBytes codec : Image =
+    openChecking Overlap.cached discards disk backing dataChild cacheBytes codec
 
 let openOver disk backing dataChild cacheBytes codec : Image =
     openWith noDiscards disk backing dataChild cacheBytes codec
@@ -303,7 +308,11 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
             let isCompressed = kind >= 9
 
             // Compressed writes take whole clusters.
-            let first = if isCompressed then first / perCluster * perCluster else first
+            let first =
+                if isCompressed then
+                    first / perCluster * perCluster
+                else
+                    first
             let count =
                 if isCompressed then
                     min (sectors - first) ((count + perCluster - 1) / perCluster * perCluster)
@@ -313,7 +322,11 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
             let value = next
             next <- next + 1UL
             let data = Array.init count (fun _ -> sectorOf value) |> Array.concat
-            let flags = if isCompressed then fua ||| RequestFlags.Compressed else fua
+            let flags =
+                if isCompressed then
+                    fua ||| RequestFlags.Compressed
+                else
+                    fua
             start RequestKind.Write flags first count data value false
 
     /// Notes the ends of requests.

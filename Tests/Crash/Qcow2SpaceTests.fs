@@ -25,11 +25,7 @@ let private clusterBytes = 4096
 let private pass = DiscardSettings.ofOptions true None None None None
 
 [<NoComparison; NoEquality>]
-type private Opened = {
-    File: MemoryChild
-    Image: Image
-    Runner: Runner
-}
+type private Opened = { File: MemoryChild; Image: Image; Runner: Runner }
 
 let private openBytes (discards: DiscardSettings) (bytes: byte[]) (fails: ChildRequest -> int) : Opened =
     let file = MemoryChild(bytes, fails)
@@ -100,8 +96,7 @@ let private compression = [
         let data = Array.init 60 (fun _ -> dataOf random clusterBytes 0.6)
 
         data
-        |> Array.iteri (fun i data ->
-            Expect.equal (compress opened (i * clusterBytes) data) 0 "a compressed write")
+        |> Array.iteri (fun i data -> Expect.equal (compress opened (i * clusterBytes) data) 0 "a compressed write")
 
         settle opened
         expectSound opened
@@ -111,7 +106,9 @@ let private compression = [
         // 2560 bytes each at least, and 3072 at most.
         Expect.isLessThan opened.File.Content.Length (60 * 3072 + 8 * clusterBytes) "the file is packed"
 
-        let across = Seq.init 60 int64 |> Seq.filter (fun i -> descriptor opened i % 4096UL > 4096UL - 2560UL)
+        let across =
+            Seq.init 60 int64
+            |> Seq.filter (fun i -> descriptor opened i % 4096UL > 4096UL - 2560UL)
         Expect.isNonEmpty across "one lies across a bound"
 
     testCase "with refcounts of one bit nothing is shared"
@@ -227,10 +224,7 @@ let private discarding = [
         succeed opened RequestKind.WriteZeroes RequestFlags.MayUnmap (2 * clusterBytes) (2 * clusterBytes) [||]
         settle opened
         Expect.equal (descriptor opened 0L) (place ||| 1UL) "the place, with the zero flag"
-        Expect.equal
-            (discards opened |> List.sumBy snd)
-            (4L * int64 clusterBytes)
-            "the file is told all the same"
+        Expect.equal (discards opened |> List.sumBy snd) (4L * int64 clusterBytes) "the file is told all the same"
         Expect.equal (readBack opened 0 (4 * clusterBytes)) (Array.zeroCreate (4 * clusterBytes)) "zeroes"
         write opened 0 (Array.create clusterBytes 2uy)
         settle opened
@@ -309,6 +303,47 @@ let private damage = [
         Expect.equal notice.LengthBytes 512L "length"
         expectTold opened "Preventing invalid write on metadata (overlaps with active L2 table)" true
 
+    for section, expected in
+        [
+            MetadataSection.SnapshotTable, Errno.EIO
+            Overlap.cached, Errno.EIO
+            MetadataSection.ActiveL2, 0
+            MetadataSection.None, 0
+        ] do
+        testCase ("data in the place of the snapshot table, checked for: " + string section)
+        <| fun () ->
+            let bytes = (damaged (fun _ _ -> ())).File.Content
+            let file = MemoryChild(bytes, fun _ -> 0)
+            let image = openChecking section noDiscards file [||] 0 65536L (new DeflateClusters())
+            let place =
+                int64 (
+                    descriptor
+                        {
+                            File = file
+                            Image = image
+                            Runner = Unchecked.defaultof<Runner>
+                        }
+                        1L
+                    &&& 0x00fffffffffffe00UL
+                )
+
+            image.Protect {
+                image.SideTables with
+                    SnapshotTable = { Offset = place; LengthBytes = 40L }
+            }
+
+            let opened = {
+                File = file
+                Image = image
+                Runner = Runner(Qcow2Layer image, [ file ], 1)
+            }
+
+            let error = run opened RequestKind.Write RequestFlags.None 4096 512 (Array.zeroCreate 512)
+            Expect.equal error expected "write"
+
+            if expected <> 0 then
+                expectTold opened "Preventing invalid write on metadata (overlaps with snapshot table)" true
+
     testCase "refcounts that call a table free"
     <| fun () ->
         let opened =
@@ -317,10 +352,7 @@ let private damage = [
                 let block = int (BigEndian.readU64 (ReadOnlySpan bytes) table)
                 bytes.AsSpan(block, 16).Clear())
 
-        Expect.equal
-            (run opened RequestKind.Write RequestFlags.None 65536 512 (Array.zeroCreate 512))
-            Errno.EIO
-            "write"
+        Expect.equal (run opened RequestKind.Write RequestFlags.None 65536 512 (Array.zeroCreate 512)) Errno.EIO "write"
 
         let notice = Seq.exactlyOne opened.Runner.Notices :?> CorruptionNotice
         Expect.stringStarts notice.Message "Preventing invalid write on metadata (overlaps with " "message"
@@ -332,10 +364,7 @@ let private damage = [
                 let table = int (BigEndian.readU64 (ReadOnlySpan bytes) 48)
                 put table (BigEndian.readU64 (ReadOnlySpan bytes) table + 512UL) bytes)
 
-        Expect.equal
-            (run opened RequestKind.Write RequestFlags.None 65536 512 (Array.zeroCreate 512))
-            Errno.EIO
-            "write"
+        Expect.equal (run opened RequestKind.Write RequestFlags.None 65536 512 (Array.zeroCreate 512)) Errno.EIO "write"
 
         let notice = Seq.exactlyOne opened.Runner.Notices :?> CorruptionNotice
         Expect.stringContains notice.Message "unaligned (reftable index: 0)" "message"

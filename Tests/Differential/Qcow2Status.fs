@@ -15,12 +15,7 @@ open StorageDaemon.Tests.Harness.TempDir
 open StorageDaemon.Tests.Reference.LayerRunner
 
 /// A range as both see it; `Own` is whether the top image has it.
-type private Extent = {
-    Length: int64
-    Data: bool
-    Zero: bool
-    Own: bool
-}
+type private Extent = { Length: int64; Data: bool; Zero: bool; Own: bool }
 
 /// Neighbours that are alike become one.
 let private merge (extents: Extent list) : Extent list =
@@ -28,10 +23,7 @@ let private merge (extents: Extent list) : Extent list =
     ||> List.foldBack (fun extent merged ->
         match merged with
         | next :: rest when { next with Length = 0L } = { extent with Length = 0L } ->
-            { extent with
-                Length = extent.Length + next.Length
-            }
-            :: rest
+            { extent with Length = extent.Length + next.Length } :: rest
         | _ -> extent :: merged)
 
 /// A child that looks holes up in its file.
@@ -39,12 +31,14 @@ type private HoleyChild(path: string) =
     inherit MemoryChild(File.ReadAllBytes path, fun _ -> 0)
 
     override _.Status(offset, length) =
-        use file = new OpenFile(FileOpener.Open(path, false, false, false), AioEngine.Threads, FileTraits.None, 1)
+        use file =
+            new OpenFile(FileOpener.Open(path, false, false, false), AioEngine.Threads, FileTraits.None, 1)
         let mutable extent = DataExtent()
         let mutable until = 0L
         let isHole = extent.Lookup(file, offset, offset + length, &until)
 
-        struct ((if isHole then BlockStatus.Zero else BlockStatus.Data) ||| BlockStatus.Allocated,
+        struct ((if isHole then BlockStatus.Zero else BlockStatus.Data)
+                ||| BlockStatus.Allocated,
                 min length (until - offset))
 
 let private childOf (directory: TempDir) (name: string) : MemoryChild =
@@ -55,7 +49,8 @@ let private childOf (directory: TempDir) (name: string) : MemoryChild =
     child
 
 let private byRealTool (directory: TempDir) : Extent list =
-    let map = ChildProcess.runOk directory.Path (Requires.tool "qemu-img") [ "map"; "--output=json"; "image" ]
+    let map =
+        ChildProcess.runOk directory.Path (Requires.tool "qemu-img") [ "map"; "--output=json"; "image" ]
     use document = JsonDocument.Parse map
 
     [
@@ -122,8 +117,16 @@ let private test (kind: Kind) =
 
         scribble directory "image" (scribbles random kind.Compressed)
         let file = childOf directory "image"
-        let backing = if kind.Backing then [ childOf directory "base.raw" ] else []
-        let data = if kind.ExternalData then [ childOf directory "data.raw" ] else []
+        let backing =
+            if kind.Backing then
+                [ childOf directory "base.raw" ]
+            else
+                []
+        let data =
+            if kind.ExternalData then
+                [ childOf directory "data.raw" ]
+            else
+                []
         let bytes = backing |> List.map _.Content |> Array.concat
         let image = openOver file bytes data.Length 65536L (codecOf (headerOf file.Content))
         let runner = Runner(Qcow2Layer image, file :: data @ backing, seed)

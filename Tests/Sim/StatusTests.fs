@@ -142,7 +142,4 @@ let private test name depth =
 
 [<Tests>]
 let tests =
-    testList "Sim.BlockStatus" [
-        test "of an image" 0
-        test "through a chain of 100 images" 100
-    ]
+    testList "Sim.BlockStatus" [ test "of an image" 0; test "through a chain of 100 images" 100 ]
