@@ -95,30 +95,42 @@ module Opener =
         let slices = capacity settings.L2CacheBytes (min 4096 clusterBytes)
         Image(header, geometry, l1, refcounts, known, settings.Codec, children, slices)
 
-    /// The script that opens the image in child 0.
-    let script
-        (settings: ImageSettings)
-        (children: ImageChildren)
-        (errorText: int -> string)
-        : IoScript<Result<Image, QapiError>> =
+    let private readTables (settings: ImageSettings) (children: ImageChildren) errorText (header: Header) =
+        read header.L1Offset (header.L1Entries * 8) "Could not read L1 table" errorText (fun l1 ->
+            let tableBytes =
+                if settings.Writable then
+                    header.RefcountTableClusters <<< header.ClusterBits
+                else
+                    0
+
+            read header.RefcountTableOffset tableBytes "Could not read refcount table" errorText (fun table ->
+                Finished(Ok(build settings children header l1 table))))
+
+    let private readHeader (settings: ImageSettings) (errorText: int -> string) : IoScript<Result<Header, QapiError>> =
         let mode = { Writable = settings.Writable; Check = false }
-
-        let readTables (header: Header) =
-            read header.L1Offset (header.L1Entries * 8) "Could not read L1 table" errorText (fun l1 ->
-                let tableBytes =
-                    if settings.Writable then
-                        header.RefcountTableClusters <<< header.ClusterBits
-                    else
-                        0
-
-                read header.RefcountTableOffset tableBytes "Could not read refcount table" errorText (fun table ->
-                    Finished(Ok(build settings children header l1 table))))
 
         read 0L Header.fixedBytes "Could not read qcow2 header" errorText (fun first ->
             match Header.clusterBytes first with
             | Error error -> Finished(Error error)
             | Ok clusterBytes ->
                 read 0L clusterBytes "Could not read qcow2 header" errorText (fun cluster ->
-                    match Header.decode mode cluster with
-                    | Error error -> Finished(Error error)
-                    | Ok header -> readTables header))
+                    Finished(Header.decode mode cluster)))
+
+    /// The script that opens the image in child 0. An image that is to be written to gets its header in order first, and
+    /// is repaired if it is dirty.
+    let script
+        (settings: ImageSettings)
+        (children: ImageChildren)
+        (errorText: int -> string)
+        : IoScript<Result<Image, QapiError>> =
+        ioResult {
+            let! header = readHeader settings errorText
+
+            if not settings.Writable then
+                return! readTables settings children errorText header
+            else
+                let! fileBytes = WritableOpening.prepare children errorText header
+                // A repair may have moved the refcounts.
+                let! header = readHeader settings errorText
+                return! readTables settings { children with FileBytes = fileBytes } errorText header
+        }
