@@ -148,8 +148,10 @@ type Image
     let entryBytes = if geometry.ExtendedL2 then 16 else 8
     let clusterBytes = 1 <<< geometry.ClusterBits
     let sliceBytes = min clusterBytes 4096
+    let slices = TableCache(sliceBytes, sliceCapacity)
     let mutable header = header
     let mutable l1 = l1
+    let mutable refcounts: Refcounts = refcounts
     let mutable l1From = System.Int32.MaxValue
     let mutable l1To = 0
     let mutable fileClusters = Geometry.clusters &geometry children.FileBytes
@@ -166,6 +168,14 @@ type Image
     member _.ReplaceL1(longer: uint64[]) = l1 <- longer
 
     member _.Refcounts = refcounts
+
+    /// Other refcounts and another L1 table, in the file already, have taken the place of the present ones. Nothing must
+    /// be only in memory, and nothing be under way.
+    member _.ReplaceTables(newRefcounts: Refcounts, newL1: uint64[]) =
+        refcounts <- newRefcounts
+        l1 <- newL1
+        slices.Clear()
+
     member _.Metadata = metadata
     member _.Codec = codec
     member _.Children = children
@@ -173,7 +183,7 @@ type Image
     member _.SliceBytes = sliceBytes
     member _.SliceEntries = sliceBytes / entryBytes
     member _.SlicesPerTable = clusterBytes / sliceBytes
-    member val Slices = TableCache(sliceBytes, sliceCapacity)
+    member _.Slices = slices
     member val Busy = BusyRanges()
 
     /// L2 tables that are shared with snapshots and being copied, by number.

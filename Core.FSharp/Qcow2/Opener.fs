@@ -32,7 +32,7 @@ module Opener =
             )
 
     /// The clusters that tables and header take.
-    let private metadata
+    let internal metadata
         (header: Header)
         (geometry: Geometry)
         (l1: uint64[])
