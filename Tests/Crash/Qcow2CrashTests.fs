@@ -57,7 +57,12 @@ let private run (seed: int) (requests: int) (crashes: int) (failing: bool) : int
         rig.Collect()
 
         if rig.Pending.Count = 0 && not rig.Image.IsFenced && random.Next 8 = 0 then
-            rig.Grow crash
+            match random.Next 6 with
+            | 0
+            | 1 -> rig.TakeSnapshot crash
+            | 2 when rig.Snapshots > 0 -> rig.DeleteSnapshot crash
+            | 3 -> rig.Shrink crash
+            | _ -> rig.Grow crash
 
         if random.Next 4 = 0 then
             crash ()
