@@ -65,27 +65,49 @@ let newImage (shape: Shape) : byte[] =
 
     file
 
-let private noCodec = {
+/// For images without compressed clusters.
+let noCodec = {
     new IClusterCodec with
         member _.Decompress(_, _) = false
 }
 
-let private runScript (child: MemoryChild) (script: IoScript<Result<Image, QapiError>>) : Image =
+/// Carries a script out; `carryOut` does one request of it.
+let runIdle
+    (carryOut: int -> RequestKind -> int64 -> byte[] -> Result<byte[], int>)
+    (script: IoScript<Result<'T, 'E>>)
+    : Result<'T, 'E> =
     let rec go script =
         match script with
-        | Finished(Ok image) -> image
-        | Finished(Error error) -> failtest (string error)
-        | ReadChild(_, offset, length, next) ->
-            let bytes = Array.zeroCreate<byte> length
-            let there = max 0 (min length (child.Content.Length - int offset))
-            Array.Copy(child.Content, int offset, bytes, 0, there)
-            go (next (Ok bytes))
-        | _ -> failtest "opening writes"
+        | Finished result -> result
+        | ReadChild(child, offset, length, next) ->
+            go (next (carryOut child RequestKind.Read offset (Array.zeroCreate length)))
+        | WriteChild(child, offset, data, next) ->
+            go (next (carryOut child RequestKind.Write offset data |> Result.map ignore))
+        | FlushChild(child, next) -> go (next (carryOut child RequestKind.Flush 0L [||] |> Result.map ignore))
 
     go script
 
-/// Opens the image in a child; `codec` is for its compressed clusters.
-let openOver (disk: MemoryChild) (backing: byte[]) (dataChild: int) (cacheBytes: int64) (codec: IClusterCodec) : Image =
+/// One request of a script at a child.
+let carryOutAt (target: MemoryChild) (child: int) (kind: RequestKind) (offset: int64) (data: byte[]) =
+    let request = {
+        Child = child
+        Tag = 0
+        Kind = kind
+        Flags = RequestFlags.None
+        Offset = offset
+        Length = int64 data.Length
+        Buffer = int FrameBuffer.None
+        BufferOffset = 0L
+    }
+
+    target.Issued request
+
+    match target.Run(request, Span data) with
+    | 0 -> Ok data
+    | errno -> Error errno
+
+/// The script that opens the image in a child for writing; `codec` is for its compressed clusters.
+let opening (disk: MemoryChild) (backing: byte[]) (dataChild: int) (cacheBytes: int64) (codec: IClusterCodec) =
     let children = {
         FileBytes = int64 disk.Content.Length
         GrowsWithZeroes = true
@@ -101,7 +123,13 @@ let openOver (disk: MemoryChild) (backing: byte[]) (dataChild: int) (cacheBytes:
         Codec = codec
     }
 
-    runScript disk (Opener.script settings children string)
+    Opener.script settings children string
+
+/// The image, opened.
+let openOver (disk: MemoryChild) (backing: byte[]) (dataChild: int) (cacheBytes: int64) (codec: IClusterCodec) : Image =
+    match runIdle (carryOutAt disk) (opening disk backing dataChild cacheBytes codec) with
+    | Ok image -> image
+    | Error error -> failtest error.Desc
 
 /// The bytes of a sector that holds a value.
 let sectorOf (value: uint64) : byte[] =
@@ -143,22 +171,6 @@ type Taken = {
     IsCertain: bool
 }
 
-/// Carries a script out; `carryOut` does one request of it.
-let runIdle
-    (carryOut: int -> RequestKind -> int64 -> byte[] -> Result<byte[], int>)
-    (script: IoScript<Result<'T, 'E>>)
-    : Result<'T, 'E> =
-    let rec go script =
-        match script with
-        | Finished result -> result
-        | ReadChild(child, offset, length, next) ->
-            go (next (carryOut child RequestKind.Read offset (Array.zeroCreate length)))
-        | WriteChild(child, offset, data, next) ->
-            go (next (carryOut child RequestKind.Write offset data |> Result.map ignore))
-        | FlushChild(child, next) -> go (next (carryOut child RequestKind.Flush 0L [||] |> Result.map ignore))
-
-    go script
-
 type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int) =
     let random = Random seed
     let backing = backingOf shape
@@ -188,23 +200,7 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
     let where = "seed " + string seed + ", " + shape.ToString()
 
     let carryOut (child: int) kind (offset: int64) (data: byte[]) : Result<byte[], int> =
-        let request = {
-            Child = child
-            Tag = 0
-            Kind = kind
-            Flags = RequestFlags.None
-            Offset = offset
-            Length = int64 data.Length
-            Buffer = int FrameBuffer.None
-            BufferOffset = 0L
-        }
-
-        let target = if child = 0 then disk :> MemoryChild else below
-        target.Issued request
-
-        match target.Run(request, Span data) with
-        | 0 -> Ok data
-        | errno -> Error errno
+        carryOutAt (if child = 0 then disk :> MemoryChild else below) child kind offset data
 
     /// Runs what is done to the image as a whole; `crash` is called after each change.
     let idle (crash: unit -> unit) (script: IoScript<Result<'T, int>>) : Result<'T, int> =

@@ -13,18 +13,18 @@ open StorageDaemon.Tests.Harness.TempDir
 open StorageDaemon.Tests.Reference.LayerRunner
 
 [<Literal>]
-let private DiskBytes = 2097152
+let internal DiskBytes = 2097152
 
-let private qemuImg (directory: TempDir) (arguments: string list) =
+let internal qemuImg (directory: TempDir) (arguments: string list) =
     ChildProcess.runOk directory.Path (Requires.tool "qemu-img") arguments |> ignore
 
 /// What the guest sees, by the real tool.
-let private contentOf (directory: TempDir) (image: string) (options: string list) : byte[] =
+let internal contentOf (directory: TempDir) (image: string) (options: string list) : byte[] =
     qemuImg directory ([ "convert"; "-O"; "raw" ] @ options @ [ image; "content.raw" ])
     File.ReadAllBytes(directory.File "content.raw")
 
 /// Commands for qemu-io that leave clusters of every kind.
-let private scribbles (random: Random) (compressed: bool) : string list =
+let internal scribbles (random: Random) (compressed: bool) : string list =
     let where align =
         let offset = random.Next(DiskBytes / align) * align
         let length = min (align * (1 + random.Next 20)) (DiskBytes - offset)
@@ -47,7 +47,7 @@ let private scribbles (random: Random) (compressed: bool) : string list =
             | _ -> "write -P " + pattern () + " " + where 512
     ]
 
-let private scribble (directory: TempDir) (image: string) (commands: string list) =
+let internal scribble (directory: TempDir) (image: string) (commands: string list) =
     let arguments = commands |> List.collect (fun command -> [ "-c"; command ])
 
     ChildProcess.runOk
@@ -57,7 +57,7 @@ let private scribble (directory: TempDir) (image: string) (commands: string list
     |> ignore
 
 [<NoComparison>]
-type private Kind = {
+type internal Kind = {
     Name: string
     Options: string
     Compressed: bool
@@ -75,7 +75,7 @@ let private kind options = {
     ExternalData = false
 }
 
-let private kinds = [
+let internal kinds = [
     kind "compat=1.1"
     { kind "compat=0.10" with Snapshot = true }
     {
@@ -138,7 +138,7 @@ let private headerOf (bytes: byte[]) : Header =
         | Error error -> failtest error.Desc
 
 /// The machine over the files of an image, in memory.
-let private openReal (directory: TempDir) (kind: Kind) (backing: byte[]) (seed: int) =
+let internal openReal (directory: TempDir) (kind: Kind) (backing: byte[]) (seed: int) =
     let file = MemoryChild(File.ReadAllBytes(directory.File "image"), fun _ -> 0)
     let dataChild = if kind.ExternalData then 1 else 0
     let image = openOver file backing dataChild 65536L (codecOf (headerOf file.Content))
@@ -153,19 +153,22 @@ let private openReal (directory: TempDir) (kind: Kind) (backing: byte[]) (seed: 
 
     struct (image, children, Runner(Qcow2Layer image, children, seed))
 
-let private readAll (runner: Runner) : byte[] =
+let internal readAll (image: Image) (runner: Runner) : byte[] =
+    let bytes = int image.Header.SizeBytes
     let error, data =
-        runner.Run(RequestKind.Read, RequestFlags.None, 0L, int64 DiskBytes, Array.create DiskBytes 0xeeuy, false)
+        runner.Run(RequestKind.Read, RequestFlags.None, 0L, int64 bytes, Array.create bytes 0xeeuy, false)
 
     Expect.equal error 0 "the disk is read"
     data
 
 /// Random requests; the content that they should leave.
-let private change (random: Random) (runner: Runner) (content: byte[]) =
+let internal change (random: Random) (runner: Runner) (content: byte[]) =
+    let diskBytes = content.Length
+
     for i in 0..59 do
         let align = if random.Next 2 = 0 then 512 else 65536
-        let offset = random.Next(DiskBytes / align) * align
-        let length = min (align * (1 + random.Next 12)) (DiskBytes - offset)
+        let offset = random.Next(diskBytes / align) * align
+        let length = min (align * (1 + random.Next 12)) (diskBytes - offset)
 
         let error, _ =
             if random.Next 4 = 0 then
@@ -184,7 +187,7 @@ let private change (random: Random) (runner: Runner) (content: byte[]) =
 
         Expect.equal error 0 "a request"
 
-let private settle (image: Image) (runner: Runner) =
+let internal settle (image: Image) (runner: Runner) =
     let mutable rounds = 0
 
     while (image.IsDirty || not image.Freed.IsEmpty) && rounds < 10 do
@@ -233,10 +236,10 @@ let private test (kind: Kind) =
                 [||]
         let struct (image, children, runner) = openReal directory kind backing seed
         Expect.isTrue
-            ((readAll runner).AsSpan().SequenceEqual(ReadOnlySpan expected))
+            ((readAll image runner).AsSpan().SequenceEqual(ReadOnlySpan expected))
             (where "what the real tool reads")
         change random runner expected
-        Expect.isTrue ((readAll runner).AsSpan().SequenceEqual(ReadOnlySpan expected)) (where "what was written")
+        Expect.isTrue ((readAll image runner).AsSpan().SequenceEqual(ReadOnlySpan expected)) (where "what was written")
         settle image runner
         File.WriteAllBytes(directory.File "image", children[0].Content)
 
