@@ -3,14 +3,25 @@ namespace StorageDaemon.Core.Io
 /// How scripts are put together. No part of it recurses deeper than scripts are nested, however long they are.
 [<RequireQualifiedAccess>]
 module IoScript =
+    /// Lets something else follow the request that an unfinished script begins with.
+    let inline private onward
+        ([<InlineIfLambda>] follow: IoScript<'A> -> IoScript<'B>)
+        (script: IoScript<'A>)
+        : IoScript<'B> =
+        match script with
+        | Finished _ -> invalidOp "The script has no next request."
+        | ReadChild(child, offset, length, resume) ->
+            ReadChild(child, offset, length, (fun result -> follow (resume result)))
+        | WriteChild(child, offset, data, resume) ->
+            WriteChild(child, offset, data, (fun result -> follow (resume result)))
+        | FlushChild(child, resume) -> FlushChild(child, (fun result -> follow (resume result)))
+        | DiscardChild(child, offset, length, resume) ->
+            DiscardChild(child, offset, length, (fun result -> follow (resume result)))
+
     let rec bind (next: 'A -> IoScript<'B>) (script: IoScript<'A>) : IoScript<'B> =
         match script with
         | Finished value -> next value
-        | ReadChild(child, offset, length, resume) ->
-            ReadChild(child, offset, length, (fun result -> bind next (resume result)))
-        | WriteChild(child, offset, data, resume) ->
-            WriteChild(child, offset, data, (fun result -> bind next (resume result)))
-        | FlushChild(child, resume) -> FlushChild(child, (fun result -> bind next (resume result)))
+        | _ -> onward (fun rest -> bind next rest) script
 
     /// Goes on with `script`, the visit before `index`, and then visits `index` to `last`.
     let rec private visitFrom
@@ -35,11 +46,7 @@ module IoScript =
 
         match script with
         | Finished _ -> script
-        | ReadChild(child, offset, length, resume) ->
-            ReadChild(child, offset, length, (fun result -> visitFrom next last visit (resume result)))
-        | WriteChild(child, offset, data, resume) ->
-            WriteChild(child, offset, data, (fun result -> visitFrom next last visit (resume result)))
-        | FlushChild(child, resume) -> FlushChild(child, (fun result -> visitFrom next last visit (resume result)))
+        | _ -> onward (fun rest -> visitFrom next last visit rest) script
 
     /// Visits the numbers from `first` to `last` until one visit fails.
     let forAll (first: int64) (last: int64) (visit: int64 -> IoScript<Result<unit, 'E>>) : IoScript<Result<unit, 'E>> =

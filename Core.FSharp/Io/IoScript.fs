@@ -8,6 +8,8 @@ type IoScript<'T> =
     | ReadChild of child: int * offset: int64 * length: int * next: (Result<byte[], int> -> IoScript<'T>)
     | WriteChild of child: int * offset: int64 * data: byte[] * next: (Result<unit, int> -> IoScript<'T>)
     | FlushChild of child: int * next: (Result<unit, int> -> IoScript<'T>)
+    /// Nobody needs these bytes any more; they may read as anything afterwards.
+    | DiscardChild of child: int * offset: int64 * length: int64 * next: (Result<unit, int> -> IoScript<'T>)
 
 /// What a node turned out to be.
 [<NoComparison; NoEquality>]

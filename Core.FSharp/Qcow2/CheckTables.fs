@@ -18,53 +18,25 @@ type internal OtherTables = {
 
 /// The part of the check that reads the snapshot table and the bitmap directory.
 module internal CheckTables =
-    /// Bytes of the snapshot table that are read at once.
-    [<Literal>]
-    let private windowBytes = 65536
-
-    let rec private readSnapshot (walk: CheckWalk) (index: int) (window: byte[]) (windowStart: int64) (at: int64) =
-        match
-            Snapshots.decode
-                index
-                (ReadOnlySpan(window, int (at - windowStart), window.Length - int (at - windowStart)))
-        with
-        | Complete(snapshot, length) -> Finished(Ok struct (snapshot, length, window, windowStart))
-        | Refused error -> Finished(Error(Unreadable error))
-        | NeedBytes bytes ->
-            ioResult {
-                let! window = CheckWalk.read walk at (max windowBytes bytes)
-                return! readSnapshot walk index window at at
-            }
-
     let private readSnapshots
         (walk: CheckWalk)
         : IoScript<Result<struct (struct (int64 * uint32) list * int64), CheckError>> =
-        let start = walk.Header.SnapshotTableOffset
-        let window = ref Array.empty<byte>
-        let windowStart = ref start
-        let at = ref start
         let found = List<struct (int64 * uint32)>()
 
         ioResult {
-            do!
-                IoScript.forAll 0L (int64 walk.Header.SnapshotCount - 1L) (fun index ->
-                    ioResult {
-                        let! struct (snapshot, length, nextWindow, nextStart) =
-                            readSnapshot walk (int index) window.Value windowStart.Value at.Value
-
-                        window.Value <- nextWindow
-                        windowStart.Value <- nextStart
-                        at.Value <- at.Value + int64 length
+            let! bytes =
+                SnapshotTable.visit
+                    (CheckWalk.read walk)
+                    Unreadable
+                    (IoFailed Errno.EFBIG)
+                    walk.Header
+                    (fun index snapshot ->
                         found.Add(struct (snapshot.L1Offset, snapshot.L1Entries))
 
                         if walk.Header.Version >= 3 && snapshot.Extra.Length < Snapshots.extraBytesVersion3 then
-                            walk.Tally.Corruption(SnapshotIncomplete index)
+                            walk.Tally.Corruption(SnapshotIncomplete index))
 
-                        if at.Value - start > Snapshots.tableBytesMax then
-                            return! Finished(Error(IoFailed Errno.EFBIG))
-                    })
-
-            return struct (List.ofSeq found, at.Value - start)
+            return struct (List.ofSeq found, bytes)
         }
 
     let private readDirectory (walk: CheckWalk) : IoScript<Result<BitmapEntry list, CheckError>> =

@@ -32,6 +32,8 @@ type Checkpoint(image: Image) =
     let newEntries = image.Refcounts.NewEntries
     let dirtyL1 = image.DirtyL1
     let hasMoved = image.Refcounts.HasMoved
+    let tableOffset = image.Refcounts.TableOffset
+    let tableClusters = image.Refcounts.TableClusters
     let left = List<struct (int64 * int)> image.Refcounts.Left
     // Slices of new tables: the only place of their bytes until the tables are written.
     let slices = List<CachedTable>()
@@ -149,6 +151,13 @@ type Checkpoint(image: Image) =
         for struct (first, count) in left do
             for i in 0 .. count - 1 do
                 freed.Add { Cluster = first + int64 i; Reason = FreeReason.Other }
+
+        if hasMoved then
+            image.Header <- {
+                image.Header with
+                    RefcountTableOffset = tableOffset
+                    RefcountTableClusters = tableClusters
+            }
 
         image.Freed.AreDurable freed
 

@@ -79,7 +79,7 @@ module internal Corruption =
             RefcountTableEntries = image.Refcounts.Table
             SnapshotTable = image.SideTables.SnapshotTable
             InactiveL1 = image.SideTables.InactiveL1
-            InactiveL1Entries = []
+            InactiveL1Entries = image.SideTables.InactiveL1Entries
             BitmapDirectory = image.SideTables.BitmapDirectory
         }
 

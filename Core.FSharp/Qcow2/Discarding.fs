@@ -52,7 +52,7 @@ module internal Discarding =
         )
 
     /// How often the cluster at an index stands there: compressed clusters may share it.
-    let private occurrences (clusters: List<int64>) (index: int) : int =
+    let occurrences (clusters: List<int64>) (index: int) : int =
         let mutable behind = index + 1
 
         while behind < clusters.Count && clusters[behind] = clusters[index] do

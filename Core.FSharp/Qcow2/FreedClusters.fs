@@ -10,6 +10,8 @@ type FreeReason =
     | Snapshot = 1
     /// Anything else: it was copied, or a table has moved.
     | Other = 2
+    /// It was behind the disk's end when the disk became shorter.
+    | Shrink = 3
 
 /// What discards come to (qapi/block-core.json, BlockdevOptionsQcow2).
 [<NoComparison>]
@@ -26,6 +28,7 @@ type DiscardSettings = {
         match reason with
         | FreeReason.Request -> this.PassRequest
         | FreeReason.Snapshot -> this.PassSnapshot
+        | FreeReason.Shrink -> true
         | _ -> this.PassOther
 
 module DiscardSettings =
@@ -128,9 +131,6 @@ type FreedClusters(settings: DiscardSettings) =
 
     /// It has been told, or could not be.
     member _.EndDiscards() = pass discarding
-
-    /// Nobody is there to tell the file below.
-    member _.SkipDiscards() = pass toDiscard
 
     /// What has lost references so far: a checkpoint begins that will write the mapping without them.
     member _.TakeFresh() : List<FreedCluster> =

@@ -92,8 +92,18 @@ type SideTables = {
     SnapshotTable: FileRange
     /// L1 tables of snapshots.
     InactiveL1: FileRange list
+    /// Their entries; empty unless writes are checked for the tables that they point to.
+    InactiveL1Entries: uint64[] list
     BitmapDirectory: FileRange
 }
+
+module SideTables =
+    let none: SideTables = {
+        SnapshotTable = { Offset = 0L; LengthBytes = 0L }
+        InactiveL1 = []
+        InactiveL1Entries = []
+        BitmapDirectory = { Offset = 0L; LengthBytes = 0L }
+    }
 
 /// What stands below an image.
 type ImageChildren = {
@@ -139,8 +149,10 @@ type Image
     let entryBytes = if geometry.ExtendedL2 then 16 else 8
     let clusterBytes = 1 <<< geometry.ClusterBits
     let sliceBytes = min clusterBytes 4096
+    let slices = TableCache(sliceBytes, sliceCapacity)
     let mutable header = header
     let mutable l1 = l1
+    let mutable refcounts: Refcounts = refcounts
     let mutable l1From = System.Int32.MaxValue
     let mutable l1To = 0
     let mutable notices: CorruptionNotice list = []
@@ -160,6 +172,16 @@ type Image
     member _.ReplaceL1(longer: uint64[]) = l1 <- longer
 
     member _.Refcounts = refcounts
+
+    /// Other refcounts and another L1 table, in the file already, have taken the place of the present ones. Nothing must
+    /// be only in memory, and nothing be under way.
+    member this.ReplaceTables(newRefcounts: Refcounts, newL1: uint64[]) =
+        refcounts <- newRefcounts
+        l1 <- newL1
+        slices.Clear()
+        // Whether the cluster still has data is not known.
+        this.PackAt <- 0L
+
     member _.Metadata = metadata
     member _.Codec = codec
     member _.Children = children
@@ -167,7 +189,7 @@ type Image
     member _.SliceBytes = sliceBytes
     member _.SliceEntries = sliceBytes / entryBytes
     member _.SlicesPerTable = clusterBytes / sliceBytes
-    member val Slices = TableCache(sliceBytes, sliceCapacity)
+    member _.Slices = slices
     member val Busy = BusyRanges()
 
     /// L2 tables that are shared with snapshots and being copied, by number.
@@ -209,12 +231,7 @@ type Image
     /// The file's tables may differ from those in memory: nothing is changed any more.
     member val IsFenced = false with get, set
 
-    member val SideTables =
-        {
-            SnapshotTable = { Offset = 0L; LengthBytes = 0L }
-            InactiveL1 = []
-            BitmapDirectory = { Offset = 0L; LengthBytes = 0L }
-        } with get, set
+    member val SideTables = SideTables.none with get, set
 
     /// From now on the image keeps clear of these tables. At most a million of their clusters within the file count.
     member this.Protect(tables: SideTables) =
@@ -236,6 +253,13 @@ type Image
 
         for range in tables.InactiveL1 do
             protect range
+
+        for entries in tables.InactiveL1Entries do
+            for entry in entries do
+                protect {
+                    Offset = L1Entry.l2Offset entry
+                    LengthBytes = int64 clusterBytes
+                }
 
     member _.IsWritable = isWritable
 

@@ -35,7 +35,7 @@ module Opener =
             )
 
     /// The clusters that tables and header take.
-    let private metadata
+    let internal metadata
         (header: Header)
         (geometry: Geometry)
         (l1: uint64[])
@@ -110,30 +110,71 @@ module Opener =
             slices
         )
 
-    /// The script that opens the image in child 0.
-    let script
-        (settings: ImageSettings)
-        (children: ImageChildren)
-        (errorText: int -> string)
-        : IoScript<Result<Image, QapiError>> =
+    let private readTables (settings: ImageSettings) (children: ImageChildren) errorText (header: Header) =
+        read header.L1Offset (header.L1Entries * 8) "Could not read L1 table" errorText (fun l1 ->
+            let tableBytes =
+                if settings.Writable then
+                    header.RefcountTableClusters <<< header.ClusterBits
+                else
+                    0
+
+            read header.RefcountTableOffset tableBytes "Could not read refcount table" errorText (fun table ->
+                Finished(Ok(build settings children header l1 table))))
+
+    /// Reads the snapshot table, which the image needs only to keep clear of it; one that is damaged is refused.
+    let private readSnapshots (image: Image) (errorText: int -> string) : IoScript<Result<unit, QapiError>> =
+        let failed errno =
+            QapiError.generic ("Failed to read snapshot table: " + errorText errno)
+
+        let read offset length =
+            Settling.read offset length |> IoScript.mapError failed
+
+        let tooLong = QapiError.generic "Snapshot table is too big"
+        let snapshots = List<Snapshot>()
+
+        ioResult {
+            let! bytes = SnapshotTable.visit read id tooLong image.Header (fun _ snapshot -> snapshots.Add snapshot)
+
+            if image.IsWritable then
+                let! tables =
+                    ProtectedTables.find image.OverlapCheck image.Header snapshots bytes
+                    |> IoScript.mapError failed
+
+                image.Protect tables
+        }
+
+    let private openAll (settings: ImageSettings) (children: ImageChildren) errorText (header: Header) =
+        ioResult {
+            let! image = readTables settings children errorText header
+            do! readSnapshots image errorText
+            return image
+        }
+
+    let private readHeader (settings: ImageSettings) (errorText: int -> string) : IoScript<Result<Header, QapiError>> =
         let mode = { Writable = settings.Writable; Check = false }
-
-        let readTables (header: Header) =
-            read header.L1Offset (header.L1Entries * 8) "Could not read L1 table" errorText (fun l1 ->
-                let tableBytes =
-                    if settings.Writable then
-                        header.RefcountTableClusters <<< header.ClusterBits
-                    else
-                        0
-
-                read header.RefcountTableOffset tableBytes "Could not read refcount table" errorText (fun table ->
-                    Finished(Ok(build settings children header l1 table))))
 
         read 0L Header.fixedBytes "Could not read qcow2 header" errorText (fun first ->
             match Header.clusterBytes first with
             | Error error -> Finished(Error error)
             | Ok clusterBytes ->
                 read 0L clusterBytes "Could not read qcow2 header" errorText (fun cluster ->
-                    match Header.decode mode cluster with
-                    | Error error -> Finished(Error error)
-                    | Ok header -> readTables header))
+                    Finished(Header.decode mode cluster)))
+
+    /// The script that opens the image in child 0. An image that is to be written to gets its header in order first, and
+    /// is repaired if it is dirty.
+    let script
+        (settings: ImageSettings)
+        (children: ImageChildren)
+        (errorText: int -> string)
+        : IoScript<Result<Image, QapiError>> =
+        ioResult {
+            let! header = readHeader settings errorText
+
+            if not settings.Writable then
+                return! openAll settings children errorText header
+            else
+                let! fileBytes = WritableOpening.prepare children errorText header
+                // A repair may have moved the refcounts.
+                let! header = readHeader settings errorText
+                return! openAll settings { children with FileBytes = fileBytes } errorText header
+        }

@@ -120,8 +120,9 @@ module internal PrivateTable =
             beginCopy image request l1Index sink
             false
 
-    /// The request ends early: lets go of a table that it was copying.
+    /// The request ends early: lets go of a table that it was copying, and of the place for the copy.
     let abandon (image: Image) (request: Request) (sink: ChildRequests) =
         if not (isNull request.CopiedTable) then
+            image.Freed.Add(request.CopyTo >>> image.Geometry.ClusterBits, FreeReason.Other)
             image.CopiedTables.Release(request.CopiedTable, sink)
             request.CopiedTable <- null

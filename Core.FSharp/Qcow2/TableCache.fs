@@ -112,6 +112,13 @@ type TableCache(tableBytes: int, capacity: int) =
         if index.Remove table.Key then
             all.Remove table |> ignore
 
+    /// Forgets all tables. None may be in use.
+    member _.Clear() =
+        index.Clear()
+        all.Clear()
+        hand <- 0
+        dirty <- 0
+
     member _.MarkDirty(table: CachedTable, from: int, until: int) =
         if table.IsDirty then
             table.DirtyFrom <- min table.DirtyFrom from

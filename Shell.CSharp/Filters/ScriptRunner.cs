@@ -76,14 +76,22 @@ internal sealed unsafe class ScriptRunner<T> : IRequestOwner, IDisposable
             case IoScript<T>.FlushChild flush:
                 Start(RequestKind.Flush, flush.child, 0, 0);
                 break;
+            case IoScript<T>.DiscardChild discard:
+                Start(RequestKind.Discard, discard.child, discard.offset, discard.length);
+                break;
         }
     }
 
-    private void Start(RequestKind kind, int child, long offset, int length)
+    private void Start(RequestKind kind, int child, long offset, long length)
     {
-        Reserve(length);
+        bool hasData = kind is RequestKind.Read or RequestKind.Write;
+        if (hasData)
+        {
+            Reserve((int)length);
+        }
+
         FileRequest request = new() { Kind = kind, Offset = offset, Length = length };
-        _thread.StartOn(_children[child], in request, kind == RequestKind.Flush ? null : _buffer, this, 0);
+        _thread.StartOn(_children[child], in request, hasData ? _buffer : null, this, 0);
     }
 
     public void OnRequestDone(int tag, in FileRequest request)
@@ -111,6 +119,9 @@ internal sealed unsafe class ScriptRunner<T> : IRequestOwner, IDisposable
                 break;
             case IoScript<T>.FlushChild flush:
                 _script = flush.next.Invoke(Done());
+                break;
+            case IoScript<T>.DiscardChild discard:
+                _script = discard.next.Invoke(Done());
                 break;
         }
     }

@@ -26,8 +26,9 @@ let private shapeOf (random: Random) : Shape =
             DiscardSettings.ofOptions false (coin ()) (coin ()) (coin ()) (Some(version = 3 && random.Next 3 = 0))
     }
 
-/// A random load with crashes on the way, on a disk that may fail; how many crashes there were.
-let private run (seed: int) (requests: int) (crashes: int) (failing: bool) : int =
+/// A random load with crashes on the way, on a disk that may fail; how many crashes there were. `inspect` is shown the
+/// file after each of them.
+let internal run (inspect: byte[] -> unit) (seed: int) (requests: int) (crashes: int) (failing: bool) : int =
     let random = Random seed
     let shape = shapeOf random
     let faults = Random(seed + 1)
@@ -48,7 +49,9 @@ let private run (seed: int) (requests: int) (crashes: int) (failing: bool) : int
 
     let crash () =
         for _ in 1..crashes do
-            rig.ExpectSound(rig.Disk.Crash random)
+            let after = rig.Disk.Crash random
+            rig.ExpectSound after
+            inspect after
             states.Value <- states.Value + 1
 
     while started < requests || rig.Pending.Count > 0 do
@@ -61,7 +64,12 @@ let private run (seed: int) (requests: int) (crashes: int) (failing: bool) : int
         rig.Collect()
 
         if rig.Pending.Count = 0 && not rig.Image.IsFenced && random.Next 8 = 0 then
-            rig.Grow crash
+            match random.Next 6 with
+            | 0
+            | 1 -> rig.TakeSnapshot crash
+            | 2 when rig.Snapshots > 0 -> rig.DeleteSnapshot crash
+            | 3 -> rig.Shrink crash
+            | _ -> rig.Grow crash
 
         if random.Next 4 = 0 then
             crash ()
@@ -77,12 +85,15 @@ let private run (seed: int) (requests: int) (crashes: int) (failing: bool) : int
 
     states.Value
 
+/// The first seed of a run: that of the environment, or any.
+let internal firstSeed () : int =
+    match Environment.GetEnvironmentVariable "SEED" with
+    | null
+    | "" -> int DateTime.UtcNow.Ticks &&& 0xffffff
+    | seed -> int seed
+
 let private runAll (requests: int) (failing: bool) =
-    let first =
-        match Environment.GetEnvironmentVariable "SEED" with
-        | null
-        | "" -> int DateTime.UtcNow.Ticks &&& 0xffffff
-        | seed -> int seed
+    let first = firstSeed ()
 
     let runs =
         match Environment.GetEnvironmentVariable "CRASHES" with
@@ -93,7 +104,7 @@ let private runAll (requests: int) (failing: bool) =
     let mutable states = 0
 
     for seed in first .. first + runs - 1 do
-        states <- states + run seed requests 2 failing
+        states <- states + run ignore seed requests 2 failing
 
     Console.Out.WriteLine("crash states from seed " + string first + ": " + string states)
 

@@ -68,7 +68,7 @@ let newImage (shape: Shape) : byte[] =
 
 /// Compresses clusters of sectors that hold one value each: the values, and rubbish of any length behind them. What comes
 /// to the length of a cluster does not fit.
-let private valueCodec = {
+let valueCodec = {
     new IClusterCodec with
         member _.Decompress(input, output) =
             for at in 0..8 .. output.Length - 8 do
@@ -94,30 +94,58 @@ let private valueCodec = {
 }
 
 /// The same, for the naive reader.
-let private expand (data: byte[]) (length: int) : byte[] =
+let expand (data: byte[]) (length: int) : byte[] =
     let cluster = Array.zeroCreate<byte> length
     valueCodec.Decompress(ReadOnlySpan data, Span cluster) |> ignore
     cluster
 
-let private runScript (child: MemoryChild) (script: IoScript<Result<Image, QapiError>>) : Image =
+/// Carries a script out; `carryOut` does one request of it.
+let runIdle
+    (carryOut: int -> RequestKind -> int64 -> int64 -> byte[] -> Result<byte[], int>)
+    (script: IoScript<Result<'T, 'E>>)
+    : Result<'T, 'E> =
     let rec go script =
         match script with
-        | Finished(Ok image) -> image
-        | Finished(Error error) -> failtest (string error)
-        | ReadChild(_, offset, length, next) ->
-            let bytes = Array.zeroCreate<byte> length
-            let there = max 0 (min length (child.Content.Length - int offset))
-            Array.Copy(child.Content, int offset, bytes, 0, there)
-            go (next (Ok bytes))
-        | _ -> failtest "opening writes"
+        | Finished result -> result
+        | ReadChild(child, offset, length, next) ->
+            go (next (carryOut child RequestKind.Read offset (int64 length) (Array.zeroCreate length)))
+        | WriteChild(child, offset, data, next) ->
+            go (
+                next (
+                    carryOut child RequestKind.Write offset data.LongLength data
+                    |> Result.map ignore
+                )
+            )
+        | FlushChild(child, next) -> go (next (carryOut child RequestKind.Flush 0L 0L [||] |> Result.map ignore))
+        | DiscardChild(child, offset, length, next) ->
+            go (next (carryOut child RequestKind.Discard offset length [||] |> Result.map ignore))
 
     go script
 
 /// The file below is told of nothing.
 let noDiscards = DiscardSettings.ofOptions false None (Some false) None None
 
-/// Opens the image in a child; `codec` is for its compressed clusters.
-let openChecking
+/// One request of a script at a child.
+let carryOutAt (target: MemoryChild) (child: int) (kind: RequestKind) (offset: int64) (length: int64) (data: byte[]) =
+    let request = {
+        Child = child
+        Tag = 0
+        Kind = kind
+        Flags = RequestFlags.None
+        Offset = offset
+        Length = length
+        Buffer = int FrameBuffer.None
+        BufferOffset = 0L
+    }
+
+    target.Issued request
+
+    match target.Run(request, Span data) with
+    | 0 -> Ok data
+    | errno -> Error errno
+
+/// The script that opens the image in a child for writing; `codec` is for its compressed clusters.
+let opening
     (overlapCheck: MetadataSection)
     (discards: DiscardSettings)
     (disk: MemoryChild)
@@ -125,7 +153,7 @@ let openChecking
     (dataChild: int)
     (cacheBytes: int64)
     (codec: IClusterCodec)
-    : Image =
+    =
     let children = {
         FileBytes = int64 disk.Content.Length
         GrowsWithZeroes = true
@@ -148,7 +176,13 @@ let openChecking
         OverlapCheck = overlapCheck
     }
 
-    runScript disk (Opener.script settings children string)
+    Opener.script settings children string
+
+/// The image, opened.
+let openChecking overlapCheck discards (disk: MemoryChild) backing dataChild cacheBytes codec : Image =
+    match runIdle (carryOutAt disk) (opening overlapCheck discards disk backing dataChild cacheBytes codec) with
+    | Ok image -> image
+    | Error error -> failtest error.Desc
 
 let openWith discards disk backing dataChild cacheBytes codec : Image =
     openChecking Overlap.cached discards disk backing dataChild cacheBytes codec
@@ -188,6 +222,10 @@ type Pending = {
     Count: int
 }
 
+/// A snapshot that the file has, or may have while it is being taken or deleted.
+[<NoComparison; NoEquality>]
+type Taken = { Name: string; Content: byte[]; IsCertain: bool }
+
 type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int) =
     let random = Random seed
     let backing = backingOf shape
@@ -211,27 +249,44 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
         )
     let pending = List<Pending>()
     let mutable next = 1UL
+    let mutable taken: Taken list = []
+    let mutable names = 0
 
     let where = "seed " + string seed + ", " + shape.ToString()
 
-    let carryOut (child: int) kind (offset: int64) (data: byte[]) : Result<byte[], int> =
-        let request = {
-            Child = child
-            Tag = 0
-            Kind = kind
-            Flags = RequestFlags.None
-            Offset = offset
-            Length = int64 data.Length
-            Buffer = int FrameBuffer.None
-            BufferOffset = 0L
-        }
+    let carryOut (child: int) kind (offset: int64) (length: int64) (data: byte[]) : Result<byte[], int> =
+        carryOutAt (if child = 0 then disk :> MemoryChild else below) child kind offset length data
 
-        let target = if child = 0 then disk :> MemoryChild else below
-        target.Issued request
+    /// Runs what is done to the image as a whole; `crash` is called after each change.
+    let idle (crash: unit -> unit) (script: IoScript<Result<'T, int>>) : Result<'T, int> =
+        runIdle
+            (fun child kind offset length data ->
+                let result = carryOut child kind offset length data
 
-        match target.Run(request, Span data) with
-        | 0 -> Ok data
-        | errno -> Error errno
+                if kind <> RequestKind.Read then
+                    crash ()
+
+                result)
+            script
+
+    let expectSnapshots (after: byte[]) =
+        let struct (found, _) = NaiveQcow2.snapshots (NaiveQcow2.openImage after)
+
+        for one in taken do
+            if
+                one.IsCertain
+                && not (List.exists (fun (s: NaiveQcow2.Snapshot) -> s.Name = one.Name) found)
+            then
+                failtest (where + ": there is no snapshot " + one.Name)
+
+        for snapshot in found do
+            match List.tryFind (fun one -> one.Name = snapshot.Name) taken with
+            | None -> failtest (where + ": there is a snapshot " + snapshot.Name)
+            | Some one ->
+                let content = NaiveQcow2.contentWith expand snapshot.View backing
+
+                if not (content.AsSpan().SequenceEqual(ReadOnlySpan one.Content)) then
+                    failtest (where + ": snapshot " + snapshot.Name + " has changed")
 
     let rangeOf () =
         // Mostly small, sometimes across clusters; mostly in a few places, so that requests meet.
@@ -364,6 +419,7 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
         if not problems.IsEmpty then
             failtest (where + ": " + String.concat "; " (List.truncate 5 problems))
 
+        expectSnapshots after
         let content = NaiveQcow2.contentWith expand naive backing
 
         for sector in 0 .. int (naive.Size / int64 SectorBytes) - 1 do
@@ -416,25 +472,100 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
     member _.Grow(crash: unit -> unit) =
         let wanted = min sectorsMax (sectors + 1 + random.Next sectors)
 
-        let rec go script =
-            match script with
-            | Finished result -> result
-            | ReadChild(child, offset, length, next) ->
-                go (next (carryOut child RequestKind.Read offset (Array.zeroCreate length)))
-            | WriteChild(child, offset, data, next) ->
-                let result = carryOut child RequestKind.Write offset data |> Result.map ignore
-                crash ()
-                go (next result)
-            | FlushChild(child, next) ->
-                let result = carryOut child RequestKind.Flush 0L [||] |> Result.map ignore
-                crash ()
-                go (next result)
-
-        match go (Idle.grow image (int64 wanted * int64 SectorBytes)) with
+        match idle crash (Idle.grow image (int64 wanted * int64 SectorBytes)) with
         | Ok() ->
             sectors <- wanted
             Expect.equal (NaiveQcow2.openImage disk.Content).Size (int64 wanted * int64 SectorBytes) "the new size"
         | Error _ -> ()
+
+    /// Makes the disk shorter, the same way.
+    member this.Shrink(crash: unit -> unit) =
+        let perCluster = max 1 ((1 <<< shape.ClusterBits) / SectorBytes)
+        let wanted = max 1 (sectors - random.Next(sectors / 2 + 1))
+        let tail = min sectors ((wanted + perCluster - 1) / perCluster * perCluster) - wanted
+
+        let isZeroed =
+            tail = 0
+            || (start RequestKind.WriteZeroes RequestFlags.None wanted tail [||] 0UL false
+                let slot = pending[0].Slot
+                this.Finish()
+                slot.Error = 0)
+
+        if isZeroed then
+            match idle crash (Idle.shrink image (int64 wanted * int64 SectorBytes)) with
+            | Ok() ->
+                // If it is there again some day, it is zero.
+                if sectors > wanted then
+                    let change = model.Begin(wanted, sectors - wanted, 0UL, false)
+                    model.End(change, false)
+                    model.Flushed model.Now
+
+                sectors <- wanted
+                Expect.equal (NaiveQcow2.openImage disk.Content).Size (int64 wanted * int64 SectorBytes) "the new size"
+            | Error _ -> ()
+
+    /// What the guest sees now; none if it cannot be read.
+    member _.ReadAll() : byte[] voption =
+        let bytes = sectors * SectorBytes
+        let slot =
+            runner.Start(RequestKind.Read, RequestFlags.None, 0L, int64 bytes, Array.create bytes 0xeeuy, false)
+        runner.Finish()
+
+        if slot.IsDone && slot.Error = 0 then
+            ValueSome slot.Data
+        else
+            ValueNone
+
+    /// Takes a snapshot while nothing is under way.
+    member this.TakeSnapshot(crash: unit -> unit) =
+        match this.ReadAll() with
+        | ValueNone -> ()
+        | ValueSome content ->
+            names <- names + 1
+            let before = taken
+
+            let one = {
+                Name = "s" + string names
+                Content = content
+                IsCertain = false
+            }
+
+            taken <- one :: before
+
+            let wanted = {
+                Id = [||]
+                Name = Text.Encoding.UTF8.GetBytes one.Name
+                Seconds = uint32 names
+                Nanoseconds = 0u
+                GuestNs = 0UL
+                Icount = ValueNone
+            }
+
+            let wasFlushed = model.Now
+
+            match idle crash (InternalSnapshots.create image wanted) with
+            | Ok _ ->
+                taken <- { one with IsCertain = true } :: before
+                model.Flushed wasFlushed
+            | Error _ ->
+                if not image.IsFenced then
+                    taken <- before
+
+    /// Deletes one of the snapshots.
+    member _.DeleteSnapshot(crash: unit -> unit) =
+        if not taken.IsEmpty then
+            let one = taken[random.Next taken.Length]
+            let others = taken |> List.filter (fun other -> other.Name <> one.Name)
+            taken <- { one with IsCertain = false } :: others
+            let name = Text.Encoding.UTF8.GetBytes one.Name
+
+            match idle crash (InternalSnapshots.delete image ValueNone (ValueSome name)) with
+            | Ok _ -> taken <- others
+            | Error _ ->
+                if not image.IsFenced then
+                    taken <- one :: others
+
+    member _.Snapshots = taken.Length
 
     /// Writes everything that is only in memory, until no cluster is left over.
     member this.Settle() =

@@ -370,9 +370,156 @@ let private damage = [
         Expect.stringContains notice.Message "unaligned (reftable index: 0)" "message"
 ]
 
+/// Carries out what is done to the image as a whole.
+let private idle (opened: Opened) script =
+    Expect.isOk (runIdle (carryOutAt opened.File) script) "done"
+
+let private snapshot (opened: Opened) (name: string) =
+    idle
+        opened
+        (InternalSnapshots.create opened.Image {
+            Id = [||]
+            Name = Text.Encoding.ASCII.GetBytes name
+            Seconds = 0u
+            Nanoseconds = 0u
+            GuestNs = 0UL
+            Icount = ValueNone
+        })
+
+let private delete (opened: Opened) (name: string) =
+    idle opened (InternalSnapshots.delete opened.Image ValueNone (ValueSome(Text.Encoding.ASCII.GetBytes name)))
+
+let private place (opened: Opened) cluster : int64 =
+    int64 (descriptor opened cluster &&& 0x00fffffffffffe00UL)
+
+let private isTold (opened: Opened) (offset: int64) =
+    discards opened
+    |> List.exists (fun (from, length) -> offset >= from && offset < from + length)
+
+/// The same file, opened again.
+let private reopen (section: MetadataSection) (opened: Opened) : Opened =
+    let file = MemoryChild(Array.copy opened.File.Content, fun _ -> 0)
+    let image = openChecking section noDiscards file [||] 0 65536L (new DeflateClusters())
+
+    {
+        File = file
+        Image = image
+        Runner = Runner(Qcow2Layer image, [ file ], 1)
+    }
+
+let private whole = [
+    for passSnapshot in [ true; false ] do
+        testCase (
+            "a snapshot's clusters are free when it is deleted, passed on: "
+            + string passSnapshot
+        )
+        <| fun () ->
+            let opened = openNew shape (DiscardSettings.ofOptions false None (Some passSnapshot) None None)
+            write opened 0 (Array.create (4 * clusterBytes) 1uy)
+            settle opened
+            snapshot opened "one"
+            let old = place opened 0L
+            write opened 0 (Array.create clusterBytes 2uy)
+            settle opened
+            Expect.isFalse (isTold opened old) "the snapshot has it"
+            delete opened "one"
+            Expect.equal (isTold opened old) passSnapshot "the file is told"
+            Expect.isFalse (isTold opened (place opened 1L)) "what the disk has is nobody's"
+            expectSound opened
+
+    testCase "closing tells the file of what is free"
+    <| fun () ->
+        let opened = openNew shape pass
+        write opened 0 (Array.create (8 * clusterBytes) 1uy)
+        flush opened
+        let host = place opened 0L
+        succeed opened RequestKind.Discard RequestFlags.None 0 (8 * clusterBytes) [||]
+        idle opened (Idle.close opened.Image)
+        Expect.equal (discards opened) [ host, 8L * int64 clusterBytes ] "one run"
+        Expect.isTrue opened.Image.Freed.IsEmpty "nothing is left"
+        expectSound opened
+
+    testCase "what is behind a shorter disk's end is always told"
+    <| fun () ->
+        let opened = openNew shape noDiscards
+        write opened 0 (Array.create (8 * clusterBytes) 1uy)
+        settle opened
+        let behind = place opened 7L
+        idle opened (Idle.shrink opened.Image (4L * int64 clusterBytes))
+        Expect.isTrue (isTold opened behind) "the file is told"
+        Expect.isFalse (isTold opened (place opened 3L)) "what is left is not"
+        expectSound opened
+
+    for section, words in [ Overlap.all, "inactive L2 table"; Overlap.cached, ""; Overlap.constant, "" ] do
+        testCase ("data in the place of a snapshot's L2 table, checked for: " + string section)
+        <| fun () ->
+            let opened = openNew shape noDiscards
+            write opened 0 (Array.create (4 * clusterBytes) 1uy)
+            settle opened
+            snapshot opened "one"
+            let table = L1Entry.l2Offset opened.Image.L1[0]
+            write opened 0 (Array.create clusterBytes 2uy)
+            settle opened
+            let l2 = L1Entry.l2Offset opened.Image.L1[0]
+            Expect.notEqual l2 table "the disk has a table of its own"
+            put (int l2 + 8) (copied ||| uint64 table) opened.File.Content
+            let opened = reopen section opened
+            let error = run opened RequestKind.Write RequestFlags.None 4096 512 (Array.zeroCreate 512)
+
+            if words = "" then
+                Expect.equal error 0 "write"
+            else
+                Expect.equal error Errno.EIO "write"
+                expectTold opened ("Preventing invalid write on metadata (overlaps with " + words + ")") true
+
+    for isReopened in [ false; true ] do
+        testCase ("data in the place of a snapshot's L1 table, opened again: " + string isReopened)
+        <| fun () ->
+            let opened = openNew shape noDiscards
+            write opened 0 (Array.create (4 * clusterBytes) 1uy)
+            settle opened
+            snapshot opened "one"
+            let l1 = opened.Image.SideTables.InactiveL1.Head.Offset
+            // Its table of snapshots tells the same.
+            let table = int opened.Image.Header.SnapshotTableOffset
+            Expect.equal (BigEndian.readU64 (ReadOnlySpan opened.File.Content) table) (uint64 l1) "the L1 table"
+            write opened 0 (Array.create clusterBytes 2uy)
+            settle opened
+            let l2 = int (L1Entry.l2Offset opened.Image.L1[0])
+            let opened =
+                if isReopened then
+                    reopen Overlap.cached opened
+                else
+                    opened.Image.Slices.Clear()
+                    opened
+
+            put (l2 + 8) (copied ||| uint64 l1) opened.File.Content
+            Expect.equal
+                (run opened RequestKind.Write RequestFlags.None 4096 512 (Array.zeroCreate 512))
+                Errno.EIO
+                "write"
+            expectTold opened "Preventing invalid write on metadata (overlaps with inactive L1 table)" true
+
+    testCase "a snapshot with too much extra data is refused"
+    <| fun () ->
+        let opened = openNew shape noDiscards
+        snapshot opened "one"
+        let bytes = Array.copy opened.File.Content
+        BigEndian.writeU32 (Span bytes) (int opened.Image.Header.SnapshotTableOffset + 36) 5000u
+        let file = MemoryChild(bytes, fun _ -> 0)
+
+        match
+            runIdle (carryOutAt file) (opening Overlap.cached noDiscards file [||] 0 65536L (new DeflateClusters()))
+        with
+        | Ok _ -> failtest "open"
+        | Error error ->
+            Expect.equal error.Desc "Too much extra metadata in snapshot table entry 0" "the real daemon's words"
+]
+
 [<Tests>]
 let tests =
     testList "Crash.Qcow2Space" [
+        testList "whole image" whole
         testList "compressed writes" compression
         testList "discards" discarding
         testList "damage" damage

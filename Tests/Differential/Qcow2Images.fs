@@ -20,7 +20,7 @@ let internal qemuImg (directory: TempDir) (arguments: string list) =
     ChildProcess.runOk directory.Path (Requires.tool "qemu-img") arguments |> ignore
 
 /// What the guest sees, by the real tool.
-let private contentOf (directory: TempDir) (image: string) (options: string list) : byte[] =
+let internal contentOf (directory: TempDir) (image: string) (options: string list) : byte[] =
     qemuImg directory ([ "convert"; "-O"; "raw" ] @ options @ [ image; "content.raw" ])
     File.ReadAllBytes(directory.File "content.raw")
 
@@ -139,7 +139,7 @@ let internal headerOf (bytes: byte[]) : Header =
         | Error error -> failtest error.Desc
 
 /// The machine over the files of an image, in memory.
-let private openReal (directory: TempDir) (kind: Kind) (backing: byte[]) (seed: int) =
+let internal openReal (directory: TempDir) (kind: Kind) (backing: byte[]) (seed: int) =
     let file = MemoryChild(File.ReadAllBytes(directory.File "image"), fun _ -> 0)
     let dataChild = if kind.ExternalData then 1 else 0
     let image = openOver file backing dataChild 65536L (codecOf (headerOf file.Content))
@@ -154,17 +154,21 @@ let private openReal (directory: TempDir) (kind: Kind) (backing: byte[]) (seed: 
 
     struct (image, children, Runner(Qcow2Layer image, children, seed))
 
-let private readAll (runner: Runner) : byte[] =
+let internal readAll (image: Image) (runner: Runner) : byte[] =
+    let bytes = int image.Header.SizeBytes
     let error, data =
-        runner.Run(RequestKind.Read, RequestFlags.None, 0L, int64 DiskBytes, Array.create DiskBytes 0xeeuy, false)
+        runner.Run(RequestKind.Read, RequestFlags.None, 0L, int64 bytes, Array.create bytes 0xeeuy, false)
 
     Expect.equal error 0 "the disk is read"
     data
 
 /// Random requests; the content that they should leave.
-let private change (random: Random) (runner: Runner) (clusterBytes: int) (content: byte[]) =
+let internal change (random: Random) (runner: Runner) (image: Image) (content: byte[]) =
+    let clusterBytes = image.ClusterBytes
+    let diskBytes = content.Length
+
     for i in 0..29 do
-        let offset = random.Next(DiskBytes / clusterBytes) * clusterBytes
+        let offset = random.Next(diskBytes / clusterBytes) * clusterBytes
         let data = Array.zeroCreate<byte> clusterBytes
         random.NextBytes(data.AsSpan(0, clusterBytes * random.Next 8 / 7))
 
@@ -180,8 +184,8 @@ let private change (random: Random) (runner: Runner) (clusterBytes: int) (conten
 
     for i in 0..59 do
         let align = if random.Next 2 = 0 then 512 else 65536
-        let offset = random.Next(DiskBytes / align) * align
-        let length = min (align * (1 + random.Next 12)) (DiskBytes - offset)
+        let offset = random.Next(diskBytes / align) * align
+        let length = min (align * (1 + random.Next 12)) (diskBytes - offset)
 
         let error, _ =
             if random.Next 4 = 0 then
@@ -200,7 +204,7 @@ let private change (random: Random) (runner: Runner) (clusterBytes: int) (conten
 
         Expect.equal error 0 "a request"
 
-let private settle (image: Image) (runner: Runner) =
+let internal settle (image: Image) (runner: Runner) =
     let mutable rounds = 0
 
     while (image.IsDirty || not image.Freed.IsEmpty) && rounds < 10 do
@@ -249,10 +253,10 @@ let private test (kind: Kind) =
                 [||]
         let struct (image, children, runner) = openReal directory kind backing seed
         Expect.isTrue
-            ((readAll runner).AsSpan().SequenceEqual(ReadOnlySpan expected))
+            ((readAll image runner).AsSpan().SequenceEqual(ReadOnlySpan expected))
             (where "what the real tool reads")
-        change random runner image.ClusterBytes expected
-        Expect.isTrue ((readAll runner).AsSpan().SequenceEqual(ReadOnlySpan expected)) (where "what was written")
+        change random runner image expected
+        Expect.isTrue ((readAll image runner).AsSpan().SequenceEqual(ReadOnlySpan expected)) (where "what was written")
         settle image runner
         File.WriteAllBytes(directory.File "image", children[0].Content)
 

@@ -108,7 +108,9 @@ let contentWith (inflate: byte[] -> int -> byte[]) (image: Image) (backing: byte
                 else
                     descriptor &&& 1UL = 1UL, offsetOf descriptor <> 0L
 
-            if isCompressed descriptor then
+            if length = 0 then
+                ()
+            elif isCompressed descriptor then
                 let struct (offset, bytes) = compressedPlace image descriptor
                 let whole = inflate (image.File.Bytes(offset, bytes)) (int clusterBytes)
                 Array.Copy(whole, int64 unit * unitBytes, disk, start, int64 length)
@@ -147,25 +149,77 @@ let refcount (image: Image) (cluster: int64) : uint64 =
                 bytes.AsSpan(bit / 8, width / 8).ToArray()
                 |> Array.fold (fun value next -> (value <<< 8) ||| uint64 next) 0UL
 
-/// What is wrong with an image without snapshots, and how many clusters are leaked.
+/// An entry of the snapshot table.
+[<NoComparison; NoEquality>]
+type Snapshot = {
+    Id: string
+    Name: string
+    /// The image as the snapshot sees it.
+    View: Image
+}
+
+/// The snapshots, and the bytes of their table.
+let snapshots (image: Image) : struct (Snapshot list * int64) =
+    let start = int64 (image.File.U64 64L)
+    let found = List<Snapshot>()
+    let mutable at = start
+
+    for _ in 1u .. image.File.U32 60L do
+        let u16 (offset: int64) = int (image.File.U32 offset >>> 16)
+        let extra = int64 (image.File.U32(at + 36L))
+        let idBytes = u16 (at + 12L)
+        let nameBytes = u16 (at + 14L)
+        let text offset length =
+            Text.Encoding.UTF8.GetString(image.File.Bytes(offset, length))
+
+        found.Add {
+            Id = text (at + 40L + extra) idBytes
+            Name = text (at + 40L + extra + int64 idBytes) nameBytes
+            View = {
+                image with
+                    L1Offset = int64 (image.File.U64 at)
+                    L1Entries = int (image.File.U32(at + 8L))
+                    Size =
+                        if extra >= 16L then
+                            int64 (image.File.U64(at + 48L))
+                        else
+                            image.Size
+            }
+        }
+
+        at <- at + (40L + extra + int64 idBytes + int64 nameBytes + 7L) / 8L * 8L
+
+    struct (List.ofSeq found, at - start)
+
+/// What is wrong with an image, and how many clusters are leaked.
 let check (image: Image) : struct (string list * int) =
     let clusterBytes = 1L <<< image.ClusterBits
     let problems = List<string>()
     let references = Dictionary<int64, int>()
-    // Clusters with compressed data, which may share them, and those with data.
+    // Of the active disk and of the tables: only compressed data may share clusters, and with nothing else.
+    let own = Dictionary<int64, int>()
+    // Of any disk.
     let packed = HashSet<int64>()
     let alone = HashSet<int64>()
 
-    let refer (what: string) (offset: int64) =
+    let addTo (counts: Dictionary<int64, int>) (cluster: int64) =
+        counts[cluster] <-
+            match counts.TryGetValue cluster with
+            | true, count -> count + 1
+            | _ -> 1
+
+    let refer (isOwn: bool) (what: string) (offset: int64) =
         if offset % clusterBytes <> 0L then
             problems.Add(what + " is not aligned: " + string offset)
 
-        let cluster = offset / clusterBytes
+        addTo references (offset / clusterBytes)
 
-        references[cluster] <-
-            match references.TryGetValue cluster with
-            | true, count -> count + 1
-            | _ -> 1
+        if isOwn then
+            addTo own (offset / clusterBytes)
+
+    let referAll (what: string) (offset: int64) (lengthBytes: int64) =
+        for i in 0L .. (lengthBytes + clusterBytes - 1L) / clusterBytes - 1L do
+            refer true what (offset + i * clusterBytes)
 
     let checkCopied (what: string) (value: uint64) =
         let isCopied = value &&& 0x8000000000000000UL <> 0UL
@@ -173,49 +227,57 @@ let check (image: Image) : struct (string list * int) =
         if isCopied <> (refcount image (offsetOf value / clusterBytes) = 1UL) then
             problems.Add(what + " has the wrong copied flag: " + string (offsetOf value))
 
-    refer "header" 0L
+    let entryBytes = if image.ExtendedL2 then 16L else 8L
 
-    for i in 0L .. (int64 image.L1Entries * 8L + clusterBytes - 1L) / clusterBytes - 1L do
-        refer "L1 table" (image.L1Offset + i * clusterBytes)
+    let walk (isActive: bool) (view: Image) =
+        referAll "L1 table" view.L1Offset (int64 view.L1Entries * 8L)
 
-    for i in 0L .. int64 image.TableClusters - 1L do
-        refer "refcount table" (image.TableOffset + i * clusterBytes)
+        for i in 0L .. int64 view.L1Entries - 1L do
+            let l1 = image.File.U64(view.L1Offset + i * 8L)
+
+            if offsetOf l1 <> 0L then
+                refer isActive "L2 table" (offsetOf l1)
+
+                if isActive then
+                    checkCopied "L1 entry" l1
+
+                for j in 0L .. clusterBytes / entryBytes - 1L do
+                    let l2 = image.File.U64(offsetOf l1 + j * entryBytes)
+
+                    if isCompressed l2 then
+                        let struct (offset, bytes) = compressedPlace image l2
+
+                        if l2 >>> 63 = 1UL then
+                            problems.Add("a compressed cluster is marked as copied: " + string offset)
+
+                        for host in offset / clusterBytes .. (offset + int64 bytes - 1L) / clusterBytes do
+                            refer isActive "compressed data" (host * clusterBytes)
+                            packed.Add host |> ignore
+                    elif offsetOf l2 <> 0L then
+                        refer isActive "data" (offsetOf l2)
+                        alone.Add(offsetOf l2 / clusterBytes) |> ignore
+
+                        if isActive then
+                            checkCopied "L2 entry" l2
+
+                        if offsetOf l2 >= int64 image.File.Length then
+                            problems.Add("data behind the end of the file: " + string (offsetOf l2))
+
+    refer true "header" 0L
+    referAll "refcount table" image.TableOffset (int64 image.TableClusters * clusterBytes)
 
     for i in 0L .. int64 image.TableClusters * clusterBytes / 8L - 1L do
         let block = int64 (image.File.U64(image.TableOffset + i * 8L))
 
         if block <> 0L then
-            refer "refcount block" block
+            refer true "refcount block" block
 
-    let entryBytes = if image.ExtendedL2 then 16L else 8L
+    walk true image
+    let struct (snapshots, tableBytes) = snapshots image
+    referAll "snapshot table" (int64 (image.File.U64 64L)) tableBytes
 
-    for i in 0L .. int64 image.L1Entries - 1L do
-        let l1 = image.File.U64(image.L1Offset + i * 8L)
-
-        if offsetOf l1 <> 0L then
-            refer "L2 table" (offsetOf l1)
-            checkCopied "L1 entry" l1
-
-            for j in 0L .. clusterBytes / entryBytes - 1L do
-                let l2 = image.File.U64(offsetOf l1 + j * entryBytes)
-
-                if isCompressed l2 then
-                    let struct (offset, bytes) = compressedPlace image l2
-                    let last = (offset + int64 bytes - 1L) / clusterBytes
-
-                    if l2 >>> 63 = 1UL then
-                        problems.Add("a compressed cluster is marked as copied: " + string offset)
-
-                    for host in offset / clusterBytes .. last do
-                        refer "compressed data" (host * clusterBytes)
-                        packed.Add host |> ignore
-                elif offsetOf l2 <> 0L then
-                    alone.Add(offsetOf l2 / clusterBytes) |> ignore
-                    refer "data" (offsetOf l2)
-                    checkCopied "L2 entry" l2
-
-                    if offsetOf l2 >= int64 image.File.Length then
-                        problems.Add("data behind the end of the file: " + string (offsetOf l2))
+    for snapshot in snapshots do
+        walk false snapshot.View
 
     for KeyValue(cluster, count) in references do
         if refcount image cluster < uint64 count then
@@ -228,8 +290,13 @@ let check (image: Image) : struct (string list * int) =
                 + string count
             )
 
-        if count > 1 && (not (packed.Contains cluster) || alone.Contains cluster) then
+    for KeyValue(cluster, count) in own do
+        if count > 1 && not (packed.Contains cluster) then
             problems.Add("cluster " + string cluster + " is used " + string count + " times")
+
+    for cluster in packed do
+        if alone.Contains cluster then
+            problems.Add("cluster " + string cluster + " has both compressed data and others")
 
     let mutable leaks = 0
 

@@ -25,8 +25,10 @@ let run (file: byte[]) (script: IoScript<'T>) : 'T * byte[] * Step list =
             go file steps (next (Ok(Array.sub file (int offset) length)))
         | WriteChild(0, offset, data, next) -> go (apply file offset data) (Wrote(offset, data) :: steps) (next (Ok()))
         | FlushChild(0, next) -> go file (Flushed :: steps) (next (Ok()))
+        | DiscardChild(0, _, _, next) -> go file steps (next (Ok()))
         | ReadChild(child, offset, length, _) -> invalidOp $"read of {length} bytes at {offset} of child {child}"
         | WriteChild(child, _, _, _)
+        | DiscardChild(child, _, _, _)
         | FlushChild(child, _) -> invalidOp $"child {child}"
 
     go file [] script
