@@ -211,6 +211,8 @@ module internal Resizing =
 
         ioResult {
             do! IoScript.forAll (range.First >>> bits) last (fun l1Index -> clearTable image range (int l1Index))
+            // Where nothing has lost a reference, settling would leave it at that.
+            do! Settling.flush image
             return! Settling.settle image
         }
 
