@@ -72,6 +72,9 @@ module Errno =
     let ENOTSUP = 95
 
     [<Literal>]
+    let ENOMEDIUM = 123
+
+    [<Literal>]
     let EADDRINUSE = 98
 
     [<Literal>]

@@ -119,12 +119,21 @@ module Changes =
     let private wasWriting (old: Graph) (id: NodeId) =
         Graph.tryNode id old |> Option.exists writesImage
 
-    /// The images among the nodes that are written to no longer.
+    /// Whether an image is to be read anew with a change: others may have written to it, or its options are others.
+    let private isReread (old: Graph) (next: Graph) (id: NodeId) =
+        match Graph.tryNode id old, Graph.tryNode id next with
+        | Some before, Some after when Driver.isImage after.Driver ->
+            (wasWriting next id && not (wasWriting old id))
+            || before.Driver <> after.Driver
+            || before.Options.Discard <> after.Options.Discard
+        | _ -> false
+
+    /// The images among the nodes that are written to no longer, or not before they are read anew.
     let settle (old: Graph) (next: Graph) (nodes: NodeId list) : Effect list =
         match
             nodes
             |> List.distinct
-            |> List.filter (fun id -> wasWriting old id && not (wasWriting next id))
+            |> List.filter (fun id -> wasWriting old id && (not (wasWriting next id) || isReread old next id))
         with
         | [] -> []
         | images -> [ SettleImages(images |> List.map (Path.compile old)) ]
@@ -220,14 +229,9 @@ module Changes =
                 | Applied alignments -> alignments |> List.fold withAlignment pending.Change.Graph
                 | _ -> pending.Change.Graph
 
-            let isNew id =
-                Graph.tryNode id state.Graph |> Option.isSome
-                && wasWriting graph id
-                && not (wasWriting state.Graph id)
-
             pending.Change.Touched
             |> List.distinct
-            |> List.filter isNew
+            |> List.filter (isReread state.Graph graph)
             |> rereadNext state { pending with Change.Graph = graph }
 
     /// Nobody uses the nodes now: the files of the change follow, if it has any.

@@ -194,6 +194,10 @@ type BlkDebugLayer(limits: BlkDebugLimits, rules: BlkDebugRule[]) =
         match frame.Kind with
         | RequestKind.Flush -> flush &frame sink
         | RequestKind.Prefetch -> Frame.pass 0 &frame sink
+        | RequestKind.BlockStatus ->
+            match engine.Check(BlkDebugIoType.BlockStatus, frame.Offset, frame.Length) with
+            | 0 -> Frame.pass 0 &frame sink
+            | error -> Frame.finish error &frame
         | kind ->
             if kind = RequestKind.Read && frame.ViaFormat then
                 engine.Happen BlkDebugRules.readAio
@@ -214,6 +218,7 @@ type BlkDebugLayer(limits: BlkDebugLimits, rules: BlkDebugRule[]) =
             error <> 0
             || frame.Kind = RequestKind.Flush
             || frame.Kind = RequestKind.Prefetch
+            || frame.Kind = RequestKind.BlockStatus
         then
             if frame.Kind = RequestKind.Flush && error = 0 then
                 tally.Flushed frame.First
@@ -222,6 +227,3 @@ type BlkDebugLayer(limits: BlkDebugLimits, rules: BlkDebugRule[]) =
         else
             frame.First <- frame.First + frame.Second
             nextPiece &frame sink
-
-    override _.BlockStatus(offset, length) =
-        engine.Check(BlkDebugIoType.BlockStatus, offset, length)

@@ -77,11 +77,12 @@ type BlkVerifyLayer() =
         | RequestKind.WriteZeroes -> toBoth &frame sink
         // Only the image under test is worth keeping.
         | RequestKind.Flush -> Frame.passAt Test Test frame.Offset &frame sink
+        | RequestKind.BlockStatus -> Frame.passAt Raw Raw frame.Offset &frame sink
         // Images may keep discarded data or not: that would look like a difference.
         | _ -> Frame.finish 0 &frame
 
     override _.ChildDone(_, memory, frame, tag, error, sink) =
-        if frame.Kind = RequestKind.Flush then
+        if frame.Kind = RequestKind.Flush || frame.Kind = RequestKind.BlockStatus then
             Frame.finish error &frame
         else
             if tag = Raw then

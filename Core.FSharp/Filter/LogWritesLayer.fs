@@ -368,7 +368,8 @@ type LogWritesLayer(sectorBytes: uint32, start: LogWritesCursor, superInterval: 
 
         match frame.Kind with
         | RequestKind.Read
-        | RequestKind.Prefetch -> ()
+        | RequestKind.Prefetch
+        | RequestKind.BlockStatus -> ()
         | RequestKind.Write
         | RequestKind.WriteZeroes when not (isAligned &frame) ->
             frame.ScratchCount <- 1
@@ -380,7 +381,8 @@ type LogWritesLayer(sectorBytes: uint32, start: LogWritesCursor, superInterval: 
     override _.Start(nowNs, memory, frame, sink) =
         match frame.Kind with
         | RequestKind.Read
-        | RequestKind.Prefetch -> Frame.passAt FileChild FileChild frame.Offset &frame sink
+        | RequestKind.Prefetch
+        | RequestKind.BlockStatus -> Frame.passAt FileChild FileChild frame.Offset &frame sink
         | RequestKind.Flush ->
             // A flush has no range: here is what it covers.
             frame.Offset <- tally.Covered
@@ -412,7 +414,8 @@ type LogWritesLayer(sectorBytes: uint32, start: LogWritesCursor, superInterval: 
     override _.ChildDone(nowNs, memory, frame, tag, error, sink) =
         match frame.Kind with
         | RequestKind.Read
-        | RequestKind.Prefetch -> Frame.finish error &frame
+        | RequestKind.Prefetch
+        | RequestKind.BlockStatus -> Frame.finish error &frame
         | _ ->
             frame.Counter <- frame.Counter - 1
 

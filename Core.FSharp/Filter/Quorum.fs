@@ -63,7 +63,8 @@ module Quorum =
 
     let private ofKind (kind: RequestKind) =
         match kind with
-        | RequestKind.Read -> QuorumRead
+        | RequestKind.Read
+        | RequestKind.BlockStatus -> QuorumRead
         | RequestKind.Flush -> QuorumFlush
         | _ -> QuorumWrite
 
@@ -220,6 +221,24 @@ type QuorumLayer(options: QuorumOptions) =
 
             toChild child frame.Kind buffer &frame sink
 
+    /// What one child says of a block status: all is zeroes where all children say so. Without an answer it is data.
+    let count (child: int) (error: int) (frame: byref<Frame>) (sink: ChildRequests) =
+        ended child error &frame sink
+        frame.Counter <- frame.Counter - 1
+
+        if error <> 0 then
+            frame.Second <- frame.Length
+        elif frame.Status &&& BlockStatus.Zero <> BlockStatus.None then
+            frame.First <- min frame.First frame.StatusBytes
+        else
+            frame.Second <- max frame.Second frame.StatusBytes
+
+        if frame.Counter = 0 then
+            if frame.Second > 0L then
+                Frame.answer (BlockStatus.Data ||| BlockStatus.Allocated) frame.Second &frame
+            else
+                Frame.answer (BlockStatus.Zero ||| BlockStatus.Allocated) frame.First &frame
+
     override _.Prepare(memory, frame) =
         if frame.Kind = RequestKind.Read && not isFifo then
             frame.ScratchCount <- memory.ChildCount - 1
@@ -230,6 +249,9 @@ type QuorumLayer(options: QuorumOptions) =
         // Children may keep discarded data or not: that would look like damage.
         | RequestKind.Discard
         | RequestKind.Prefetch -> Frame.finish 0 &frame
+        | RequestKind.BlockStatus ->
+            frame.First <- frame.Length
+            toAll memory &frame sink
         | _ -> toAll memory &frame sink
 
     override _.ChildDone(_, memory, frame, tag, error, sink) =
@@ -239,6 +261,8 @@ type QuorumLayer(options: QuorumOptions) =
 
             if frame.Counter = 0 then
                 Frame.finish 0 &frame
+        elif frame.Kind = RequestKind.BlockStatus then
+            count tag error &frame sink
         elif frame.Kind = RequestKind.Read && isFifo then
             let child = frame.Counter
             ended child error &frame sink

@@ -146,7 +146,8 @@ type ThrottleLayer() =
 
     override _.Start(_, _, frame, sink) =
         match frame.Kind with
-        | RequestKind.Flush -> Frame.pass 0 &frame sink
+        | RequestKind.Flush
+        | RequestKind.BlockStatus -> Frame.pass 0 &frame sink
         | _ ->
             frame.AdmitBytes <- frame.Length
             frame.Op <- FrameOp.Admit

@@ -10,6 +10,8 @@ open StorageDaemon.Core.Qcow2
 type ChildFile = {
     /// Bytes; of what is below, not of the node.
     LengthBytes: int64
+    /// Bytes that it takes on disk; none where that is not known.
+    SpaceBytes: int64
     /// Whether what lies behind the end reads as zeroes once it has grown.
     GrowsWithZeroes: bool
 }
@@ -49,7 +51,7 @@ module Opening =
 
     let private openImage
         (options: Qcow2Options)
-        (isReadOnly: bool)
+        (path: DataPath)
         (children: ChildFile list)
         (context: OpenContext)
         (header: Header)
@@ -66,9 +68,17 @@ module Opening =
                 let! sizes = Finished(Qcow2Options.settle header options)
 
                 let settings: ImageSettings = {
-                    Writable = not isReadOnly
+                    Writable = not path.ReadOnly
                     L2CacheBytes = sizes.L2Bytes
                     RefcountCacheBytes = sizes.RefcountBytes
+                    Discards =
+                        DiscardSettings.ofOptions
+                            path.Discard
+                            options.PassDiscardRequest
+                            options.PassDiscardSnapshot
+                            options.PassDiscardOther
+                            (Some options.DiscardNoUnref)
+                    OverlapCheck = options.OverlapChecks
                     Codec = context.MakeCodec.Invoke header.CompressionType
                 }
 
@@ -78,6 +88,7 @@ module Opening =
                     DataChild = if hasDataFile then 1 else 0
                     BackingChild = -1
                     BackingBytes = 0L
+                    IsSparse = ImageChildren.isSparse (1L <<< header.ClusterBits) file.LengthBytes file.SpaceBytes
                 }
 
                 let! image = Opener.script settings below context.ErrorText.Invoke
@@ -115,5 +126,5 @@ module Opening =
             Opener.readHeader (not path.ReadOnly) context.ErrorText.Invoke
             |> IoScript.bind (function
                 | Error error -> Finished(Error error)
-                | Ok header -> openImage options path.ReadOnly children context header)
+                | Ok header -> openImage options path children context header)
         | _ -> Finished(QapiError.fail ("'" + Driver.name driver + "' does not read its children"))

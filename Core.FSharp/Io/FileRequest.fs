@@ -15,6 +15,19 @@ type RequestKind =
     /// Give the range space of its own, and let the file grow to its end; data stay as they are. ENOTSUP where that
     /// cannot be done without writing.
     | Allocate = 6uy
+    /// What the first bytes of the range hold; the answer is about at least one byte.
+    | BlockStatus = 7uy
+
+/// What a node knows of a range.
+[<Flags>]
+type BlockStatus =
+    | None = 0uy
+    /// Something is stored for it. What is known to read as zeroes may be stored, too.
+    | Data = 1uy
+    /// It reads as zeroes.
+    | Zero = 2uy
+    /// The node has it (a filter: the child that it filters); else it comes from the backing child, or is nowhere.
+    | Allocated = 4uy
 
 [<Flags>]
 type RequestFlags =
@@ -28,6 +41,10 @@ type RequestFlags =
     /// The node that lets zeroes be left as a hole has found them itself (`detect-zeroes=unmap`): whether nodes above it
     /// let discards through does not matter.
     | Unmap = 8uy
+    /// For a block status: what the node has by itself. Its backing child is not asked.
+    | OwnOnly = 16uy
+    /// Write compressed, where the node can: whole clusters, or the last one of the disk.
+    | Compressed = 32uy
 
 /// What the shell asks of the kernel for one open file.
 type FileOp =
@@ -75,7 +92,7 @@ type FileRequest =
     val mutable Offset: int64
     /// Bytes; zero only for a flush.
     val mutable Length: int64
-    /// Bytes of it that are complete.
+    /// Bytes of it that are complete. Of a block status: those that `Status` is about.
     val mutable Completed: int64
     /// Bytes of the operation under way, from `Offset + Completed`.
     val mutable OpLength: int64
@@ -85,6 +102,8 @@ type FileRequest =
     val mutable ZeroTail: int64
     /// Operations that the kernel refused for this request; they are not tried twice.
     val mutable Refused: FileTraits
+    /// The answer to a block status.
+    val mutable Status: BlockStatus
     /// The part of `Refused` that holds for the file as such and is worth remembering. (EINVAL may be about this
     /// range only, as on a block device that wants whole sectors.)
     val mutable Learnt: FileTraits

@@ -50,6 +50,10 @@ type Frame =
     val mutable ViaFormat: bool
     /// Nothing may be written, by the layer either: its node is read-only or inactive.
     val mutable ReadOnly: bool
+    /// For a block status: what is known of the first `StatusBytes` of the range. The machine's answer when it is done,
+    /// and what a child has answered when that is told: a filter need not touch it.
+    val mutable Status: BlockStatus
+    val mutable StatusBytes: int64
     /// The machine's own.
     val mutable Phase: int
     val mutable Counter: int
@@ -188,12 +192,14 @@ type Layer() =
         frame.Error <- StorageDaemon.Core.Errno.ENOMEM
         frame.Op <- FrameOp.Done
 
-    /// The error of asking which parts of a range hold data; zero for none.
-    abstract BlockStatus: offset: int64 * length: int64 -> int
-
-    default _.BlockStatus(_, _) = 0
-
 module Frame =
+    /// Answers a block status.
+    let answer (status: BlockStatus) (lengthBytes: int64) (frame: byref<Frame>) =
+        frame.Status <- status
+        frame.StatusBytes <- lengthBytes
+        frame.Error <- 0
+        frame.Op <- FrameOp.Done
+
     /// Passes the request on to a child as it is, with its data at `offset` of the child.
     let passAt (child: int) (tag: int) (offset: int64) (frame: byref<Frame>) (sink: ChildRequests) =
         frame.Op <- FrameOp.Wait

@@ -19,6 +19,8 @@ module IoScript =
         | ResizeChild(child, bytes, mode, resume) ->
             ResizeChild(child, bytes, mode, (fun result -> follow (resume result)))
         | Report(current, total, resume) -> Report(current, total, (fun () -> follow (resume ())))
+        | DiscardChild(child, offset, length, resume) ->
+            DiscardChild(child, offset, length, (fun result -> follow (resume result)))
 
     let rec bind (next: 'A -> IoScript<'B>) (script: IoScript<'A>) : IoScript<'B> =
         match script with

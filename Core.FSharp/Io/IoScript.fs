@@ -24,6 +24,8 @@ type IoScript<'T> =
     | ResizeChild of child: int * bytes: int64 * mode: GrowthMode * next: (Result<unit, string> -> IoScript<'T>)
     /// Says how far the work has come, in units of the script's own.
     | Report of current: int64 * total: int64 * next: (unit -> IoScript<'T>)
+    /// Nobody needs these bytes any more; they may read as anything afterwards.
+    | DiscardChild of child: int * offset: int64 * length: int64 * next: (Result<unit, int> -> IoScript<'T>)
 
 /// What a node turned out to be.
 [<NoComparison; NoEquality>]

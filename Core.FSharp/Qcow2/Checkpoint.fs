@@ -150,7 +150,14 @@ type Checkpoint(image: Image) =
 
         for struct (first, count) in left do
             for i in 0 .. count - 1 do
-                freed.Add(first + int64 i)
+                freed.Add { Cluster = first + int64 i; Reason = FreeReason.Other }
+
+        if hasMoved then
+            image.Header <- {
+                image.Header with
+                    RefcountTableOffset = tableOffset
+                    RefcountTableClusters = tableClusters
+            }
 
         if hasMoved then
             image.Header <- {

@@ -11,16 +11,19 @@ module internal Clearing =
 
     let private hasBacking (image: Image) = image.Children.BackingChild >= 0
 
+    /// Whether the guest does not need the space.
+    let private mayUnmap (request: Request) =
+        request.Kind = RequestKind.Discard
+        || request.Flags &&& RequestFlags.MayUnmap <> RequestFlags.None
+
     /// The entry of a cluster that was discarded or zeroed; the same if there is nothing to change.
     let private cleared (image: Image) (request: Request) (entry: inref<L2Entry>) : L2Entry =
         let g = image.Geometry
-        let isDiscard = request.Kind = RequestKind.Discard
         let hasHost = L2Entry.hostOffset entry.Descriptor <> 0L
         let isCompressed = L2Entry.isCompressed entry.Descriptor
         let isMapped = hasHost || isCompressed || (g.ExternalData && L2Entry.isCopied entry.Descriptor)
         let keepsPlace =
-            not isDiscard
-            && request.Flags &&& RequestFlags.MayUnmap = RequestFlags.None
+            (image.Discards.NoUnref || not (mayUnmap request))
             && not isCompressed
             && L2Entry.isCopied entry.Descriptor
             && isMapped
@@ -52,7 +55,48 @@ module internal Clearing =
         else
             max request.Position (request.Until &&& ~~~mask)
 
-    let private clearSlice (image: Image) (request: Request) (slice: CachedTable) (until: int64) =
+    /// A whole cluster was discarded or zeroed: whether the file with the data is to be told though the cluster keeps
+    /// its place there.
+    let private reachesBelow (image: Image) (request: Request) (old: inref<L2Entry>) (next: inref<L2Entry>) : bool =
+        image.HasRawData
+        || mayUnmap request
+           && image.Discards.PassRequest
+           && not (L2Entry.isCompressed old.Descriptor)
+           && (if image.Geometry.ExternalData then
+                   L2Entry.isCopied old.Descriptor
+               else
+                   L2Entry.hostOffset next.Descriptor <> 0L)
+
+    /// Tells the file with the data of clusters that keep their places. As a hole they have to read as zeroes, for the
+    /// file may not have the mapping that says so yet. A raw data file must have the zeroes.
+    let private unmap (image: Image) (request: Request) (host: int64) (length: int64) (sink: ChildRequests) =
+        let isAdvice = not image.HasRawData
+
+        let kind, flags =
+            if not isAdvice then
+                RequestKind.WriteZeroes,
+                (if mayUnmap request then
+                     RequestFlags.MayUnmap
+                 else
+                     RequestFlags.None)
+            elif image.Children.GrowsWithZeroes then
+                RequestKind.Discard, RequestFlags.None
+            else
+                RequestKind.WriteZeroes, RequestFlags.MayUnmap ||| RequestFlags.NoFallback
+
+        request.Send(
+            sink,
+            image.Children.DataChild,
+            (if isAdvice then Tag.advice else Tag.step),
+            kind,
+            flags,
+            host,
+            length,
+            int FrameBuffer.None,
+            0L
+        )
+
+    let private clearSlice (image: Image) (request: Request) (slice: CachedTable) (until: int64) (sink: ChildRequests) =
         let g = image.Geometry
         let bits = g.ClusterBits
         let first = request.Position >>> bits
@@ -63,19 +107,53 @@ module internal Clearing =
         let mutable from = Int32.MaxValue
         let mutable behind = 0
         let mutable cluster = first
+        let mutable runStart = 0L
+        let mutable runLength = 0L
 
         while cluster <= last && request.Stage <> Stage.End do
             let at = index + int (cluster - first)
             let old = L2Entry.read &g (Span.op_Implicit bytes) at
 
-            if L2Entry.fault &g &old <> EntryFault.None then
+            let fault = L2Entry.fault &g &old
+
+            if fault <> EntryFault.None && fault <> EntryFault.Unaligned then
+                Corruption.entry image slice (cluster <<< bits) false
                 request.Fail Errno.EIO
             else
-                let next = cleared image request &old
+                let next =
+                    if fault = EntryFault.None then
+                        cleared image request &old
+                    else
+                        // It is got rid of, and its place cannot be kept.
+                        {
+                            Descriptor = if hasZeroFlag image then L2Entry.zero else 0UL
+                            Bitmap = 0UL
+                        }
 
                 if next.Descriptor <> old.Descriptor || next.Bitmap <> old.Bitmap then
                     if L2Entry.hostOffset next.Descriptor = 0L then
-                        Writing.release image &old
+                        let reason =
+                            if mayUnmap request then
+                                FreeReason.Request
+                            else
+                                FreeReason.Other
+                        Writing.release image reason &old
+
+                    if reachesBelow image request &old &next then
+                        let host =
+                            if g.ExternalData then
+                                cluster <<< bits
+                            else
+                                L2Entry.hostOffset next.Descriptor
+
+                        if runLength > 0L && host <> runStart + runLength then
+                            unmap image request runStart runLength sink
+                            runLength <- 0L
+
+                        if runLength = 0L then
+                            runStart <- host
+
+                        runLength <- runLength + int64 image.ClusterBytes
 
                     L2Entry.write &g bytes at next
                     from <- min from (at * entryBytes)
@@ -83,8 +161,19 @@ module internal Clearing =
 
                 cluster <- cluster + 1L
 
+        if runLength > 0L then
+            unmap image request runStart runLength sink
+
         if behind > from then
             image.Slices.MarkDirty(slice, from, behind)
+
+    /// Writes to the clusters wait until the file below has been told.
+    let settle (image: Image) (request: Request) (sink: ChildRequests) : unit =
+        if request.StepOutstanding > 0 then
+            request.Wait FrameOp.Wait
+        else
+            Writing.leave image request sink
+            request.Stage <- Stage.Map
 
     /// Whole clusters, up to `until` in one slice.
     let private clearWhole (image: Image) (request: Request) (until: int64) (sink: ChildRequests) =
@@ -105,8 +194,14 @@ module internal Clearing =
                 match Tables.slice image request request.Position sink with
                 | null -> ()
                 | slice ->
-                    clearSlice image request slice until
+                    clearSlice image request slice until sink
                     request.Position <- until
+
+                    if request.StepOutstanding > 0 then
+                        request.Busy <- image.Busy.Take(first, last)
+
+                        if request.Stage <> Stage.End then
+                            request.Stage <- Stage.Unmap
         | busy -> request.ParkAt busy.Waiters
 
     /// Bytes of a cluster that is not covered: written, unless they are zero already.

@@ -3,10 +3,13 @@ namespace StorageDaemon.Core.Qcow2
 open System.Collections.Generic
 open StorageDaemon.Core.Io
 
-/// Decompresses clusters; the shell has the libraries. Pure: the same input gives the same output.
+/// Compresses and decompresses clusters; the shell has the libraries. Pure: the same input gives the same output.
 type IClusterCodec =
     /// Fills `output` from compressed data, which may have anything behind their end. False if they are damaged.
     abstract Decompress: input: System.ReadOnlySpan<byte> * output: System.Span<byte> -> bool
+
+    /// Compresses a cluster; the length in bytes, or zero if it does not fit into `output`.
+    abstract Compress: input: System.ReadOnlySpan<byte> * output: System.Span<byte> -> int
 
 /// Guest clusters whose mapping is about to change: nobody else may change them until that is done.
 [<Sealed; AllowNullLiteral>]
@@ -58,65 +61,49 @@ type BusyRanges() =
         sink.WakeAll range.Waiters
         free.Push range
 
-/// Clusters that nothing refers to any more, on their way to be free. A cluster is free once the file has the mapping
-/// without it, and once all requests that may have looked it up before have ended.
-[<Sealed>]
-type FreedClusters() =
-    let mutable fresh = List<int64>()
-    let mutable durable = List<int64>()
-    let mutable waiting = List<int64>()
-    let ready = Queue<int64>()
-    let active = [| 0; 0 |]
-    let mutable current = 0
+/// Damage that a request has met. An image tells of each sort once.
+[<NoComparison>]
+type CorruptionNotice = {
+    /// As in BLOCK_IMAGE_CORRUPTED.
+    Message: string
+    /// Bytes of the image file that the damage would have led to write, or -1.
+    Offset: int64
+    LengthBytes: int64
+    /// Every further request fails with ENOMEDIUM, and the file is marked as corrupt where its version can be.
+    IsFatal: bool
+} with
 
-    let settle () =
-        if active[1 - current] = 0 then
-            for cluster in waiting do
-                ready.Enqueue cluster
+    interface LayerNotice
 
-            waiting.Clear()
+    /// For the log; the daemon's line begins with "qcow2: ".
+    member this.LogText =
+        if this.IsFatal then
+            "Marking image as corrupt: "
+            + this.Message
+            + "; further corruption events will be suppressed"
+        else
+            "Image is corrupt: "
+            + this.Message
+            + "; further non-fatal corruption events will be suppressed"
 
-            if durable.Count > 0 then
-                let empty = waiting
-                waiting <- durable
-                durable <- empty
-                current <- 1 - current
+/// Tables of the file that are not for the guest's present data: writes must not hit them either.
+[<NoComparison>]
+type SideTables = {
+    SnapshotTable: FileRange
+    /// L1 tables of snapshots.
+    InactiveL1: FileRange list
+    /// Their entries; empty unless writes are checked for the tables that they point to.
+    InactiveL1Entries: uint64[] list
+    BitmapDirectory: FileRange
+}
 
-                if active[1 - current] = 0 then
-                    for cluster in waiting do
-                        ready.Enqueue cluster
-
-                    waiting.Clear()
-
-    /// A request begins; it gives the number back at its end.
-    member _.Enter() : int =
-        active[current] <- active[current] + 1
-        current
-
-    member _.Leave(generation: int) =
-        active[generation] <- active[generation] - 1
-        settle ()
-
-    /// A cluster has lost a reference in memory.
-    member _.Add(cluster: int64) = fresh.Add cluster
-
-    member _.Fresh = fresh.Count
-    member _.Ready = ready
-    member _.IsEmpty = fresh.Count = 0 && durable.Count = 0 && waiting.Count = 0 && ready.Count = 0
-
-    /// What has lost references so far: a checkpoint begins that will write the mapping without them.
-    member _.TakeFresh() : List<int64> =
-        let taken = fresh
-        fresh <- List<int64>()
-        taken
-
-    /// The checkpoint has failed.
-    member _.PutBack(taken: List<int64>) = fresh.AddRange taken
-
-    /// The checkpoint is in the file.
-    member _.AreDurable(taken: List<int64>) =
-        durable.AddRange taken
-        settle ()
+module SideTables =
+    let none: SideTables = {
+        SnapshotTable = { Offset = 0L; LengthBytes = 0L }
+        InactiveL1 = []
+        InactiveL1Entries = []
+        BitmapDirectory = { Offset = 0L; LengthBytes = 0L }
+    }
 
 /// What stands below an image.
 type ImageChildren = {
@@ -130,7 +117,18 @@ type ImageChildren = {
     BackingChild: int
     /// Bytes.
     BackingBytes: int64
+    /// Whether clusters of data may be holes, because space was laid out for them before they were written; then the
+    /// file is asked what it knows of them. See `ImageChildren.isSparse`.
+    IsSparse: bool
 }
+
+module ImageChildren =
+    /// Whether a file of that length with that much space looks as if clusters had been laid out for later: then it has
+    /// less space, by a tenth of it and by two clusters, than clusters (as the real daemon's answers show). Bytes.
+    let isSparse (clusterBytes: int64) (fileBytes: int64) (spaceBytes: int64) : bool =
+        let file = (fileBytes + clusterBytes - 1L) / clusterBytes
+        let space = (spaceBytes + clusterBytes - 1L) / clusterBytes
+        file >= max (space + space / 9L) (space + 2L)
 
 /// An open image: everything that its requests share. The caller guards it.
 [<Sealed>]
@@ -143,6 +141,9 @@ type Image
         metadata: HashSet<int64>,
         codec: IClusterCodec,
         children: ImageChildren,
+        discards: DiscardSettings,
+        isWritable: bool,
+        overlapCheck: MetadataSection,
         sliceCapacity: int
     ) =
     let entryBytes = if geometry.ExtendedL2 then 16 else 8
@@ -155,6 +156,9 @@ type Image
     let mutable refcounts: Refcounts = refcounts
     let mutable l1From = System.Int32.MaxValue
     let mutable l1To = 0
+    let mutable notices: CorruptionNotice list = []
+    let mutable isDead = false
+    let mutable hasTold = false
     let mutable fileClusters = Geometry.clusters &geometry children.FileBytes
 
     /// What the file's header says.
@@ -172,10 +176,12 @@ type Image
 
     /// Other refcounts and another L1 table, in the file already, have taken the place of the present ones. Nothing must
     /// be only in memory, and nothing be under way.
-    member _.ReplaceTables(newRefcounts: Refcounts, newL1: uint64[]) =
+    member this.ReplaceTables(newRefcounts: Refcounts, newL1: uint64[]) =
         refcounts <- newRefcounts
         l1 <- newL1
         slices.Clear()
+        // Whether the cluster still has data is not known.
+        this.PackAt <- 0L
 
     member _.Metadata = metadata
     member _.Codec = codec
@@ -193,7 +199,19 @@ type Image
 
     /// L2 tables that are shared with snapshots and being copied, by number.
     member val CopiedTables = BusyRanges()
-    member val Freed = FreedClusters()
+    member val Freed = FreedClusters discards
+    member _.Discards = discards
+
+    /// The guest's data lie in a file of their own that is to be a raw image by itself.
+    member _.HasRawData = geometry.ExternalData && header.Autoclear &&& Feature.dataFileRaw <> 0UL
+
+    /// The first free byte of a cluster that has room for more compressed data, or 0.
+    member val PackAt = 0L with get, set
+
+    /// Nothing more is put into that cluster.
+    member this.LeavePack(cluster: int64) =
+        if this.PackAt >>> geometry.ClusterBits = cluster then
+            this.PackAt <- 0L
 
     /// L2 tables that the file does not have: what is not in the cache of them is zero.
     member val NewTables = HashSet<int>()
@@ -218,6 +236,66 @@ type Image
     /// The file's tables may differ from those in memory: nothing is changed any more.
     member val IsFenced = false with get, set
 
+    member val SideTables = SideTables.none with get, set
+
+    /// From now on the image keeps clear of these tables. At most a million of their clusters within the file count.
+    member this.Protect(tables: SideTables) =
+        this.SideTables <- tables
+        let mutable left = 1_000_000
+
+        let protect (range: FileRange) =
+            if range.Offset > 0L && range.LengthBytes > 0L then
+                let last = min (fileClusters - 1L) ((range.Offset + range.LengthBytes - 1L) >>> geometry.ClusterBits)
+                let mutable cluster = range.Offset >>> geometry.ClusterBits
+
+                while cluster <= last && left > 0 do
+                    metadata.Add cluster |> ignore
+                    cluster <- cluster + 1L
+                    left <- left - 1
+
+        protect tables.SnapshotTable
+        protect tables.BitmapDirectory
+
+        for range in tables.InactiveL1 do
+            protect range
+
+        for entries in tables.InactiveL1Entries do
+            for entry in entries do
+                protect {
+                    Offset = L1Entry.l2Offset entry
+                    LengthBytes = int64 clusterBytes
+                }
+
+    member _.IsWritable = isWritable
+
+    /// The tables that writes must not hit.
+    member _.OverlapCheck = overlapCheck
+
+    /// It is too damaged for any further request.
+    member _.IsDead = isDead
+
+    /// The file is to be told that it is corrupt, by the next request that ends.
+    member val MustMarkCorrupt = false with get, set
+
+    /// After fatal damage nothing more is told, after other damage only what is fatal.
+    member this.Signal(notice: CorruptionNotice) =
+        if not isDead && (notice.IsFatal || not hasTold) then
+            notices <- notice :: notices
+            hasTold <- true
+
+            if notice.IsFatal then
+                isDead <- true
+                this.IsFenced <- true
+                this.MustMarkCorrupt <- header.Version >= 3
+
+    /// Tells the shell of what there is to tell.
+    member _.Tell(sink: ChildRequests) =
+        if not notices.IsEmpty then
+            for notice in List.rev notices do
+                sink.Notify notice
+
+            notices <- []
+
     /// Whether a checkpoint is being written.
     member val IsCheckpointing = false with get, set
 
@@ -238,7 +316,7 @@ type Image
             progress <- refcounts.Free(ready.Peek())
 
             if not progress.IsNeedsBlock then
-                ready.Dequeue() |> ignore
+                this.LeavePack(ready.Dequeue())
                 progress <- Ready
 
         progress

@@ -32,12 +32,8 @@ module InternalSnapshots =
 
         ioResult {
             let! _ =
-                SnapshotTable.visit
-                    Settling.read
-                    (fun _ -> Errno.EINVAL)
-                    Errno.EFBIG
-                    image.Header
-                    (fun _ snapshot -> found.Add snapshot)
+                SnapshotTable.visit Settling.read (fun _ -> Errno.EINVAL) Errno.EFBIG image.Header (fun _ snapshot ->
+                    found.Add snapshot)
 
             return List.ofSeq found
         }
@@ -165,15 +161,29 @@ module InternalSnapshots =
         (places: NewPlaces)
         (refcounts: RefcountsCopy)
         (l1: uint64[])
-        (change: Header -> Header)
+        (snapshots: Snapshot list)
+        (tableOffset: int64)
+        (activeL1: int64)
         : IoScript<Result<unit, int>> =
+        let change (header: Header) = {
+            header with
+                L1Offset = activeL1
+                SnapshotCount = snapshots.Length
+                SnapshotTableOffset = tableOffset
+        }
+
         ioResult {
+            // In time: after the switch there is no way back.
+            let! protectedTables =
+                ProtectedTables.find image.OverlapCheck (change image.Header) snapshots (tableBytes snapshots)
+
             let unused = Array.ofSeq places.Unused
 
             do!
-                IoScript.forAll 0L (int64 unused.Length - 1L) (fun i -> refcounts.Change(false, unused[int i]))
+                IoScript.forAll 0L (int64 unused.Length - 1L) (fun i ->
+                    refcounts.Drop(FreeReason.Other, unused[int i] <<< image.Geometry.ClusterBits, 1L))
 
-            do! refcounts.Drop(image.Header.L1Offset, l1Clusters image)
+            do! refcounts.Drop(FreeReason.Other, image.Header.L1Offset, l1Clusters image)
             do! refcounts.DropOld()
             do! refcounts.Write()
             do! Settling.flush image
@@ -189,6 +199,12 @@ module InternalSnapshots =
             image.ReplaceTables(adopted, l1)
             image.Metadata.Clear()
             image.Metadata.UnionWith(Opener.metadata image.Header image.Geometry l1 adopted.Table)
+            image.Protect protectedTables
+
+            do!
+                IoScript.forAll 0L (int64 refcounts.Freed.Count - 1L) (fun i ->
+                    let struct (first, count) = refcounts.Freed[int i]
+                    Settling.discard image first count)
         }
 
     /// Runs a change in clusters of its own, which are free again if it fails.
@@ -203,16 +219,15 @@ module InternalSnapshots =
             Finished result)
 
     let private tablesOf (l1: uint64[]) : int64 =
-        l1
-        |> Array.sumBy (fun entry -> if L1Entry.l2Offset entry = 0L then 0L else 1L)
+        l1 |> Array.sumBy (fun entry -> if L1Entry.l2Offset entry = 0L then 0L else 1L)
 
     /// Puts a table at another place in the stead of the one at `old`; the new place.
-    let private moveTable (image: Image) (places: NewPlaces) (refcounts: RefcountsCopy) (old: int64) (l2: byte[]) =
+    let private moveTable (places: NewPlaces) (refcounts: RefcountsCopy) (old: int64) (l2: byte[]) =
         let offset = places.Next()
 
         ioResult {
             do! Settling.write offset l2
-            do! refcounts.Change(false, old >>> image.Geometry.ClusterBits)
+            do! refcounts.Drop(FreeReason.Other, old, 1L)
             return offset
         }
 
@@ -225,16 +240,16 @@ module InternalSnapshots =
             do!
                 forTables image image.L1 (fun index old l2 ->
                     ioResult {
-                        do! refcounts.ChangeEntries(true, l2)
+                        do! refcounts.ShareEntries l2
                         let! isChanged = refcounts.Flag l2
 
                         let! offset =
                             if isChanged then
-                                moveTable image places refcounts old l2
+                                moveTable places refcounts old l2
                             else
                                 Finished(Ok old)
 
-                        do! refcounts.Change(true, offset >>> image.Geometry.ClusterBits)
+                        do! refcounts.Share offset
                         shared[index] <- L1Entry.encode offset false
                     })
 
@@ -248,7 +263,8 @@ module InternalSnapshots =
             let! activeL1 = places.Run clusters
             let! snapshotL1 = places.Run clusters
             let snapshot = { wanted with L1Offset = snapshotL1 }
-            let! table = Snapshots.encode (existing @ [ snapshot ]) |> Finished
+            let snapshots = existing @ [ snapshot ]
+            let! table = Snapshots.encode snapshots |> Finished
             let! tableOffset = places.Run(clustersOf image table.LongLength)
             do! places.AddSpare(tablesOf image.L1)
             let! refcounts = refcountPlaces image places
@@ -256,15 +272,14 @@ module InternalSnapshots =
             do! writeL1 image activeL1 l1
             do! writeL1 image snapshotL1 l1
             do! writeTable tableOffset table
-            do! refcounts.Drop(image.Header.SnapshotTableOffset, clustersOf image (tableBytes existing))
-
             do!
-                switch image places refcounts l1 (fun header -> {
-                    header with
-                        L1Offset = activeL1
-                        SnapshotCount = header.SnapshotCount + 1
-                        SnapshotTableOffset = tableOffset
-                })
+                refcounts.Drop(
+                    FreeReason.Snapshot,
+                    image.Header.SnapshotTableOffset,
+                    clustersOf image (tableBytes existing)
+                )
+
+            do! switch image places refcounts l1 snapshots tableOffset activeL1
 
             return snapshot
         }
@@ -281,11 +296,7 @@ module InternalSnapshots =
             else
                 do! Settling.settle image
                 let! existing = list image
-                let id =
-                    if wanted.Id.Length = 0 then
-                        nextId existing
-                    else
-                        wanted.Id
+                let id = if wanted.Id.Length = 0 then nextId existing else wanted.Id
 
                 if List.exists (fun (other: Snapshot) -> other.Id = id) existing then
                     return! Finished(Error Errno.EEXIST)
@@ -327,11 +338,11 @@ module InternalSnapshots =
             do!
                 forTables image l1 (fun _ offset l2 ->
                     ioResult {
-                        do! refcounts.ChangeEntries(false, l2)
-                        do! refcounts.Change(false, offset >>> image.Geometry.ClusterBits)
+                        do! refcounts.DropEntries(FreeReason.Snapshot, l2)
+                        do! refcounts.Drop(FreeReason.Snapshot, offset, 1L)
                     })
 
-            do! refcounts.Drop(snapshot.L1Offset, clustersOf image (int64 snapshot.L1Entries * 8L))
+            do! refcounts.Drop(FreeReason.Snapshot, snapshot.L1Offset, clustersOf image (int64 snapshot.L1Entries * 8L))
         }
 
     /// The active L1 table with the "copied" flags that belong to the new refcounts; tables whose flags have changed
@@ -347,7 +358,7 @@ module InternalSnapshots =
 
                         let! offset =
                             if isChanged then
-                                moveTable image places refcounts old l2
+                                moveTable places refcounts old l2
                             else
                                 Finished(Ok old)
 
@@ -360,7 +371,9 @@ module InternalSnapshots =
 
     let private drop (image: Image) (existing: Snapshot list) (snapshot: Snapshot) (places: NewPlaces) =
         ioResult {
-            let left = existing |> List.filter (fun other -> not (obj.ReferenceEquals(other, snapshot)))
+            let left =
+                existing
+                |> List.filter (fun other -> not (obj.ReferenceEquals(other, snapshot)))
             let! snapshotL1 = readL1 image snapshot
             let! table = Snapshots.encode left |> Finished
             let! activeL1 = places.Run(l1Clusters image)
@@ -371,15 +384,14 @@ module InternalSnapshots =
             let! l1 = flag image places refcounts
             do! writeL1 image activeL1 l1
             do! writeTable tableOffset table
-            do! refcounts.Drop(image.Header.SnapshotTableOffset, clustersOf image (tableBytes existing))
-
             do!
-                switch image places refcounts l1 (fun header -> {
-                    header with
-                        L1Offset = activeL1
-                        SnapshotCount = left.Length
-                        SnapshotTableOffset = tableOffset
-                })
+                refcounts.Drop(
+                    FreeReason.Snapshot,
+                    image.Header.SnapshotTableOffset,
+                    clustersOf image (tableBytes existing)
+                )
+
+            do! switch image places refcounts l1 left tableOffset activeL1
 
             return snapshot
         }

@@ -100,4 +100,4 @@ type internal NewPlaces(image: Image) =
     /// The tables stay where they were: everything that was taken is free again.
     member _.GiveBack() =
         for cluster in taken do
-            image.Freed.Add cluster
+            image.Freed.Add(cluster, FreeReason.Other)

@@ -13,6 +13,9 @@ type ImageSettings = {
     L2CacheBytes: int64
     RefcountCacheBytes: int64
     Codec: IClusterCodec
+    Discards: DiscardSettings
+    /// What writes are checked for (`overlap-check`); `Overlap.cached` by default.
+    OverlapCheck: MetadataSection
 }
 
 /// Opening: from the header to an image in memory.
@@ -93,7 +96,19 @@ module Opener =
             )
 
         let slices = capacity settings.L2CacheBytes (min 4096 clusterBytes)
-        Image(header, geometry, l1, refcounts, known, settings.Codec, children, slices)
+        Image(
+            header,
+            geometry,
+            l1,
+            refcounts,
+            known,
+            settings.Codec,
+            children,
+            settings.Discards,
+            settings.Writable,
+            settings.OverlapCheck,
+            slices
+        )
 
     let private readTables (settings: ImageSettings) (children: ImageChildren) errorText (header: Header) =
         read header.L1Offset (header.L1Entries * 8) "Could not read L1 table" errorText (fun l1 ->
@@ -105,6 +120,35 @@ module Opener =
 
             read header.RefcountTableOffset tableBytes "Could not read refcount table" errorText (fun table ->
                 Finished(Ok(build settings children header l1 table))))
+
+    /// Reads the snapshot table, which the image needs only to keep clear of it; one that is damaged is refused.
+    let private readSnapshots (image: Image) (errorText: int -> string) : IoScript<Result<unit, QapiError>> =
+        let failed errno =
+            QapiError.generic ("Failed to read snapshot table: " + errorText errno)
+
+        let read offset length =
+            Settling.read offset length |> IoScript.mapError failed
+
+        let tooLong = QapiError.generic "Snapshot table is too big"
+        let snapshots = List<Snapshot>()
+
+        ioResult {
+            let! bytes = SnapshotTable.visit read id tooLong image.Header (fun _ snapshot -> snapshots.Add snapshot)
+
+            if image.IsWritable then
+                let! tables =
+                    ProtectedTables.find image.OverlapCheck image.Header snapshots bytes
+                    |> IoScript.mapError failed
+
+                image.Protect tables
+        }
+
+    let private openAll (settings: ImageSettings) (children: ImageChildren) errorText (header: Header) =
+        ioResult {
+            let! image = readTables settings children errorText header
+            do! readSnapshots image errorText
+            return image
+        }
 
     /// The header of the image in child 0.
     let readHeader (writable: bool) (errorText: int -> string) : IoScript<Result<Header, QapiError>> =
@@ -128,10 +172,10 @@ module Opener =
             let! header = readHeader settings.Writable errorText
 
             if not settings.Writable then
-                return! readTables settings children errorText header
+                return! openAll settings children errorText header
             else
                 let! fileBytes = WritableOpening.prepare children errorText header
                 // A repair may have moved the refcounts.
                 let! header = readHeader settings.Writable errorText
-                return! readTables settings { children with FileBytes = fileBytes } errorText header
+                return! openAll settings { children with FileBytes = fileBytes } errorText header
         }

@@ -10,10 +10,13 @@ module internal PrivateTable =
     let allocate (image: Image) (request: Request) (wanted: int) (count: byref<int>) (sink: ChildRequests) : int64 =
         let mutable first = -1L
         // What has become free is the first to be used again.
+        let freed = image.ApplyFreed()
+
         let progress =
-            match image.ApplyFreed() with
-            | Progress.Ready -> image.Refcounts.Allocate(wanted, &first, &count)
-            | waiting -> waiting
+            if freed.IsReady then
+                image.Refcounts.Allocate(wanted, &first, &count)
+            else
+                freed
 
         match progress with
         | Progress.Ready -> first
@@ -21,6 +24,9 @@ module internal PrivateTable =
             Tables.loadBlock image request index sink
             -1L
         | Failed error ->
+            if freed.IsReady && error = Errno.EIO then
+                Corruption.allocation image
+
             request.Fail error
             -1L
 
@@ -41,7 +47,7 @@ module internal PrivateTable =
     let private adopt (image: Image) (request: Request) (l1Index: int) (sink: ChildRequests) =
         let old = L1Entry.l2Offset image.L1[l1Index]
         image.SetL1(l1Index, L1Entry.encode request.CopyTo true)
-        image.Freed.Add(old >>> image.Geometry.ClusterBits)
+        image.Freed.Add(old >>> image.Geometry.ClusterBits, FreeReason.Other)
 
         for slice in 0 .. image.SlicesPerTable - 1 do
             match image.Slices.Find(image.SliceKey(l1Index, slice)) with
@@ -105,6 +111,7 @@ module internal PrivateTable =
         elif L1Entry.l2Offset entry = 0L then
             create image request l1Index sink
         elif L1Entry.fault &g entry <> EntryFault.None then
+            Corruption.unalignedTable image l1Index
             request.Fail Errno.EIO
             false
         elif L1Entry.isCopied entry then
@@ -116,6 +123,6 @@ module internal PrivateTable =
     /// The request ends early: lets go of a table that it was copying, and of the place for the copy.
     let abandon (image: Image) (request: Request) (sink: ChildRequests) =
         if not (isNull request.CopiedTable) then
-            image.Freed.Add(request.CopyTo >>> image.Geometry.ClusterBits)
+            image.Freed.Add(request.CopyTo >>> image.Geometry.ClusterBits, FreeReason.Other)
             image.CopiedTables.Release(request.CopiedTable, sink)
             request.CopiedTable <- null

@@ -114,6 +114,9 @@ module Qcow2Options =
                     QapiError.fail
                         "Lazy refcounts require a qcow2 image with at least qemu 1.1 compatibility level"
 
+            if o.DiscardNoUnref && header.Version < 3 then
+                do! QapiError.fail "discard-no-unref is only supported since qcow2 version 3"
+
             return sizes
         }
 

@@ -127,7 +127,9 @@ module internal Reading =
                 (request.ReadUntil - offset)
 
         match run.Kind with
-        | _ when run.IsFaulty -> request.Fail Errno.EIO
+        | _ when run.IsFaulty ->
+            Corruption.entry image slice offset false
+            request.Fail Errno.EIO
         | ClusterKind.Normal -> readChild request image.Children.DataChild run.HostOffset run.LengthBytes sink
         | ClusterKind.Unallocated
         | ClusterKind.UnallocatedReserved -> readBelow image request run.LengthBytes sink

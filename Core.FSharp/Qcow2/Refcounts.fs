@@ -129,6 +129,9 @@ type Refcounts
             hasMoved <- true
             Ready
 
+    /// Where the next free cluster is looked for, or where looking for it has failed.
+    member _.Hint = hint
+
     member _.Blocks = blocks
     member _.Table = table
     member _.TableOffset = tableOffset
@@ -184,6 +187,24 @@ type Refcounts
 
             Ready
         | other -> other
+
+    /// Whether a cluster that has a reference can have one more.
+    member this.CanShare(cluster: int64, can: byref<bool>) : Progress =
+        let mutable value = 0UL
+        let progress = this.Get(cluster, &value)
+        can <- progress.IsReady && value > 0UL && value < Geometry.refcountMax &g
+        progress
+
+    /// One more reference, where that can be and the refcount block is there.
+    member this.Share(cluster: int64) : bool =
+        let mutable value = 0UL
+        let progress = this.Get(cluster, &value)
+        let can = progress.IsReady && value > 0UL && value < Geometry.refcountMax &g
+
+        if can then
+            set cluster (value + 1UL)
+
+        can
 
     /// Takes the first free clusters, at most `wanted` and at least one, in one piece; each gets one reference.
     member this.Allocate(wanted: int, first: byref<int64>, count: byref<int>) : Progress =

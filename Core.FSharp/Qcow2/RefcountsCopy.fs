@@ -2,6 +2,7 @@ namespace StorageDaemon.Core.Qcow2
 
 open System
 open System.Collections
+open System.Collections.Generic
 open StorageDaemon.Core
 open StorageDaemon.Core.Io
 
@@ -12,6 +13,8 @@ open StorageDaemon.Core.Io
 type internal RefcountsCopy(image: Image, tableOffset: int64, blockPlaces: unit -> int64) =
     let g = image.Geometry
     let blockBits = Geometry.refblockBits &g
+    // Of further pieces nobody is told.
+    let freedMax = 1_000_000
     let old = image.Refcounts.Table
 
     let table =
@@ -19,8 +22,8 @@ type internal RefcountsCopy(image: Image, tableOffset: int64, blockPlaces: unit 
         |> Array.map (fun entry -> if entry = 0UL then 0UL else uint64 (blockPlaces ()))
 
     let isWritten = BitArray table.Length
-    let blocks =
-        TableCache(Geometry.clusterBytes &g, image.Refcounts.Blocks.Capacity)
+    let freed = List<struct (int64 * int64)>()
+    let blocks = TableCache(Geometry.clusterBytes &g, image.Refcounts.Blocks.Capacity)
 
     let place (index: int64) = int64 table[int index]
 
@@ -57,7 +60,10 @@ type internal RefcountsCopy(image: Image, tableOffset: int64, blockPlaces: unit 
 
         if index >= int64 table.Length || table[int index] = 0UL then
             Failed Errno.EIO
-        elif RefcountTableEntry.fault &g old[int index] <> EntryFault.None || int64 old[int index] < 0L then
+        elif
+            RefcountTableEntry.fault &g old[int index] <> EntryFault.None
+            || int64 old[int index] < 0L
+        then
             Failed Errno.EIO
         else
             match blocks.Find index with
@@ -72,8 +78,21 @@ type internal RefcountsCopy(image: Image, tableOffset: int64, blockPlaces: unit 
         let block = blocks.Find(cluster >>> blockBits)
         RefcountBlock.get g.RefcountOrder (ReadOnlySpan block.Bytes) (indexInBlock cluster) = 1UL
 
-    /// EINVAL where there would be more references than the width can hold, EIO where there were none.
-    let change (isMore: bool) (cluster: int64) : Progress =
+    let note (cluster: int64) =
+        let last = freed.Count - 1
+
+        if
+            last >= 0
+            && (let struct (first, count) = freed[last] in cluster = first + count)
+        then
+            let struct (first, count) = freed[last]
+            freed[last] <- struct (first, count + 1L)
+        elif freed.Count < freedMax then
+            freed.Add(struct (cluster, 1L))
+
+    /// One reference more, or, with a reason, one less. EINVAL where there would be more than the width can hold, EIO
+    /// where there were none.
+    let change (less: FreeReason voption) (cluster: int64) : Progress =
         match find cluster with
         | Ready ->
             let block = blocks.Find(cluster >>> blockBits)
@@ -82,18 +101,24 @@ type internal RefcountsCopy(image: Image, tableOffset: int64, blockPlaces: unit 
 
             if RefcountBlock.get g.RefcountOrder (ReadOnlySpan block.Bytes) index = 0UL then
                 Failed Errno.EIO
-            elif isMore && not (RefcountBlock.tryIncrease g.RefcountOrder bytes index 1UL) then
+            elif less.IsNone && not (RefcountBlock.tryIncrease g.RefcountOrder bytes index 1UL) then
                 Failed Errno.EINVAL
             else
-                if not isMore then
+                match less with
+                | ValueSome reason ->
+                    let isLast = isOnlyOne cluster
                     RefcountBlock.tryDecrease g.RefcountOrder bytes index 1UL |> ignore
+
+                    if isLast && image.Discards.Passes reason then
+                        note cluster
+                | ValueNone -> ()
 
                 blocks.MarkDirty(block, 0, blocks.TableBytes)
                 Ready
         | waiting -> waiting
 
     /// All clusters from one to another, once the blocks that count them are there.
-    let changeRange (isMore: bool) (first: int64) (last: int64) : Progress =
+    let changeRange (less: FreeReason voption) (first: int64) (last: int64) : Progress =
         let mutable progress = Ready
 
         for cluster in first..last do
@@ -102,21 +127,21 @@ type internal RefcountsCopy(image: Image, tableOffset: int64, blockPlaces: unit 
 
         for cluster in first..last do
             if progress.IsReady then
-                progress <- change isMore cluster
+                progress <- change less cluster
 
         progress
 
-    let changeEntry (isMore: bool) (entry: inref<L2Entry>) : Progress =
+    let changeEntry (less: FreeReason voption) (entry: inref<L2Entry>) : Progress =
         if L2Entry.fault &g &entry <> EntryFault.None then
             Failed Errno.EIO
         elif L2Entry.isCompressed entry.Descriptor then
             let place = L2Entry.compressedPlace &g entry.Descriptor
             let last = place.HostOffset + int64 place.LengthBytes - 1L
-            changeRange isMore (place.HostOffset >>> g.ClusterBits) (last >>> g.ClusterBits)
+            changeRange less (place.HostOffset >>> g.ClusterBits) (last >>> g.ClusterBits)
         else
             match L2Entry.hostOffset entry.Descriptor with
             | 0L -> Ready
-            | host -> change isMore (host >>> g.ClusterBits)
+            | host -> change less (host >>> g.ClusterBits)
 
     /// Goes through an L2 table; `visit` is tried again where it lacks a block.
     let forEntries (visit: int -> Progress) : IoScript<Result<unit, int>> =
@@ -134,22 +159,34 @@ type internal RefcountsCopy(image: Image, tableOffset: int64, blockPlaces: unit 
 
             progress)
 
-    /// One reference more, or one less.
-    member _.Change(isMore: bool, cluster: int64) : IoScript<Result<unit, int>> =
-        untilReady (fun () -> change isMore cluster)
-
-    /// One reference less for clusters in one piece.
-    member this.Drop(offset: int64, clusters: int64) : IoScript<Result<unit, int>> =
-        let first = offset >>> g.ClusterBits
-        IoScript.forAll first (first + clusters - 1L) (fun cluster -> this.Change(false, cluster))
-
-    /// One reference more, or one less, for everything that an L2 table refers to.
-    member _.ChangeEntries(isMore: bool, l2: byte[]) : IoScript<Result<unit, int>> =
+    let changeEntries (less: FreeReason voption) (l2: byte[]) : IoScript<Result<unit, int>> =
         let g = g
 
         forEntries (fun index ->
             let entry = L2Entry.read &g (ReadOnlySpan l2) index
-            changeEntry isMore &entry)
+            changeEntry less &entry)
+
+    /// One reference more for the cluster at an offset.
+    member _.Share(offset: int64) : IoScript<Result<unit, int>> =
+        untilReady (fun () -> change ValueNone (offset >>> g.ClusterBits))
+
+    /// One reference more for everything that an L2 table refers to.
+    member _.ShareEntries(l2: byte[]) : IoScript<Result<unit, int>> = changeEntries ValueNone l2
+
+    /// One reference less for clusters in one piece.
+    member _.Drop(reason: FreeReason, offset: int64, clusters: int64) : IoScript<Result<unit, int>> =
+        let first = offset >>> g.ClusterBits
+
+        IoScript.forAll first (first + clusters - 1L) (fun cluster ->
+            untilReady (fun () -> change (ValueSome reason) cluster))
+
+    /// One reference less for everything that an L2 table refers to.
+    member _.DropEntries(reason: FreeReason, l2: byte[]) : IoScript<Result<unit, int>> =
+        changeEntries (ValueSome reason) l2
+
+    /// Pieces of the file, as first cluster and number, that have lost their last reference and of which the file below
+    /// is to be told.
+    member _.Freed = freed
 
     /// Whether a cluster has one reference.
     member _.IsOnlyOne(cluster: int64) : IoScript<Result<bool, int>> =
@@ -193,13 +230,13 @@ type internal RefcountsCopy(image: Image, tableOffset: int64, blockPlaces: unit 
     /// The present structure, which nothing refers to afterwards.
     member this.DropOld() : IoScript<Result<unit, int>> =
         ioResult {
-            do! this.Drop(image.Refcounts.TableOffset, int64 image.Refcounts.TableClusters)
+            do! this.Drop(FreeReason.Other, image.Refcounts.TableOffset, int64 image.Refcounts.TableClusters)
 
             do!
                 IoScript.forAll 0L (int64 old.Length - 1L) (fun index ->
                     match RefcountTableEntry.blockOffset old[int index] with
                     | 0L -> Finished(Ok())
-                    | offset -> this.Drop(offset, 1L))
+                    | offset -> this.Drop(FreeReason.Other, offset, 1L))
         }
 
     /// Writes all of it.
@@ -226,11 +263,4 @@ type internal RefcountsCopy(image: Image, tableOffset: int64, blockPlaces: unit 
 
     /// What the image works with from now on.
     member _.Adopted: Refcounts =
-        Refcounts(
-            g,
-            table,
-            tableOffset,
-            image.Refcounts.TableClusters,
-            image.Metadata,
-            image.Refcounts.Blocks.Capacity
-        )
+        Refcounts(g, table, tableOffset, image.Refcounts.TableClusters, image.Metadata, image.Refcounts.Blocks.Capacity)

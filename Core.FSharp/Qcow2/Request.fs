@@ -20,6 +20,14 @@ type Stage =
     | Checkpoint = 6uy
     /// Wait for child requests that are under way, then end.
     | End = 7uy
+    /// Wait until the file below has been told of discarded clusters that stay the guest's.
+    | Unmap = 8uy
+    /// Tell the file below of clusters that are free.
+    | Discard = 9uy
+    /// Find room for a compressed cluster.
+    | Pack = 10uy
+    /// Map a compressed cluster, once it is written.
+    | Packed = 11uy
 
 /// Tags of child requests.
 module internal Tag =
@@ -35,6 +43,10 @@ module internal Tag =
     [<Literal>]
     let table = 2
 
+    /// As `step`, but what it comes to does not matter.
+    [<Literal>]
+    let advice = 3
+
 /// One request at an image: kept with its slot and used again.
 [<Sealed; AllowNullLiteral>]
 type Request() =
@@ -49,6 +61,12 @@ type Request() =
     /// Guest offset of the end.
     member val Until = 0L with get, set
 
+    /// Guest offset up to which the request writes in the ordinary way; `Until` for those that are not compressed.
+    member val Limit = 0L with get, set
+
+    /// Bytes of the piece, compressed.
+    member val PackedBytes = 0 with get, set
+
     /// The first error.
     member val Error = 0 with get, set
 
@@ -59,6 +77,14 @@ type Request() =
     member val Waits = false with get, set
 
     member val Generation = 0 with get, set
+
+    /// It has nothing in its hands any more, and its clusters may be used again.
+    member val HasLeft = false with get, set
+
+    /// Clusters that this request tells the file below of, and how far it has come; null for none.
+    member val Discards: List<int64> = null with get, set
+
+    member val DiscardAt = 0 with get, set
 
     /// Child requests under way, and those among them that the next step waits for.
     member val Outstanding = 0 with get, set
@@ -93,6 +119,11 @@ type Request() =
 
     /// Whether a backing image, a cluster or compressed data were read: else all is zeroes.
     member val ReadAnything = false with get, set
+
+    // A block status: what is known, and what a child may add to it.
+    member val AnswerStatus = BlockStatus.None with get, set
+    member val AnswerBytes = 0L with get, set
+    member val AnswerMask = BlockStatus.None with get, set
 
     // A table that is shared, being copied.
     member val CopiedTable: BusyRange = null with get, set
@@ -170,13 +201,17 @@ type Request() =
         this.Start <- offset
         this.Position <- offset
         this.Until <- offset + length
+        this.Limit <- this.Until
         this.Error <- 0
         this.Stage <- Stage.Map
         this.Op <- FrameOp.Wait
+        this.HasLeft <- false
         this.Outstanding <- 0
         this.StepOutstanding <- 0
         this.ScratchBytes <- 0L
         this.Compressed <- 0UL
+        this.AnswerStatus <- BlockStatus.None
+        this.AnswerBytes <- 0L
         this.AllocatedClusters <- 0
 
     /// Sends a child request.
@@ -259,6 +294,7 @@ module internal Tables =
         if L1Entry.l2Offset entry = 0L then
             null
         elif L1Entry.fault &g entry <> EntryFault.None then
+            Corruption.unalignedTable image l1Index
             request.Fail Errno.EIO
             null
         else

@@ -28,12 +28,7 @@ module internal Resizing =
             do! Settling.write offset bytes
             do! Settling.checkpoint image
 
-            do!
-                HeaderUpdate.putTables image (fun header -> {
-                    header with
-                        L1Entries = entries
-                        L1Offset = offset
-                })
+            do! HeaderUpdate.putTables image (fun header -> { header with L1Entries = entries; L1Offset = offset })
 
             image.ReplaceL1 longer
         }
@@ -63,11 +58,15 @@ module internal Resizing =
                 |> IoScript.bind (function
                     | Ok() ->
                         image.Metadata.UnionWith taken
-                        Seq.iter image.Freed.Add old
+
+                        for cluster in old do
+                            image.Freed.Add(cluster, FreeReason.Other)
+
                         Settling.settle image
                     | Error errno ->
                         if not image.IsFenced then
-                            Seq.iter image.Freed.Add taken
+                            for cluster in taken do
+                                image.Freed.Add(cluster, FreeReason.Other)
 
                         Finished(Error errno))
         }
@@ -80,19 +79,15 @@ module internal Resizing =
         Until: int64
         /// Up to here clusters are to read as zeroes even over a backing image; the others lose their entries.
         ZeroUntil: int64
+        /// Why they are not needed any more.
+        Reason: FreeReason
     }
 
     let private zeroEntry (g: Geometry) : L2Entry =
         if g.ExtendedL2 then
-            {
-                Descriptor = 0UL
-                Bitmap = ~~~L2Entry.allAllocated
-            }
+            { Descriptor = 0UL; Bitmap = ~~~L2Entry.allAllocated }
         else
-            {
-                Descriptor = L2Entry.zero
-                Bitmap = 0UL
-            }
+            { Descriptor = L2Entry.zero; Bitmap = 0UL }
 
     /// Changes the entries of an L2 table that stand for clusters of the range. What has lost a reference goes to
     /// `released`; false, and nothing is changed, where an entry is faulty.
@@ -144,14 +139,14 @@ module internal Resizing =
 
     /// Puts a table into the file: in its place, or, where that is not the image's own, in another. It is durable before
     /// the L1 table tells of it, and before what it does not refer to any more is free.
-    let private putTable (image: Image) (l1Index: int) (l2: byte[]) : IoScript<Result<unit, int>> =
+    let private putTable (image: Image) (reason: FreeReason) (l1Index: int) (l2: byte[]) : IoScript<Result<unit, int>> =
         let g = image.Geometry
         let entry = image.L1[l1Index]
         let old = L1Entry.l2Offset entry
 
         let release () =
             if old <> 0L then
-                image.Freed.Add(old >>> g.ClusterBits)
+                image.Freed.Add(old >>> g.ClusterBits, reason)
 
         if isEmpty l2 then
             image.SetL1(l1Index, 0UL)
@@ -170,7 +165,7 @@ module internal Resizing =
                             image.SetL1(l1Index, L1Entry.encode place true)
                             release ()
                         else
-                            image.Freed.Add(place >>> g.ClusterBits)
+                            image.Freed.Add(place >>> g.ClusterBits, FreeReason.Other)
 
                         Finished result)
             }
@@ -200,8 +195,8 @@ module internal Resizing =
                 if not isSound then
                     return! Finished(Error Errno.EIO)
                 elif isChanged || (isEmpty l2 && not isMissing) then
-                    do! putTable image l1Index l2
-                    released |> Seq.iter (fun entry -> Writing.release image &entry)
+                    do! putTable image range.Reason l1Index l2
+                    released |> Seq.iter (fun entry -> Writing.release image range.Reason &entry)
 
                     if image.MustCheckpoint then
                         do! Settling.checkpoint image
@@ -216,6 +211,8 @@ module internal Resizing =
 
         ioResult {
             do! IoScript.forAll (range.First >>> bits) last (fun l1Index -> clearTable image range (int l1Index))
+            // Where nothing has lost a reference, settling would leave it at that.
+            do! Settling.flush image
             return! Settling.settle image
         }
 
@@ -239,6 +236,7 @@ module internal Resizing =
                     behindBacking
                 else
                     0L
+            Reason = FreeReason.Other
         }
 
         if sizeBytes > Geometry.sizeMax &g then
@@ -263,6 +261,7 @@ module internal Resizing =
             First = Geometry.clusters &g sizeBytes
             Until = int64 image.L1.Length <<< Geometry.l2Bits &g
             ZeroUntil = 0L
+            Reason = FreeReason.Shrink
         }
 
         if isFrozen image then

@@ -1,12 +1,12 @@
 namespace StorageDaemon.Core.Qcow2
 
+open System.Collections.Generic
 open StorageDaemon.Core
 open StorageDaemon.Core.Io
 
 /// Checkpoints while no request is under way. Errors are Linux error numbers.
 module internal Settling =
-    let write (offset: int64) (bytes: byte[]) : IoScript<Result<unit, int>> =
-        WriteChild(0, offset, bytes, Finished)
+    let write (offset: int64) (bytes: byte[]) : IoScript<Result<unit, int>> = WriteChild(0, offset, bytes, Finished)
 
     let flush (image: Image) : IoScript<Result<unit, int>> =
         ioResult {
@@ -71,12 +71,81 @@ module internal Settling =
                     return! flush image
                 })
 
+    /// Tells the file below of clusters in one piece. An error is nobody's.
+    let discard (image: Image) (first: int64) (count: int64) : IoScript<Result<unit, int>> =
+        let bits = image.Geometry.ClusterBits
+        DiscardChild(0, first <<< bits, count <<< bits, (fun _ -> Finished(Ok())))
+
+    /// Tells it of those among the clusters, sorted, that nobody else has.
+    let private discardAll (image: Image) (clusters: List<int64>) : IoScript<Result<unit, int>> =
+        let next = ref 0
+        let first = ref 0L
+        let count = ref 0L
+
+        let send () =
+            let length = count.Value
+            count.Value <- 0L
+
+            if length > 0L then
+                discard image first.Value length
+            else
+                Finished(Ok())
+
+        let take (cluster: int64) =
+            if count.Value > 0L && cluster = first.Value + count.Value then
+                count.Value <- count.Value + 1L
+                Finished(Ok())
+            else
+                ioResult {
+                    do! send ()
+                    first.Value <- cluster
+                    count.Value <- 1L
+                }
+
+        ioResult {
+            do!
+                IoScript.forAll 0L (int64 clusters.Count - 1L) (fun index ->
+                    if int index < next.Value then
+                        Finished(Ok())
+                    else
+                        let cluster = clusters[int index]
+                        let times = Discarding.occurrences clusters (int index)
+                        let refcount = ref 0UL
+                        next.Value <- int index + times
+
+                        ioResult {
+                            do!
+                                withBlocks image (fun () ->
+                                    let mutable value = 0UL
+                                    let progress = image.Refcounts.Get(cluster, &value)
+                                    refcount.Value <- value
+                                    progress)
+
+                            if refcount.Value = uint64 times then
+                                image.LeavePack cluster
+                                do! take cluster
+                        })
+
+            do! send ()
+        }
+
+    /// Clusters of which the file below is to be told before they are used again.
+    let private discardFreed (image: Image) : IoScript<Result<unit, int>> =
+        if image.Freed.HasDiscards then
+            discardAll image (image.Freed.BeginDiscards())
+            |> IoScript.bind (fun _ ->
+                image.Freed.EndDiscards()
+                Finished(Ok()))
+        else
+            Finished(Ok())
+
     /// Writes what is only in memory; what that sets free is counted as free by the next one.
     let checkpoint (image: Image) : IoScript<Result<unit, int>> =
         ioResult {
             if image.IsFenced then
                 return! Finished(Error Errno.EIO)
 
+            do! discardFreed image
             do! withBlocks image image.ApplyFreed
             let checkpoint = Checkpoint image
 

@@ -12,15 +12,8 @@ module internal Writing =
     let PieceClusters = 2048L
 
     /// Whether a write into the clusters of host bytes would destroy tables ("overlap check").
-    let private hitsMetadata (image: Image) (hostOffset: int64) (length: int64) : bool =
-        image.Children.DataChild = 0
-        && (let bits = image.Geometry.ClusterBits
-            let mutable hit = false
-
-            for cluster in hostOffset >>> bits .. (hostOffset + length - 1L) >>> bits do
-                hit <- hit || image.Metadata.Contains cluster
-
-            hit)
+    let hitsMetadata (image: Image) (hostOffset: int64) (length: int64) : bool =
+        image.Children.DataChild = 0 && Corruption.preventsWrite image hostOffset length
 
     let private isZeroes (request: Request) = request.Kind = RequestKind.WriteZeroes
 
@@ -83,7 +76,7 @@ module internal Writing =
                     L2Entry.read &g bytes index
 
             let sliceEnd = request.Position + Tables.bytesToSliceEnd image request.Position
-            let mutable until = min request.Until (min sliceEnd ((first + PieceClusters) <<< g.ClusterBits))
+            let mutable until = min request.Limit (min sliceEnd ((first + PieceClusters) <<< g.ClusterBits))
             let mutable last = image.Busy.Free(first, clusterOf image (until - 1L))
             request.IsInPlace <- not (needsNew image &entry)
 
@@ -108,6 +101,15 @@ module internal Writing =
             request.Stage <- Stage.Allocate
         | busy -> request.ParkAt busy.Waiters
 
+    /// A faulty entry whose place is not written anyway: its cluster gets a new place, and the old one cannot be freed.
+    let private isDispensable (image: Image) (descriptor: uint64) : bool =
+        let g = image.Geometry
+
+        not (L2Entry.isCopied descriptor)
+        && not (L2Entry.isCompressed descriptor)
+        && not g.ExtendedL2
+        && not (Entry.isAligned &g (descriptor &&& Entry.offsetMask))
+
     /// Looks at the mapping of the next bytes.
     let map (image: Image) (request: Request) (sink: ChildRequests) : unit =
         let g = image.Geometry
@@ -124,10 +126,13 @@ module internal Writing =
                     (ReadOnlySpan slice.Bytes)
                     (Tables.indexInSlice image offset)
                     offset
-                    (request.Until - offset)
+                    (request.Limit - offset)
 
             match run.Kind with
-            | _ when run.IsFaulty -> request.Fail Errno.EIO
+            | _ when run.IsFaulty && isDispensable image run.Descriptor -> takePiece image request slice run.LengthBytes
+            | _ when run.IsFaulty ->
+                Corruption.entry image slice offset true
+                request.Fail Errno.EIO
             | ClusterKind.Normal when run.IsCopied ->
                 if hitsMetadata image run.HostOffset run.LengthBytes then
                     request.Fail Errno.EIO
@@ -277,7 +282,7 @@ module internal Writing =
             request.Stage <- Stage.Commit
 
     /// The clusters that an entry refers to lose a reference.
-    let release (image: Image) (entry: inref<L2Entry>) =
+    let release (image: Image) (reason: FreeReason) (entry: inref<L2Entry>) =
         let g = image.Geometry
 
         if L2Entry.isCompressed entry.Descriptor then
@@ -285,9 +290,11 @@ module internal Writing =
             let last = (place.HostOffset + int64 place.LengthBytes - 1L) >>> g.ClusterBits
 
             for cluster in place.HostOffset >>> g.ClusterBits .. last do
-                image.Freed.Add cluster
+                image.Freed.Add(cluster, reason)
+        elif not (Entry.isAligned &g (entry.Descriptor &&& Entry.offsetMask)) then
+            Corruption.cannotFree image (L2Entry.hostOffset entry.Descriptor)
         elif L2Entry.hostOffset entry.Descriptor <> 0L && image.Children.DataChild = 0 then
-            image.Freed.Add(L2Entry.hostOffset entry.Descriptor >>> g.ClusterBits)
+            image.Freed.Add(L2Entry.hostOffset entry.Descriptor >>> g.ClusterBits, reason)
 
     /// Bits of the subclusters from one guest offset to another in a cluster.
     let private unitBits (image: Image) (cluster: int64) (from: int64) (until: int64) : uint64 =
@@ -314,7 +321,7 @@ module internal Writing =
             let host = request.HostOffset + ((cluster - first) <<< g.ClusterBits)
 
             if not request.IsInPlace then
-                release image &old
+                release image FreeReason.Other &old
 
             let bitmap =
                 if g.ExtendedL2 then
@@ -339,7 +346,7 @@ module internal Writing =
         image.Slices.MarkDirty(request.Slice, index * entryBytes, (index + count) * entryBytes)
 
     /// Lets go of the piece's range and slice.
-    let private leave (image: Image) (request: Request) (sink: ChildRequests) =
+    let leave (image: Image) (request: Request) (sink: ChildRequests) =
         if not (isNull request.Slice) then
             request.Slice.Pins <- request.Slice.Pins - 1
             request.Slice <- null
@@ -363,7 +370,7 @@ module internal Writing =
         if request.AllocatedClusters > 0 then
             if image.Children.DataChild = 0 then
                 for i in 0 .. request.AllocatedClusters - 1 do
-                    image.Freed.Add((request.HostOffset >>> image.Geometry.ClusterBits) + int64 i)
+                    image.Freed.Add((request.HostOffset >>> image.Geometry.ClusterBits) + int64 i, FreeReason.Other)
 
             request.AllocatedClusters <- 0
 

@@ -14,7 +14,15 @@ internal sealed unsafe class DeflateClusters : IClusterCodec, IDisposable
     /// <summary>Any window; writers use a smaller one.</summary>
     private const int RawWindow = -15;
 
+    /// <summary>Readers need no larger one for what is written here (4 KiB, "Compressed Clusters Descriptor").</summary>
+    private const int WriteWindow = -12;
+
+    private const int DefaultLevel = -1;
+    private const int DeflateMethod = 8;
+    private const int DefaultMemory = 9;
+
     private ZStream* _stream;
+    private ZStream* _deflate;
 
     public bool Decompress(ReadOnlySpan<byte> input, Span<byte> output)
     {
@@ -35,6 +43,46 @@ internal sealed unsafe class DeflateClusters : IClusterCodec, IDisposable
             // The sectors behind the data belong to somebody else: a full cluster is all that is wanted.
             return (result == Zlib.Z_STREAM_END || result == Zlib.Z_BUF_ERROR) && _stream->AvailableOut == 0;
         }
+    }
+
+    public int Compress(ReadOnlySpan<byte> input, Span<byte> output)
+    {
+        if (!TryResetDeflate())
+        {
+            return 0;
+        }
+
+        fixed (byte* source = input)
+        fixed (byte* target = output)
+        {
+            _deflate->NextIn = source;
+            _deflate->AvailableIn = (uint)input.Length;
+            _deflate->NextOut = target;
+            _deflate->AvailableOut = (uint)output.Length;
+            return Zlib.Deflate(_deflate, Zlib.Z_FINISH) == Zlib.Z_STREAM_END
+                ? output.Length - (int)_deflate->AvailableOut
+                : 0;
+        }
+    }
+
+    private bool TryResetDeflate()
+    {
+        if (_deflate != null)
+        {
+            return Zlib.DeflateReset(_deflate) == Zlib.Z_OK;
+        }
+
+        ZStream* stream = (ZStream*)NativeMemory.AllocZeroed((nuint)sizeof(ZStream));
+        int result = Zlib.DeflateInit(
+            stream, DefaultLevel, DeflateMethod, WriteWindow, DefaultMemory, 0, Zlib.Version(), sizeof(ZStream));
+        if (result != Zlib.Z_OK)
+        {
+            NativeMemory.Free(stream);
+            return false;
+        }
+
+        _deflate = stream;
+        return true;
     }
 
     private bool TryReset()
@@ -62,6 +110,13 @@ internal sealed unsafe class DeflateClusters : IClusterCodec, IDisposable
             _ = Zlib.InflateEnd(_stream);
             NativeMemory.Free(_stream);
             _stream = null;
+        }
+
+        if (_deflate != null)
+        {
+            _ = Zlib.DeflateEnd(_deflate);
+            NativeMemory.Free(_deflate);
+            _deflate = null;
         }
 
         GC.SuppressFinalize(this);

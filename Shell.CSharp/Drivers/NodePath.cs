@@ -25,10 +25,15 @@ internal enum DetectZeroes
 internal sealed class NodePath
 {
     private readonly IoStats?[] _stats;
+    private readonly DataExtent[] _extents;
     private long _writeLimit = long.MaxValue;
 
     /// <param name="threads">More than the greatest <c>IOThread.Index</c> of those that serve the path.</param>
-    internal NodePath(int threads) => _stats = new IoStats?[threads];
+    internal NodePath(int threads)
+    {
+        _stats = new IoStats?[threads];
+        _extents = new DataExtent[threads];
+    }
 
     /// <summary>The file at the end; null for the null drivers and for layers.</summary>
     internal required OpenFile? File { get; init; }
@@ -116,6 +121,9 @@ internal sealed class NodePath
 
     /// <summary>Whether requests end at a null device.</summary>
     internal bool IsNull => File == null && Layer == null;
+
+    /// <summary>The stretch of data that one IOThread has found last in the path's file.</summary>
+    internal ref DataExtent ExtentOf(int threadIndex) => ref _extents[threadIndex];
 
     /// <summary>The counts of one IOThread; only that thread changes them.</summary>
     internal IoStats StatsOf(int threadIndex) => _stats[threadIndex] ?? (_stats[threadIndex] = new IoStats());

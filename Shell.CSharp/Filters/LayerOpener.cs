@@ -26,7 +26,10 @@ internal sealed class LayerOpener(PathCompiler paths, NodeTable nodes, IOThreadP
         NodePath[] children = Children(leaf);
         OpenContext context = new(Libc.Strerror, MakeCodec);
         FSharpList<ChildFile> files = ListModule.OfSeq(children.Select(child =>
-            new ChildFile(child.RealLength, child.File is { } file && (file.Traits & FileTraits.BlockDevice) == 0)));
+            new ChildFile(
+                child.RealLength,
+                child.File == null ? 0 : Math.Max(0, FileOpener.AllocatedSize(child.File.Fd)),
+                child.File is { } file && (file.Traits & FileTraits.BlockDevice) == 0)));
         FSharpResult<OpenedNode, QapiError> opened = Run(
             children, Opening.script(path, leaf.Item2, leaf.children, files, context));
         if (opened.IsError)
@@ -50,7 +53,7 @@ internal sealed class LayerOpener(PathCompiler paths, NodeTable nodes, IOThreadP
     {
         foreach (DataPath path in paths)
         {
-            FSharpResult<Unit, int> settled = RunIdle(path, Idle.settle);
+            FSharpResult<Unit, int> settled = RunIdle(path, Idle.close);
             if (settled.IsError)
             {
                 ErrorReport.Warning("Could not write the metadata of an image: " + Libc.Strerror(settled.ErrorValue));

@@ -13,15 +13,6 @@ internal sealed class PathLayer
 
     internal required NodePath[] Children { get; init; }
 
-    /// <summary>The error of asking what a range of the layer's node holds; zero for none.</summary>
-    internal int BlockStatusError(long offset, long length)
-    {
-        lock (Machine)
-        {
-            return Machine.BlockStatus(offset, length);
-        }
-    }
-
     /// <summary>The node's place in its throttle group; null for other drivers.</summary>
     internal ThrottleMember? Throttle { get; init; }
 }

@@ -65,6 +65,9 @@ internal sealed unsafe class ScriptRunner : IRequestOwner, IDisposable
             case IoScript<T>.FlushChild flush:
                 Send(RequestKind.Flush, flush.child, 0, 0);
                 return flush.next.Invoke(Done());
+            case IoScript<T>.DiscardChild discard:
+                Send(RequestKind.Discard, discard.child, discard.offset, discard.length);
+                return discard.next.Invoke(Done());
             case IoScript<T>.MeasureChild measure:
                 return measure.next.Invoke(_children.Measure(measure.child));
             case IoScript<T>.ResizeChild resize:
@@ -77,9 +80,14 @@ internal sealed unsafe class ScriptRunner : IRequestOwner, IDisposable
         }
     }
 
-    private void Send(RequestKind kind, int child, long offset, int length)
+    private void Send(RequestKind kind, int child, long offset, long length)
     {
-        Reserve(length);
+        bool hasData = kind is RequestKind.Read or RequestKind.Write;
+        if (hasData)
+        {
+            Reserve((int)length);
+        }
+
         NodePath path = _children.Enter(child);
         if (kind == RequestKind.Write && offset + length > path.SizeBytes)
         {
@@ -90,7 +98,7 @@ internal sealed unsafe class ScriptRunner : IRequestOwner, IDisposable
         {
             FileRequest request = new() { Kind = kind, Offset = offset, Length = length };
             _ended.Reset();
-            _thread.Post(() => _thread.StartOn(path, in request, kind == RequestKind.Flush ? null : _buffer, this, 0));
+            _thread.Post(() => _thread.StartOn(path, in request, hasData ? _buffer : null, this, 0));
             _ended.Wait();
         }
 

@@ -34,7 +34,12 @@ internal sealed unsafe partial class IOThread
     {
         public void OnRequestDone(int tag, in FileRequest request) =>
             thread.Tell(new FrameEvent(
-                tag >> TagBits, FrameEventKind.ChildDone, tag & ChildRequests.MaxTag, request.Error));
+                tag >> TagBits,
+                FrameEventKind.ChildDone,
+                tag & ChildRequests.MaxTag,
+                request.Error,
+                request.Status,
+                request.Completed));
     }
 
     /// <summary>Told when a frame's time to sleep is over.</summary>
@@ -92,7 +97,12 @@ internal sealed unsafe partial class IOThread
             path.NoteWrite(path.StatsOf(Index), at.Offset + at.Length);
         }
 
-        if (path.File is { } file)
+        if (at.Kind == RequestKind.BlockStatus && path.Layer == null)
+        {
+            AnswerStatus(path, ref at);
+            End(path, ref at, 0, owner, tag, countedFrom);
+        }
+        else if (path.File is { } file)
         {
             Start(file, path, in at, buffer, owner, tag, countedFrom);
         }
@@ -120,6 +130,23 @@ internal sealed unsafe partial class IOThread
             slot.CountedFrom = countedFrom;
             slot.Outstanding = 0;
             Tell(new FrameEvent(index, FrameEventKind.Start, 0, 0));
+        }
+    }
+
+    /// <summary>What a range of a file or a null device holds. A file's system has that in memory.</summary>
+    private void AnswerStatus(NodePath path, ref FileRequest request)
+    {
+        request.Completed = request.Length;
+        if (path.File is { } file)
+        {
+            long limit = request.Offset + request.Length;
+            bool isHole = path.ExtentOf(Index).Lookup(file, request.Offset, limit, out long end);
+            request.Completed = Math.Min(end, limit) - request.Offset;
+            request.Status = BlockStatus.Allocated | (isHole ? BlockStatus.Zero : BlockStatus.Data);
+        }
+        else if (path.ReadsZeroes)
+        {
+            request.Status = BlockStatus.Allocated | BlockStatus.Zero;
         }
     }
 
@@ -202,7 +229,7 @@ internal sealed unsafe partial class IOThread
 
     private void Count(NodePath path, in FileRequest request, long countedFrom)
     {
-        if (countedFrom != 0)
+        if (countedFrom != 0 && request.Kind != RequestKind.BlockStatus)
         {
             path.StatsOf(Index).Note(
                 request.Kind, request.Length, countedFrom, Stopwatch.GetTimestamp(), request.Error != 0);
@@ -299,6 +326,8 @@ internal sealed unsafe partial class IOThread
                 break;
             case FrameEventKind.ChildDone:
                 slot.Outstanding--;
+                slot.Frame.Status = happened.Status;
+                slot.Frame.StatusBytes = happened.StatusBytes;
                 machine.ChildDone(now, slot.Memory, ref slot.Frame, happened.Tag, happened.Error, _children);
                 break;
             case FrameEventKind.NoMemory:
@@ -436,6 +465,8 @@ internal sealed unsafe partial class IOThread
             Flags = slot.Frame.Flags,
             Offset = slot.Frame.Offset,
             Length = slot.Frame.Length,
+            Completed = slot.Frame.StatusBytes,
+            Status = slot.Frame.Status,
         };
         ReturnScratch(ref slot);
         NodePath path = slot.Path;
@@ -443,6 +474,13 @@ internal sealed unsafe partial class IOThread
         int tag = slot.Tag;
         long countedFrom = slot.CountedFrom;
         int error = slot.Frame.Error;
+        if (request.Kind == RequestKind.BlockStatus && error == 0
+            && (request.Completed <= 0 || request.Completed > request.Length))
+        {
+            // Whoever asks on from there must get on.
+            error = Errno.EIO;
+        }
+
         slot.Owner = null;
         slot.Path = null!;
         slot.Next = _freeFrame;

@@ -153,6 +153,11 @@ internal sealed unsafe partial class IOThread
             file.SetFlushError(request.Error);
         }
 
+        if (request.Kind is RequestKind.WriteZeroes or RequestKind.Discard)
+        {
+            file.NoteHole();
+        }
+
         if (request.Kind == RequestKind.Discard && (slot.Traits & FileTraits.Unmap) != 0)
         {
             file.NoteDiscard(request.Length, request.Error == 0);

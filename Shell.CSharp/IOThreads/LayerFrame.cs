@@ -47,4 +47,6 @@ internal enum FrameEventKind : byte
 internal sealed record FrameTicket(IOThread Thread, int Frame);
 
 /// <summary>Something that a frame's machine is to be told.</summary>
-internal readonly record struct FrameEvent(int Frame, FrameEventKind Kind, int Tag, int Error);
+/// <param name="Status">A child's answer to a block status, which is about the range's first bytes.</param>
+internal readonly record struct FrameEvent(
+    int Frame, FrameEventKind Kind, int Tag, int Error, BlockStatus Status = BlockStatus.None, long StatusBytes = 0);

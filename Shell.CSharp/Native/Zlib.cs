@@ -33,6 +33,19 @@ internal static unsafe partial class Zlib
 
     private const string Name = "libz.so.1";
 
+    [LibraryImport(Name, EntryPoint = "deflateInit2_")]
+    internal static partial int DeflateInit(
+        ZStream* stream, int level, int method, int windowBits, int memory, int strategy, byte* version, int streamBytes);
+
+    [LibraryImport(Name, EntryPoint = "deflateReset")]
+    internal static partial int DeflateReset(ZStream* stream);
+
+    [LibraryImport(Name, EntryPoint = "deflate")]
+    internal static partial int Deflate(ZStream* stream, int flush);
+
+    [LibraryImport(Name, EntryPoint = "deflateEnd")]
+    internal static partial int DeflateEnd(ZStream* stream);
+
     [LibraryImport(Name, EntryPoint = "inflateInit2_")]
     internal static partial int InflateInit(ZStream* stream, int windowBits, byte* version, int streamBytes);
 

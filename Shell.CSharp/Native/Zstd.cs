@@ -20,6 +20,16 @@ internal static unsafe partial class Zstd
     internal static partial nuint Decompress(
         nint decompressor, byte* target, nuint capacity, byte* source, nuint length);
 
+    [LibraryImport(Name, EntryPoint = "ZSTD_createCCtx")]
+    internal static partial nint CreateCompressor();
+
+    [LibraryImport(Name, EntryPoint = "ZSTD_freeCCtx")]
+    internal static partial nuint FreeCompressor(nint compressor);
+
+    [LibraryImport(Name, EntryPoint = "ZSTD_compressCCtx")]
+    internal static partial nuint Compress(
+        nint compressor, byte* target, nuint capacity, byte* source, nuint length, int level);
+
     [LibraryImport(Name, EntryPoint = "ZSTD_isError")]
     internal static partial uint IsError(nuint result);
 }

@@ -5,6 +5,7 @@ module StorageDaemon.Tests.Crash.Qcow2CrashTests
 open System
 open Expecto
 open StorageDaemon.Core
+open StorageDaemon.Core.Qcow2
 open StorageDaemon.Tests.Crash.Qcow2Rig
 
 let private shapeOf (random: Random) : Shape =
@@ -20,6 +21,9 @@ let private shapeOf (random: Random) : Shape =
         ExtendedL2 = extended
         SizeBytes = if extended then 4L * size else size
         BackingBytes = if random.Next 2 = 0 then 0 else int (size / 2L) &&& ~~~511
+        Discards =
+            let coin () = Some(random.Next 2 = 0)
+            DiscardSettings.ofOptions false (coin ()) (coin ()) (coin ()) (Some(version = 3 && random.Next 3 = 0))
     }
 
 /// A random load with crashes on the way, on a disk that may fail; how many crashes there were. `inspect` is shown the

@@ -14,8 +14,7 @@ open StorageDaemon.Tests.Crash.Qcow2Rig
 let private u64 (file: byte[]) (at: int) =
     BigEndian.readU64 (ReadOnlySpan file) at
 
-let private setU64 (file: byte[]) (at: int) (value: uint64) =
-    BigEndian.writeU64 (Span file) at value
+let private setU64 (file: byte[]) (at: int) (value: uint64) = BigEndian.writeU64 (Span file) at value
 
 /// The file of an image that has been in use, and has a snapshot.
 let private usedImage (seed: int) : byte[] =
@@ -28,6 +27,7 @@ let private usedImage (seed: int) : byte[] =
         ExtendedL2 = false
         SizeBytes = 65536L
         BackingBytes = 0
+        Discards = noDiscards
     }
 
     let rig = Rig(shape, seed, 65536L, fun _ -> 0)
@@ -68,19 +68,20 @@ let private content (file: byte[]) =
     let naive = NaiveQcow2.openImage file
     let struct (snapshots, _) = NaiveQcow2.snapshots naive
 
-    (snapshots |> List.map (fun snapshot -> NaiveQcow2.content snapshot.View [||]))
-    @ [ NaiveQcow2.content naive [||] ]
+    (snapshots
+     |> List.map (fun snapshot -> NaiveQcow2.contentWith expand snapshot.View [||]))
+    @ [ NaiveQcow2.contentWith expand naive [||] ]
 
 let private tryOpen (crash: unit -> unit) (disk: MemoryChild) =
     runIdle
-        (fun child kind offset data ->
-            let result = carryOutAt disk child kind offset data
+        (fun child kind offset length data ->
+            let result = carryOutAt disk child kind offset length data
 
             if kind <> RequestKind.Read then
                 crash ()
 
             result)
-        (opening disk [||] 0 65536L noCodec)
+        (opening Overlap.cached noDiscards disk [||] 0 65536L valueCodec)
 
 let private plain (file: byte[]) =
     MemoryChild(Array.copy file, (fun _ -> 0))
@@ -165,13 +166,16 @@ let tests =
                 DataChild = 0
                 BackingChild = -1
                 BackingBytes = 0L
+                IsSparse = false
             }
 
             let settings = {
                 Writable = false
                 L2CacheBytes = 65536L
                 RefcountCacheBytes = 65536L
-                Codec = noCodec
+                Codec = valueCodec
+                Discards = noDiscards
+                OverlapCheck = Overlap.cached
             }
 
             Expect.isOk (runIdle (carryOutAt disk) (Opener.script settings children string)) "open"
@@ -181,7 +185,7 @@ let tests =
         <| fun () ->
             let file = usedImage 1
             let disk = plain file
-            let image = openOver disk [||] 0 65536L noCodec
+            let image = openOver disk [||] 0 65536L valueCodec
             Expect.isOk (runIdle (carryOutAt disk) (Idle.markCorrupt image)) "marked"
             setU64 file Header.incompatibleFieldOffset Feature.corrupt
             Expect.equal disk.Content file "nothing else has changed"
@@ -190,7 +194,7 @@ let tests =
         testCase "closing takes the mark of an image that was dirty"
         <| fun () ->
             let disk = plain (usedImage 1)
-            let image = openOver disk [||] 0 65536L noCodec
+            let image = openOver disk [||] 0 65536L valueCodec
             image.Header <- { image.Header with Incompatible = Feature.dirty }
             Expect.isOk (runIdle (carryOutAt disk) (Idle.close image)) "closed"
             Expect.equal image.Header.Incompatible 0UL "clean"

@@ -34,8 +34,7 @@ let tests =
 
                 if random.Next 40 = 0 then
                     File.WriteAllBytes(directory.File "image", after)
-                    let answer =
-                        ChildProcess.run directory.Path qemuImg [ "check"; "-q"; "-f"; "qcow2"; "image" ]
+                    let answer = ChildProcess.run directory.Path qemuImg [ "check"; "-q"; "-f"; "qcow2"; "image" ]
                     checks.Value <- checks.Value + 1
 
                     if answer.ExitCode <> 0 && answer.ExitCode <> 3 then

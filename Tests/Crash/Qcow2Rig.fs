@@ -20,6 +20,7 @@ type Shape = {
     ExtendedL2: bool
     SizeBytes: int64
     BackingBytes: int
+    Discards: DiscardSettings
 }
 
 let private layout (shape: Shape) : NewLayout =
@@ -64,40 +65,77 @@ let newImage (shape: Shape) : byte[] =
     | Ok(), file, _ -> file
     | Error errno, _, _ -> failtest ("no image: " + string errno)
 
-/// For images without compressed clusters.
-let noCodec = {
+/// Compresses clusters of sectors that hold one value each: the values, and rubbish of any length behind them. What comes
+/// to the length of a cluster does not fit.
+let valueCodec = {
     new IClusterCodec with
-        member _.Decompress(_, _) = false
+        member _.Decompress(input, output) =
+            for at in 0..8 .. output.Length - 8 do
+                input.Slice(at / SectorBytes * 8, 8).CopyTo(output.Slice at)
+
+            true
+
+        member _.Compress(input, output) =
+            let values = input.Length / SectorBytes * 8
+            let rubbish =
+                int (BitConverter.ToUInt64 input * 0x9e3779b97f4a7c15UL >>> 40) % (input.Length - values + 1)
+            let length = values + rubbish
+
+            if length > output.Length then
+                0
+            else
+                output.Slice(0, length).Fill 0xeeuy
+
+                for sector in 0 .. input.Length / SectorBytes - 1 do
+                    input.Slice(sector * SectorBytes, 8).CopyTo(output.Slice(sector * 8))
+
+                length
 }
+
+/// The same, for the naive reader.
+let expand (data: byte[]) (length: int) : byte[] =
+    let cluster = Array.zeroCreate<byte> length
+    valueCodec.Decompress(ReadOnlySpan data, Span cluster) |> ignore
+    cluster
 
 /// Carries a script out; `carryOut` does one request of it.
 let runIdle
-    (carryOut: int -> RequestKind -> int64 -> byte[] -> Result<byte[], int>)
+    (carryOut: int -> RequestKind -> int64 -> int64 -> byte[] -> Result<byte[], int>)
     (script: IoScript<Result<'T, 'E>>)
     : Result<'T, 'E> =
     let rec go script =
         match script with
         | Finished result -> result
         | ReadChild(child, offset, length, next) ->
-            go (next (carryOut child RequestKind.Read offset (Array.zeroCreate length)))
+            go (next (carryOut child RequestKind.Read offset (int64 length) (Array.zeroCreate length)))
         | WriteChild(child, offset, data, next) ->
-            go (next (carryOut child RequestKind.Write offset data |> Result.map ignore))
-        | FlushChild(child, next) -> go (next (carryOut child RequestKind.Flush 0L [||] |> Result.map ignore))
+            go (
+                next (
+                    carryOut child RequestKind.Write offset data.LongLength data
+                    |> Result.map ignore
+                )
+            )
+        | FlushChild(child, next) -> go (next (carryOut child RequestKind.Flush 0L 0L [||] |> Result.map ignore))
+        | DiscardChild(child, offset, length, next) ->
+            go (next (carryOut child RequestKind.Discard offset length [||] |> Result.map ignore))
         | MeasureChild _
         | ResizeChild _
         | Report _ -> failtest "not a matter of open images"
 
     go script
 
+/// The file below is told of nothing.
+let noDiscards = DiscardSettings.ofOptions false None (Some false) None None
+
 /// One request of a script at a child.
-let carryOutAt (target: MemoryChild) (child: int) (kind: RequestKind) (offset: int64) (data: byte[]) =
+let carryOutAt (target: MemoryChild) (child: int) (kind: RequestKind) (offset: int64) (length: int64) (data: byte[]) =
     let request = {
         Child = child
         Tag = 0
         Kind = kind
         Flags = RequestFlags.None
         Offset = offset
-        Length = int64 data.Length
+        Length = length
         Buffer = int FrameBuffer.None
         BufferOffset = 0L
     }
@@ -109,13 +147,26 @@ let carryOutAt (target: MemoryChild) (child: int) (kind: RequestKind) (offset: i
     | errno -> Error errno
 
 /// The script that opens the image in a child for writing; `codec` is for its compressed clusters.
-let opening (disk: MemoryChild) (backing: byte[]) (dataChild: int) (cacheBytes: int64) (codec: IClusterCodec) =
+let opening
+    (overlapCheck: MetadataSection)
+    (discards: DiscardSettings)
+    (disk: MemoryChild)
+    (backing: byte[])
+    (dataChild: int)
+    (cacheBytes: int64)
+    (codec: IClusterCodec)
+    =
     let children = {
         FileBytes = int64 disk.Content.Length
         GrowsWithZeroes = true
         DataChild = dataChild
         BackingChild = if backing.Length > 0 then dataChild + 1 else -1
         BackingBytes = int64 backing.Length
+        IsSparse =
+            ImageChildren.isSparse
+                (1L <<< int (BigEndian.readU32 (ReadOnlySpan disk.Content) 20))
+                (int64 disk.Content.Length)
+                disk.SpaceBytes
     }
 
     let settings = {
@@ -123,15 +174,23 @@ let opening (disk: MemoryChild) (backing: byte[]) (dataChild: int) (cacheBytes: 
         L2CacheBytes = cacheBytes
         RefcountCacheBytes = cacheBytes
         Codec = codec
+        Discards = discards
+        OverlapCheck = overlapCheck
     }
 
     Opener.script settings children string
 
 /// The image, opened.
-let openOver (disk: MemoryChild) (backing: byte[]) (dataChild: int) (cacheBytes: int64) (codec: IClusterCodec) : Image =
-    match runIdle (carryOutAt disk) (opening disk backing dataChild cacheBytes codec) with
+let openChecking overlapCheck discards (disk: MemoryChild) backing dataChild cacheBytes codec : Image =
+    match runIdle (carryOutAt disk) (opening overlapCheck discards disk backing dataChild cacheBytes codec) with
     | Ok image -> image
     | Error error -> failtest error.Desc
+
+let openWith discards disk backing dataChild cacheBytes codec : Image =
+    openChecking Overlap.cached discards disk backing dataChild cacheBytes codec
+
+let openOver disk backing dataChild cacheBytes codec : Image =
+    openWith noDiscards disk backing dataChild cacheBytes codec
 
 /// The bytes of a sector that holds a value.
 let sectorOf (value: uint64) : byte[] =
@@ -167,11 +226,7 @@ type Pending = {
 
 /// A snapshot that the file has, or may have while it is being taken or deleted.
 [<NoComparison; NoEquality>]
-type Taken = {
-    Name: string
-    Content: byte[]
-    IsCertain: bool
-}
+type Taken = { Name: string; Content: byte[]; IsCertain: bool }
 
 type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int) =
     let random = Random seed
@@ -181,7 +236,7 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
     let sectorsMax = sectors * 4
     let disk = SimulatedDisk(newImage shape, fails)
     let below = MemoryChild(backing, fun _ -> 0)
-    let image = openOver disk backing 0 cacheBytes noCodec
+    let image = openWith shape.Discards disk backing 0 cacheBytes valueCodec
     let layer = Qcow2Layer image
     let runner =
         Runner(layer, (disk :> MemoryChild) :: (if shape.BackingBytes > 0 then [ below ] else []), seed)
@@ -201,14 +256,14 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
 
     let where = "seed " + string seed + ", " + shape.ToString()
 
-    let carryOut (child: int) kind (offset: int64) (data: byte[]) : Result<byte[], int> =
-        carryOutAt (if child = 0 then disk :> MemoryChild else below) child kind offset data
+    let carryOut (child: int) kind (offset: int64) (length: int64) (data: byte[]) : Result<byte[], int> =
+        carryOutAt (if child = 0 then disk :> MemoryChild else below) child kind offset length data
 
     /// Runs what is done to the image as a whole; `crash` is called after each change.
     let idle (crash: unit -> unit) (script: IoScript<Result<'T, int>>) : Result<'T, int> =
         runIdle
-            (fun child kind offset data ->
-                let result = carryOut child kind offset data
+            (fun child kind offset length data ->
+                let result = carryOut child kind offset length data
 
                 if kind <> RequestKind.Read then
                     crash ()
@@ -220,14 +275,17 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
         let struct (found, _) = NaiveQcow2.snapshots (NaiveQcow2.openImage after)
 
         for one in taken do
-            if one.IsCertain && not (List.exists (fun (s: NaiveQcow2.Snapshot) -> s.Name = one.Name) found) then
+            if
+                one.IsCertain
+                && not (List.exists (fun (s: NaiveQcow2.Snapshot) -> s.Name = one.Name) found)
+            then
                 failtest (where + ": there is no snapshot " + one.Name)
 
         for snapshot in found do
             match List.tryFind (fun one -> one.Name = snapshot.Name) taken with
             | None -> failtest (where + ": there is a snapshot " + snapshot.Name)
             | Some one ->
-                let content = NaiveQcow2.content snapshot.View backing
+                let content = NaiveQcow2.contentWith expand snapshot.View backing
 
                 if not (content.AsSpan().SequenceEqual(ReadOnlySpan one.Content)) then
                     failtest (where + ": snapshot " + snapshot.Name + " has changed")
@@ -302,11 +360,31 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
                 First = 0
                 Count = 0
             }
-        | _ ->
+        | kind ->
+            let perCluster = max 1 ((1 <<< shape.ClusterBits) / SectorBytes)
+            let isCompressed = kind >= 9
+
+            // Compressed writes take whole clusters.
+            let first =
+                if isCompressed then
+                    first / perCluster * perCluster
+                else
+                    first
+            let count =
+                if isCompressed then
+                    min (sectors - first) ((count + perCluster - 1) / perCluster * perCluster)
+                else
+                    count
+
             let value = next
             next <- next + 1UL
             let data = Array.init count (fun _ -> sectorOf value) |> Array.concat
-            start RequestKind.Write fua first count data value false
+            let flags =
+                if isCompressed then
+                    fua ||| RequestFlags.Compressed
+                else
+                    fua
+            start RequestKind.Write flags first count data value false
 
     /// Notes the ends of requests.
     member _.Collect() =
@@ -344,7 +422,7 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
             failtest (where + ": " + String.concat "; " (List.truncate 5 problems))
 
         expectSnapshots after
-        let content = NaiveQcow2.content naive backing
+        let content = NaiveQcow2.contentWith expand naive backing
 
         for sector in 0 .. int (naive.Size / int64 SectorBytes) - 1 do
             let allowed = model.AfterCrash sector

@@ -4,6 +4,7 @@ module StorageDaemon.Tests.Differential.Qcow2Images
 open System
 open System.IO
 open Expecto
+open StorageDaemon.Core
 open StorageDaemon.Core.Io
 open StorageDaemon.Core.Qcow2
 open StorageDaemon.Shell.Codecs
@@ -120,13 +121,13 @@ let internal kinds = [
     }
 ]
 
-let private codecOf (header: Header) : IClusterCodec =
+let internal codecOf (header: Header) : IClusterCodec =
     if header.CompressionType = 1uy then
         new ZstdClusters()
     else
         new DeflateClusters()
 
-let private headerOf (bytes: byte[]) : Header =
+let internal headerOf (bytes: byte[]) : Header =
     match Header.clusterBytes bytes with
     | Error error -> failtest error.Desc
     | Ok length ->
@@ -162,8 +163,24 @@ let internal readAll (image: Image) (runner: Runner) : byte[] =
     data
 
 /// Random requests; the content that they should leave.
-let internal change (random: Random) (runner: Runner) (content: byte[]) =
+let internal change (random: Random) (runner: Runner) (image: Image) (content: byte[]) =
+    let clusterBytes = image.ClusterBytes
     let diskBytes = content.Length
+
+    for i in 0..29 do
+        let offset = random.Next(diskBytes / clusterBytes) * clusterBytes
+        let data = Array.zeroCreate<byte> clusterBytes
+        random.NextBytes(data.AsSpan(0, clusterBytes * random.Next 8 / 7))
+
+        let error, _ =
+            runner.Run(RequestKind.Write, RequestFlags.Compressed, int64 offset, int64 clusterBytes, data, false)
+
+        match error with
+        | 0 -> data.CopyTo(content, offset)
+        // The image has the cluster already, or its data lie elsewhere.
+        | Errno.EIO
+        | Errno.ENOTSUP -> ()
+        | error -> failtest ("a compressed write: " + string error)
 
     for i in 0..59 do
         let align = if random.Next 2 = 0 then 512 else 65536
@@ -238,7 +255,7 @@ let private test (kind: Kind) =
         Expect.isTrue
             ((readAll image runner).AsSpan().SequenceEqual(ReadOnlySpan expected))
             (where "what the real tool reads")
-        change random runner expected
+        change random runner image expected
         Expect.isTrue ((readAll image runner).AsSpan().SequenceEqual(ReadOnlySpan expected)) (where "what was written")
         settle image runner
         File.WriteAllBytes(directory.File "image", children[0].Content)

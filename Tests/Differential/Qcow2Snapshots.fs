@@ -51,7 +51,8 @@ let private prepare (directory: TempDir) (kind: Kind) (random: Random) : byte[] 
     backing
 
 let private isNarrow (kind: Kind) =
-    kind.Options.Contains "refcount_bits=1" && not (kind.Options.Contains "refcount_bits=16")
+    kind.Options.Contains "refcount_bits=1"
+    && not (kind.Options.Contains "refcount_bits=16")
 
 /// Runs work on the open image, and leaves it to the real tools again, whole.
 let private onImage (directory: TempDir) (kind: Kind) (backing: byte[]) (seed: int) work : unit =
@@ -85,7 +86,7 @@ let private snapshots (kind: Kind) =
         onImage directory kind backing seed (fun image runner run ->
             let entry = run (InternalSnapshots.create image (named "ours"))
             Expect.isOk entry (where "created")
-            change random runner content)
+            change random runner image content)
 
         Expect.stringContains (listed directory) "ours" (where "the list")
         expectSame (where "the snapshot") (contentOf directory "image" [ "-l"; "ours" ]) first
@@ -95,9 +96,9 @@ let private snapshots (kind: Kind) =
 
         onImage directory kind backing seed (fun image runner run ->
             Expect.isOk (run (InternalSnapshots.create image (named "more"))) (where "created")
-            change random runner content
+            change random runner image content
             Expect.isOk (run (InternalSnapshots.delete image ValueNone (ValueSome(bytesOf "ours")))) (where "deleted")
-            change random runner content)
+            change random runner image content)
 
         expectSame (where "a later snapshot") (contentOf directory "image" [ "-l"; "more" ]) second
         expectSame (where "the real tool's") (contentOf directory "image" [ "-l"; "real" ]) real
@@ -105,7 +106,7 @@ let private snapshots (kind: Kind) =
 
         onImage directory kind backing seed (fun image runner run ->
             Expect.isOk (run (InternalSnapshots.delete image ValueNone (ValueSome(bytesOf "real")))) (where "deleted")
-            change random runner content)
+            change random runner image content)
 
         expectSame (where "the disk") (contentOf directory "image" []) content
         qemuImg directory [ "snapshot"; "-a"; "more"; "image" ]
@@ -206,12 +207,11 @@ let private lengths (kind: Kind) =
 
             if shorter > 0 then
                 expectSame (where "what is left") (readAll image runner) content
-                change random runner content)
+                change random runner image content)
 
         expectSame (where "what is left") (contentOf directory "image" []) content
         let longer = Array.zeroCreate<byte>(2 * DiskBytes)
-        let isRefused =
-            kind.Options.Contains "compat=0.10" && backing.Length > shorter
+        let isRefused = kind.Options.Contains "compat=0.10" && backing.Length > shorter
 
         onImage directory kind backing seed (fun image runner run ->
             let result = run (Idle.grow image longer.LongLength)
@@ -222,7 +222,7 @@ let private lengths (kind: Kind) =
                 content.CopyTo(longer, 0)
                 Expect.isOk result (where "longer")
                 expectSame (where "zeroes behind it") (readAll image runner) longer
-                change random runner longer)
+                change random runner image longer)
 
         if not isRefused then
             expectSame (where "afterwards") (contentOf directory "image" []) longer

@@ -101,7 +101,8 @@ let private create (before: byte[]) (options: BlockdevCreateOptionsQcow2) : Outc
             longest <- max longest data.Length
             files[child] <- ScriptRunner.apply files[child] offset data
             go (next (Ok()))
-        | FlushChild(_, next) -> go (next (Ok()))
+        | FlushChild(_, next)
+        | DiscardChild(_, _, _, next) -> go (next (Ok()))
         | MeasureChild(child, next) -> go (next files[child].LongLength)
         | ResizeChild(child, bytes, mode, next) ->
             if mode <> Sparse && bytes < files[child].LongLength then
@@ -207,7 +208,8 @@ let private countWrites (options: BlockdevCreateOptionsQcow2) : struct (int64 * 
         | WriteChild(_, _, data, next) ->
             written <- written + int64 data.Length
             go (next (Ok()))
-        | FlushChild(_, next) -> go (next (Ok()))
+        | FlushChild(_, next)
+        | DiscardChild(_, _, _, next) -> go (next (Ok()))
         | MeasureChild(_, next) -> go (next 0L)
         | ResizeChild(_, _, _, next) -> go (next (Ok()))
         | Report(_, _, next) -> go (next ())

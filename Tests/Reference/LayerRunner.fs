@@ -18,7 +18,9 @@ type MemoryChild(content: byte[], fails: ChildRequest -> int) =
         let start = int request.Offset
         let length = int request.Length
 
-        if request.Kind = RequestKind.Read then
+        if request.Kind = RequestKind.BlockStatus then
+            ()
+        elif request.Kind = RequestKind.Read then
             let there = max 0 (min length (this.Content.Length - start))
             buffer.Slice(there).Clear()
 
@@ -33,6 +35,15 @@ type MemoryChild(content: byte[], fails: ChildRequest -> int) =
             | RequestKind.WriteZeroes
             | RequestKind.Discard -> this.Content.AsSpan(start, length).Clear()
             | _ -> ()
+
+    /// The space that the content takes, in bytes.
+    member val SpaceBytes = int64 content.Length with get, set
+
+    /// What is known of the first bytes of a range.
+    abstract Status: offset: int64 * length: int64 -> struct (BlockStatus * int64)
+
+    default _.Status(_, length) =
+        struct (BlockStatus.Data ||| BlockStatus.Allocated, length)
 
     /// A request has been sent; it is carried out later.
     abstract Issued: request: ChildRequest -> unit
@@ -169,6 +180,12 @@ type Runner(layer: Layer, children: MemoryChild list, seed: int) =
 
                 let error = children[request.Child].Run(request, buffer)
                 slot.Outstanding <- slot.Outstanding - 1
+
+                if request.Kind = RequestKind.BlockStatus then
+                    let struct (status, length) = children[request.Child].Status(request.Offset, request.Length)
+                    slot.Frame.Status <- status
+                    slot.Frame.StatusBytes <- length
+
                 layer.ChildDone(now, slot.Memory, &slot.Frame, request.Tag, error, sink)
                 this.After slot
             elif choice - waiting.Count < resumed.Count then
@@ -207,3 +224,16 @@ type Runner(layer: Layer, children: MemoryChild list, seed: int) =
             failwith "a request has not ended"
 
         slot.Error, slot.Data
+
+    /// What the layer knows of the first bytes of a range: its error, or the answer.
+    member this.Status(offset: int64, length: int64, flags: RequestFlags) : Result<struct (BlockStatus * int64), int> =
+        let slot: Slot = this.Start(RequestKind.BlockStatus, flags, offset, length, [||], false)
+        this.Finish()
+
+        if not slot.IsDone then
+            failwith "a block status has not ended"
+
+        if slot.Error = 0 then
+            Ok(struct (slot.Frame.Status, slot.Frame.StatusBytes))
+        else
+            Error slot.Error

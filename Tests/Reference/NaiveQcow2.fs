@@ -4,10 +4,12 @@ module internal StorageDaemon.Tests.Reference.NaiveQcow2
 
 open System
 open System.Collections.Generic
+open System.IO
+open System.IO.Compression
 open StorageDaemon.Core
 
 /// Reads big-endian numbers; behind the end of the file all is zero.
-type File(bytes: byte[]) =
+type ImageFile(bytes: byte[]) =
     member _.Length = bytes.Length
 
     member _.Bytes(offset: int64, length: int) : byte[] =
@@ -26,7 +28,7 @@ type File(bytes: byte[]) =
 
 [<NoComparison; NoEquality>]
 type Image = {
-    File: File
+    File: ImageFile
     Version: uint32
     ClusterBits: int
     Size: int64
@@ -39,7 +41,7 @@ type Image = {
 }
 
 let openImage (bytes: byte[]) : Image =
-    let file = File bytes
+    let file = ImageFile bytes
     let version = file.U32 4L
 
     {
@@ -69,8 +71,25 @@ let entry (image: Image) (cluster: int64) : struct (uint64 * uint64) =
         let at = offsetOf l1 + cluster % perTable * entryBytes
         struct (image.File.U64 at, (if image.ExtendedL2 then image.File.U64(at + 8L) else 0UL))
 
+let private isCompressed (descriptor: uint64) =
+    descriptor &&& 0x4000000000000000UL <> 0UL
+
+/// Where compressed data are, to the end of their last sector: bytes.
+let private compressedPlace (image: Image) (descriptor: uint64) : struct (int64 * int) =
+    let offsetBits = 62 - (image.ClusterBits - 8)
+    let offset = int64 (descriptor &&& ((1UL <<< offsetBits) - 1UL))
+    let sectors = int ((descriptor &&& 0x3fffffffffffffffUL) >>> offsetBits)
+    struct (offset, (sectors + 1) * 512 - int (offset % 512L))
+
+/// Fills an array of a cluster's length from deflated data.
+let inflate (data: byte[]) (length: int) : byte[] =
+    use stream = new DeflateStream(new MemoryStream(data), CompressionMode.Decompress)
+    let cluster = Array.zeroCreate<byte> length
+    stream.ReadExactly cluster
+    cluster
+
 /// All bytes of the guest's disk, with those of `backing` where there is no cluster.
-let content (image: Image) (backing: byte[]) : byte[] =
+let contentWith (inflate: byte[] -> int -> byte[]) (image: Image) (backing: byte[]) : byte[] =
     let clusterBytes = 1L <<< image.ClusterBits
     let disk = Array.zeroCreate<byte>(int image.Size)
     let unitCount = if image.ExtendedL2 then 32 else 1
@@ -89,7 +108,13 @@ let content (image: Image) (backing: byte[]) : byte[] =
                 else
                     descriptor &&& 1UL = 1UL, offsetOf descriptor <> 0L
 
-            if isZero then
+            if length = 0 then
+                ()
+            elif isCompressed descriptor then
+                let struct (offset, bytes) = compressedPlace image descriptor
+                let whole = inflate (image.File.Bytes(offset, bytes)) (int clusterBytes)
+                Array.Copy(whole, int64 unit * unitBytes, disk, start, int64 length)
+            elif isZero then
                 ()
             elif isData then
                 image.File.Bytes(offsetOf descriptor + int64 unit * unitBytes, length).CopyTo(disk, start)
@@ -100,6 +125,8 @@ let content (image: Image) (backing: byte[]) : byte[] =
                     Array.Copy(backing, start, disk, start, int64 below)
 
     disk
+
+let content (image: Image) (backing: byte[]) : byte[] = contentWith inflate image backing
 
 let refcount (image: Image) (cluster: int64) : uint64 =
     let clusterBytes = 1L <<< image.ClusterBits
@@ -138,8 +165,7 @@ let snapshots (image: Image) : struct (Snapshot list * int64) =
     let mutable at = start
 
     for _ in 1u .. image.File.U32 60L do
-        let u16 (offset: int64) =
-            int (image.File.U32 offset >>> 16)
+        let u16 (offset: int64) = int (image.File.U32 offset >>> 16)
         let extra = int64 (image.File.U32(at + 36L))
         let idBytes = u16 (at + 12L)
         let nameBytes = u16 (at + 14L)
@@ -170,8 +196,11 @@ let check (image: Image) : struct (string list * int) =
     let clusterBytes = 1L <<< image.ClusterBits
     let problems = List<string>()
     let references = Dictionary<int64, int>()
-    // Of the active disk and of the tables: none may be shared.
+    // Of the active disk and of the tables: only compressed data may share clusters, and with nothing else.
     let own = Dictionary<int64, int>()
+    // Of any disk.
+    let packed = HashSet<int64>()
+    let alone = HashSet<int64>()
 
     let addTo (counts: Dictionary<int64, int>) (cluster: int64) =
         counts[cluster] <-
@@ -215,8 +244,18 @@ let check (image: Image) : struct (string list * int) =
                 for j in 0L .. clusterBytes / entryBytes - 1L do
                     let l2 = image.File.U64(offsetOf l1 + j * entryBytes)
 
-                    if offsetOf l2 <> 0L then
+                    if isCompressed l2 then
+                        let struct (offset, bytes) = compressedPlace image l2
+
+                        if l2 >>> 63 = 1UL then
+                            problems.Add("a compressed cluster is marked as copied: " + string offset)
+
+                        for host in offset / clusterBytes .. (offset + int64 bytes - 1L) / clusterBytes do
+                            refer isActive "compressed data" (host * clusterBytes)
+                            packed.Add host |> ignore
+                    elif offsetOf l2 <> 0L then
                         refer isActive "data" (offsetOf l2)
+                        alone.Add(offsetOf l2 / clusterBytes) |> ignore
 
                         if isActive then
                             checkCopied "L2 entry" l2
@@ -252,8 +291,12 @@ let check (image: Image) : struct (string list * int) =
             )
 
     for KeyValue(cluster, count) in own do
-        if count > 1 then
+        if count > 1 && not (packed.Contains cluster) then
             problems.Add("cluster " + string cluster + " is used " + string count + " times")
+
+    for cluster in packed do
+        if alone.Contains cluster then
+            problems.Add("cluster " + string cluster + " has both compressed data and others")
 
     let mutable leaks = 0
 

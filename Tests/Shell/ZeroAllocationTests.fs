@@ -9,6 +9,7 @@ open StorageDaemon.Core.Nbd
 open StorageDaemon.Core.Nbd.Wire
 open StorageDaemon.Shell.Drivers
 open StorageDaemon.Shell.Filters
+open StorageDaemon.Tests.Sim
 open StorageDaemon.Tests.Sim.NbdPeer
 open StorageDaemon.Tests.Sim.Rig
 
@@ -25,6 +26,8 @@ type private Kind = {
     /// What stands between the export and the file.
     Wrap: NodePath -> NodePath
     Count: int
+    /// What the file holds.
+    Content: byte[]
 }
 
 let private kind name command length throughRing = {
@@ -36,6 +39,7 @@ let private kind name command length throughRing = {
     ThroughRing = throughRing
     Wrap = id
     Count = 2000
+    Content = Array.create ((4 <<< 20) + int baseOffset) 3uy
 }
 
 let private noLimit: ThrottleBucket = { Average = 0.0; Max = 0.0; BurstSeconds = 1.0 }
@@ -80,6 +84,15 @@ let private kinds = [
     { kind "flush" NBD_CMD_FLUSH 0 false with Count = 300 }
     kind "write zeroes" NBD_CMD_WRITE_ZEROES 4096 false
     kind "block status" NBD_CMD_BLOCK_STATUS 4096 false
+    {
+        kind "block status through a throttle group" NBD_CMD_BLOCK_STATUS 4096 false with
+            Wrap = throttled
+    }
+    {
+        kind "block status through three images" NBD_CMD_BLOCK_STATUS 65536 false with
+            Wrap = StatusTests.chain 2
+            Content = StatusTests.fileContent
+    }
     {
         kind "1 MiB read through sendfile" NBD_CMD_READ (1 <<< 20) false with
             Count = 100
@@ -126,9 +139,7 @@ let private sendMany (peer: NbdPeer) (kind: Kind) (count: int) =
 
 let private allocatesNothing (kind: Kind) =
     test kind.Name {
-        let content = Array.create ((4 <<< 20) + int baseOffset) 3uy
-
-        withFileOver kind.Wrap content kind.Engine kind.ThroughRing plenty (fun rig _ ->
+        withFileOver kind.Wrap kind.Content kind.Engine kind.ThroughRing plenty (fun rig _ ->
             // Starting a worker allocates: the warm-up starts them all.
             rig.Thread.MaxWorkers <- 2
             let peer, _ = rig.Connect(modeOf kind)

@@ -21,9 +21,6 @@ internal sealed unsafe partial class NbdConnection
     private const int QueueLength = 32;
     private const int MaxVectors = 16;
 
-    // Bytes of one block status reply; each extent costs two look-ups.
-    private const int StatusLength = 32 << 10;
-
     // In place of a descriptor: what is sent is zeroes.
     private const int NoFile = -1;
 
@@ -395,74 +392,6 @@ internal sealed unsafe partial class NbdConnection
         {
             // The peer is gone, or the file failed in the middle of a reply that has promised its data.
             Fail();
-        }
-    }
-
-    /// <summary>Block status: for each selected context the extents of the range, as many as fit.</summary>
-    private void BlockStatus(in Request request)
-    {
-        if (_path.Layer is { } layer
-            && layer.BlockStatusError(_path.BaseOffset + (long)request.Offset, (long)request.Length) is var error and not 0)
-        {
-            ReplyError(in request, error);
-            return;
-        }
-
-        Span<byte> reply = new(_thread.ReceiveScratch + ReceiveLength, StatusLength);
-        int header = Reply.statusHeaderLength(in _session);
-        int used = 0;
-        int last = _session.Contexts.Length - 1;
-        while (!RequestModule.wantsContext(in request, last))
-        {
-            last--;
-        }
-
-        for (int context = 0; context <= last; context++)
-        {
-            if (RequestModule.wantsContext(in request, context))
-            {
-                Span<byte> descriptors = reply.Slice(used + header, (reply.Length / (last + 1)) - header);
-                Extents.start(in _session, in request, descriptors.Length, ref _extents);
-                DescribeAllocation(in request, descriptors);
-                _ = Reply.writeStatusChunk(
-                    in _session, reply[used..], in request, context == last, _session.Contexts[context].Id, _extents.Count);
-                used += header + Extents.payloadLength(in _extents);
-            }
-        }
-
-        SendReply(reply[..used]);
-        _turnOver = Stopwatch.GetTimestamp() - _turnStart > LongTurnNs;
-    }
-
-    private ExtentList _extents;
-
-    /// <summary><c>base:allocation</c>: holes and data of the file that knows.</summary>
-    private void DescribeAllocation(in Request request, Span<byte> descriptors)
-    {
-        NodePath path = _path;
-        long position = (long)request.Offset;
-        long end = position + (long)request.Length;
-        if (path.ExtentsFile is not { } file)
-        {
-            uint state = !path.IsNull ? 0
-                : path.ReadsZeroes ? Wire.NBD_STATE_HOLE | Wire.NBD_STATE_ZERO
-                : Wire.NBD_STATE_HOLE;
-            _ = Extents.add(ref _extents, descriptors, request.Length, state);
-            return;
-        }
-
-        bool more = true;
-        while (more)
-        {
-            long limit = path.ExtentsOffset + end;
-            bool isHole = _extent.Lookup(file, path.ExtentsOffset + position, limit, out long extentEnd);
-            long next = Math.Min(extentEnd, limit) - path.ExtentsOffset;
-            more = Extents.add(
-                ref _extents,
-                descriptors,
-                (ulong)(next - position),
-                isHole ? Wire.NBD_STATE_HOLE | Wire.NBD_STATE_ZERO : 0);
-            position = next;
         }
     }
 }

@@ -39,6 +39,16 @@ internal unsafe struct Pending
     /// <summary>When the request was taken up, and what it counts as.</summary>
     internal long Start;
     internal RequestKind Kind;
+
+    /// <summary>What is known of a block status's range so far; the descriptors stand in the buffer.</summary>
+    internal ExtentList Extents;
+
+    /// <summary>How often the layers have been asked for it.</summary>
+    internal int StatusInquiries;
+
+    /// <summary>They are being asked right now, and have answered meanwhile so that they are to be asked on.</summary>
+    internal bool IsAsking;
+    internal bool AskOn;
 }
 
 /// <summary>Carrying requests out.</summary>
@@ -91,7 +101,7 @@ internal sealed unsafe partial class NbdConnection
                 Write(ref request, bytes, out payloadUsed);
                 break;
             case Wire.NBD_CMD_BLOCK_STATUS:
-                BlockStatus(in request);
+                BlockStatus(ref request);
                 break;
             case Wire.NBD_CMD_WRITE_ZEROES:
                 StartPlain(ref request, RequestKind.WriteZeroes);
@@ -324,7 +334,7 @@ internal sealed unsafe partial class NbdConnection
         Reason reason = RequestModule.check(in _session, in request);
         if (reason == Reason.None)
         {
-            BlockStatus(in request);
+            BlockStatus(ref request);
         }
         else
         {
@@ -531,10 +541,11 @@ internal sealed unsafe partial class NbdConnection
         ref Pending pending = ref _pending[tag];
         _ioInFlight--;
         _thread.Schedule(this);
-        if (pending.Kind is RequestKind.WriteZeroes or RequestKind.Discard)
+        if (pending.Kind == RequestKind.BlockStatus)
         {
-            // Other connections remember stretches of data, too.
-            _path.ExtentsFile?.NoteHole();
+            TakeStatus(tag, in request);
+            TellDrained();
+            return;
         }
 
         bool isPayloadPiece = _pieceInFlight && tag == _receiving;
