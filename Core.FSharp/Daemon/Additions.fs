@@ -47,7 +47,12 @@ module Additions =
             (Error(Add.explain rest error))
 
     /// Goes on with an addition, or gives it up.
-    let private proceed (state: State) purpose (rest: AddCommit) (progress: Result<AddProgress, QapiError>) : Transition =
+    let private proceed
+        (state: State)
+        purpose
+        (rest: AddCommit)
+        (progress: Result<AddProgress, QapiError>)
+        : Transition =
         match progress with
         | Ok progress -> goOn state purpose progress
         | Error error -> undo state rest error

@@ -242,10 +242,7 @@ module Changes =
         if change.Files.IsEmpty then
             let transition = applied state pending Finished
 
-            {
-                transition with
-                    Effects = settled @ transition.Effects
-            }
+            { transition with Effects = settled @ transition.Effects }
         else
             Transition.waitAfter settled state (ApplyFiles([], change.Files)) (GraphApplied pending)
 

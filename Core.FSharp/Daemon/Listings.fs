@@ -28,6 +28,11 @@ module Listings =
     let rec private actualSize (graph: Graph) (sizes: Map<NodeId, int64>) (node: Node) : int64 option =
         match node.Driver, Node.primary node with
         | (BlkDebug _ | BlkVerify), _ -> None
+        | driver, Some _ when Driver.isImage driver ->
+            node.Children
+            |> List.filter (fun child -> child.Name <> Driver.BackingName)
+            |> List.sumBy (fun child -> actualSize graph sizes (Graph.node child.Node graph) |> Option.defaultValue 0L)
+            |> Some
         | _, Some child -> actualSize graph sizes (Graph.node child.Node graph)
         | _, None when node.Children.IsEmpty -> Some(Map.tryFind node.Id sizes |> Option.defaultValue 0L)
         | _, None ->

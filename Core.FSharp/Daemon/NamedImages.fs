@@ -31,8 +31,7 @@ module NamedImages =
             decode (path.Substring 5)
         else
             match ImageName.protocol path with
-            | Some "file" ->
-                ImageFormat.describeOn isDevice (defaultArg named.Format (probe start)) (path.Substring 5)
+            | Some "file" -> ImageFormat.describeOn isDevice (defaultArg named.Format (probe start)) (path.Substring 5)
             | Some "null-co"
             | Some "null-aio" -> ImageFormat.describe (ImageName.protocol path).Value path
             | Some protocol -> QapiError.fail ("Unknown protocol '" + protocol + "'")

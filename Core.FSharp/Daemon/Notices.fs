@@ -89,7 +89,8 @@ module Notices =
                 )
               ]
         | :? CorruptionNotice as notice ->
-            let ifKnown value = if value >= 0L then Some value else None
+            let ifKnown value =
+                if value >= 0L then Some value else None
 
             let data: BlockImageCorrupted = {
                 Device = ""

@@ -114,10 +114,7 @@ module Transactions =
                     Opened = overlay :: pending.Opened
             }
 
-        {
-            transition with
-                Effects = effects @ transition.Effects
-        }
+        { transition with Effects = effects @ transition.Effects }
 
     let private begin' (state: State) (actions: TransactionAction list) : Transition =
         next state { Rest = actions; Overlaid = []; Opened = [] }

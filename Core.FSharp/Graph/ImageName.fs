@@ -18,11 +18,10 @@ module ImageName =
         else
             from.Substring(0, from.LastIndexOf '/' + 1) + name
 
-    /// A name that a node's image has.
-    let resolve (graph: Graph) (node: Node) (name: string) : string =
-        match
-            Node.primary node
-            |> Option.bind (fun child -> (Graph.node child.Node graph).ExactFilename)
-        with
-        | Some file -> combine file name
-        | None -> name
+    /// A name that a node's image has: relative ones begin in the directory of the file that the image is in, whatever
+    /// lies between.
+    let rec resolve (graph: Graph) (node: Node) (name: string) : string =
+        match Node.primary node, node.ExactFilename with
+        | Some child, _ -> resolve graph (Graph.node child.Node graph) name
+        | None, Some file -> combine file name
+        | None, None -> name

@@ -179,7 +179,10 @@ module Path =
                         || grows && Driver.isFilter driver && child.Role.HasFlag ChildRole.Primary
 
                     let path = compileOver graph childGrows child.Node
-                    { path with ViaFormat = path.ViaFormat || Driver.isImage driver }
+                    {
+                        path with
+                            ViaFormat = path.ViaFormat || Driver.isImage driver
+                    }
 
                 let paths = children |> List.map compileChild
 

@@ -128,7 +128,10 @@ type Qcow2Layer(image: Image) =
 
     /// The backing image is that child now, or there is none; no request is under way. Lengths in bytes.
     member _.SetBacking(child: int, lengthBytes: int64) =
-        if image.Children.BackingChild <> child || image.Children.BackingBytes <> lengthBytes then
+        if
+            image.Children.BackingChild <> child
+            || image.Children.BackingBytes <> lengthBytes
+        then
             image.Children <- {
                 image.Children with
                     BackingChild = child

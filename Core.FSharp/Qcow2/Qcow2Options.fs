@@ -65,7 +65,8 @@ module Qcow2Options =
         | Some _, Some _, Some _ ->
             QapiError.fail "cache-size, l2-cache-size and refcount-cache-size may not be set at the same time"
         | Some all, Some l2, _ when l2 > all -> QapiError.fail "l2-cache-size may not exceed cache-size"
-        | Some all, _, Some refcount when refcount > all -> QapiError.fail "refcount-cache-size may not exceed cache-size"
+        | Some all, _, Some refcount when refcount > all ->
+            QapiError.fail "refcount-cache-size may not exceed cache-size"
         | Some all, Some l2, None -> Ok { L2Bytes = l2; RefcountBytes = all - l2 }
         | Some all, None, Some refcount -> Ok { L2Bytes = all - refcount; RefcountBytes = refcount }
         | Some all, None, None when all >= allL2Bytes + minRefcount ->
@@ -110,13 +111,10 @@ module Qcow2Options =
             do! checkInterval o
 
             if o.LazyRefcounts = Some true && header.Version < 3 then
-                do!
-                    QapiError.fail
-                        "Lazy refcounts require a qcow2 image with at least qemu 1.1 compatibility level"
+                do! QapiError.fail "Lazy refcounts require a qcow2 image with at least qemu 1.1 compatibility level"
 
             if o.DiscardNoUnref && header.Version < 3 then
                 do! QapiError.fail "discard-no-unref is only supported since qcow2 version 3"
 
             return sizes
         }
-

@@ -138,7 +138,8 @@ let private play (subject: Subject) (qmp: QmpClient) (clients: NbdClients) (line
         subject.Note $"write: {clients[name].Write(0us, 0UL, Array.create (int count) 1uy)}"
         subject.Note $"flush: {clients[name].Errno(Cmd.FLUSH, 0us, 0UL, 0UL)}"
     | [| "run"; program; arguments |] ->
-        ChildProcess.run subject.Path program (List.ofArray (arguments.Split ' ')) |> ignore
+        ChildProcess.run subject.Path program (List.ofArray (arguments.Split ' '))
+        |> ignore
     | [| "close"; name |] ->
         clients[name].Disconnect()
         subject.Note $"closed: {clients[name].IsClosed()}"

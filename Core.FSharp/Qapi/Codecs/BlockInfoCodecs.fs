@@ -33,10 +33,9 @@ module BlockInfoCodecs =
             let! compat = doc "0.10 for version 2, 1.1 for version 3." (required "compat" Codec.str _.Compat)
             let! dataFile = doc "The name of the file with the data." (optional "data-file" Codec.str _.DataFile)
             let! dataFileRaw =
-                doc
-                    "Whether that file is a raw image by itself."
-                    (optional "data-file-raw" Codec.bool _.DataFileRaw)
-            let! extendedL2 = doc "Whether clusters have subclusters." (optional "extended-l2" Codec.bool _.ExtendedL2)
+                doc "Whether that file is a raw image by itself." (optional "data-file-raw" Codec.bool _.DataFileRaw)
+            let! extendedL2 =
+                doc "Whether clusters have subclusters." (optional "extended-l2" Codec.bool _.ExtendedL2)
             let! lazyRefcounts =
                 doc
                     "Whether refcounts may be out of date after a crash."
@@ -44,7 +43,9 @@ module BlockInfoCodecs =
             let! corrupt = doc "Whether damage was noticed." (optional "corrupt" Codec.bool _.Corrupt)
             let! refcountBits = doc "The width of a refcount." (required "refcount-bits" Codec.int64 _.RefcountBits)
             let! compressionType =
-                doc "How clusters are compressed." (required "compression-type" Qcow2Codecs.compressionType _.CompressionType)
+                doc
+                    "How clusters are compressed."
+                    (required "compression-type" Qcow2Codecs.compressionType _.CompressionType)
 
             return
                 fun m -> {
@@ -76,8 +77,8 @@ module BlockInfoCodecs =
                 (StructCodec.wrapped "ImageInfoSpecificQCow2Wrapper" specificQcow2)
                 ImageInfoSpecific.Qcow2
                 (function
-                | ImageInfoSpecific.Qcow2 info -> ValueSome info
-                | ImageInfoSpecific.File _ -> ValueNone)
+                 | ImageInfoSpecific.Qcow2 info -> ValueSome info
+                 | ImageInfoSpecific.File _ -> ValueNone)
         ]
         |> about "What only one format has."
 
@@ -97,9 +98,7 @@ module BlockInfoCodecs =
                     "The name of the backing image, as the image has it."
                     (optional "backing-filename" Codec.str _.BackingFilename)
             let! fullBackingFilename =
-                doc
-                    "Where that name leads to."
-                    (optional "full-backing-filename" Codec.str _.FullBackingFilename)
+                doc "Where that name leads to." (optional "full-backing-filename" Codec.str _.FullBackingFilename)
             let! backingFilenameFormat =
                 doc
                     "The format of the backing image."
