@@ -58,6 +58,8 @@ type Call =
     | Quiesce of ExportKey list * JobKey list
     /// Open or make the file that a job works on, and lock it; it is the job's until `RunFileTask` has ended.
     | OpenJobFile of JobKey * path: string * LockChange
+    /// Make the image of an overlay in a file, which is created or emptied.
+    | MakeOverlay of OverlayCreation
     /// Let a job's work come to an end early, and wait for that.
     | AwaitJob of JobKey
     | OpenNbdServer of NbdServerOptions
@@ -143,8 +145,10 @@ type Answer =
 type Effect =
     /// Send an event to all monitors.
     | Emit of name: string * data: (string * Json) list
-    /// Tell people on standard error.
+    /// Tell people on standard error, as an error.
     | Complain of text: string
+    /// Tell people what is being done.
+    | Announce of text: string
     /// Close the files that were opened last and not adopted.
     | DiscardOpened
     /// File steps that can only give something up; errors are ignored.

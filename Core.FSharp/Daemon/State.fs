@@ -128,6 +128,8 @@ module State =
 type Continuation =
     | AddConfigsRead of BlockdevSpec
     | Adding of AddPurpose * AddStep
+    /// The file of an overlay was made; it is to be opened as described.
+    | OverlayMade of PendingTransaction * below: NodeId * BlockdevSpec
     | ResizeGranted of ResizePlan
     | ResizeMeasured of ResizePlan
     | SizesKnown of flat: bool

@@ -127,6 +127,7 @@ module Step =
         | AddConfigsRead spec, Contents contents -> Nodes.configsRead state spec contents
         | Adding(ByCommand as purpose, step), _ ->
             Additions.step state purpose step answer (fun next effects _ -> Transition.ok next effects)
+        | OverlayMade(pending, below, spec), _ -> Transactions.made state pending below spec answer
         | Adding(AsOverlay(pending, below) as purpose, step), _ ->
             Additions.step state purpose step answer (Transactions.opened pending below)
             |> Transactions.orUndo pending

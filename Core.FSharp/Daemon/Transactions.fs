@@ -2,6 +2,7 @@ namespace StorageDaemon.Core.Daemon
 
 open StorageDaemon.Core
 open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Job
 open StorageDaemon.Core.Qapi
 
 /// `transaction`, and the commands that are transactions of one action. Every action is prepared on the graph that the
@@ -80,6 +81,11 @@ module Transactions =
                             })
         }
 
+    let private openOverlay (state: State) (pending: PendingTransaction) (below: NodeId) (spec: BlockdevSpec) =
+        match Add.planOverlay spec state.Graph with
+        | Error error -> fail state pending error
+        | Ok plan -> Additions.start state (AsOverlay(pending, below)) plan
+
     let rec private next (state: State) (pending: PendingTransaction) : Transition =
         match pending.Rest, planned state.Graph pending with
         | _, Error error -> fail state pending error
@@ -100,10 +106,23 @@ module Transactions =
             | TransactionAction.SnapshotSync snapshot ->
                 match describeOverlay change.Graph snapshot with
                 | Error error -> fail state pending error
+                | Ok struct (node, spec) when snapshot.Mode = Some NewImageMode.Existing ->
+                    openOverlay state pending node.Id spec
                 | Ok struct (node, spec) ->
-                    match Add.planOverlay spec state.Graph with
+                    match CreateOverlay.plan change.Graph node snapshot.SnapshotFile with
                     | Error error -> fail state pending error
-                    | Ok plan -> Additions.start state (AsOverlay(pending, node.Id)) plan
+                    | Ok creation ->
+                        Transition.waitAfter
+                            [ Announce creation.Announcement ]
+                            state
+                            (MakeOverlay creation)
+                            (OverlayMade(pending, node.Id, spec))
+
+    /// The image of an overlay is there, or not.
+    let made (state: State) (pending: PendingTransaction) (below: NodeId) (spec: BlockdevSpec) (answer: Answer) =
+        match answer with
+        | Answer.Refused error -> fail state pending error
+        | _ -> openOverlay state pending below spec
 
     /// An overlay is open.
     let opened (pending: PendingTransaction) (below: NodeId) (state: State) effects (overlay: NodeId) : Transition =

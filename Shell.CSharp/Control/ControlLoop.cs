@@ -68,7 +68,7 @@ internal sealed class ControlLoop : IDisposable
             (job, progress) => _ = Settle(Step.jobProgressed(_state, job, progress)));
         _runner = new EffectRunner(
             _files, _nodes, new LayerOpener(paths, _nodes, _threads), _objects, _threads, _exports, _nbdServer, _chardevs, _monitors,
-            jobs, _jobFiles, scripts, reactor.Stop);
+            jobs, _jobFiles, scripts, new OverlayMaker(_threads), reactor.Stop);
     }
 
     internal State State => _state;

@@ -33,6 +33,7 @@ internal sealed class EffectRunner(
     JobRunner jobs,
     JobFiles jobFiles,
     JobScripts jobScripts,
+    OverlayMaker overlays,
     Action shutdown)
 {
     /// <summary>Carries a call out. Where the process has run out of descriptors or threads, the command fails.</summary>
@@ -58,6 +59,8 @@ internal sealed class EffectRunner(
                 return files.Apply(apply.adopt, apply.Item2);
             case Call.TruncateFile truncate:
                 return files.Truncate(truncate.Item1, truncate.bytes);
+            case Call.MakeOverlay make:
+                return overlays.Make(make.Item);
             case Call.ResizeImage resize:
                 return layers.Resize(resize.Item1, resize.bytes);
             case Call.ProbeImage probe:
@@ -163,6 +166,9 @@ internal sealed class EffectRunner(
                 break;
             case Effect.Complain complain:
                 ErrorReport.ErrorWithoutLocation(complain.text);
+                break;
+            case Effect.Announce announce:
+                ErrorReport.WriteLine(announce.text);
                 break;
             case Effect.RelaxFiles relax:
                 files.Relax(relax.Item);

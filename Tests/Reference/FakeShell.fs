@@ -219,6 +219,7 @@ type FakeShell(lengths: (string * int64) list) =
                     AlignmentBytes = 512
                     Header = None
                 })
+        | MakeOverlay _ -> orRefused (fun () -> Finished)
         | ProbeImage _ -> Probed(false, [||])
         | ResizeImage(path, bytes) ->
             leavesAreOpen path
@@ -324,6 +325,7 @@ type FakeShell(lengths: (string * int64) list) =
     member this.Run(effect: Effect) =
         match effect with
         | Emit(name, data) -> events.Add((name, data))
+        | Announce text
         | Complain text -> Expect.isNotEmpty text "something is said"
         | DiscardOpened ->
             closings <- closings + opened.Count
