@@ -19,7 +19,8 @@ module BlkDebugConfigs =
            |> List.collect (fun (_, child) ->
                match child with
                | Inline below -> collect below
-               | Reference _ -> []))
+               | Reference _
+               | Nothing -> []))
 
     let paths (spec: BlockdevSpec) : string list = collect spec |> List.distinct
 
@@ -48,7 +49,8 @@ module BlkDebugConfigs =
                             let! done' = state
 
                             match child with
-                            | Reference _ -> return (name, child) :: done'
+                            | Reference _
+                            | Nothing -> return (name, child) :: done'
                             | Inline below ->
                                 let! below = apply contents below
                                 return (name, Inline below) :: done'

@@ -222,6 +222,22 @@ module BlockdevMapping =
             |> List.mapi (fun number reference -> child (Driver.quorumChildName number) reference)
             |> sequence
             |> Result.map (make (Quorum(quorumOptions o)))
+        | BlockdevDriver.Qcow2 o ->
+            let backing =
+                match o.Backing with
+                | None -> Ok []
+                | Some BlockdevRefOrNull.Null -> Ok [ Driver.BackingName, Nothing ]
+                | Some(BlockdevRefOrNull.Reference node) -> Ok [ Driver.BackingName, Reference node ]
+                | Some(BlockdevRefOrNull.Definition options) ->
+                    child Driver.BackingName (BlockdevRef.Definition options)
+                    |> Result.map List.singleton
+
+            result {
+                let! file = child "file" o.File
+                let! dataFile = o.DataFile |> Option.toList |> List.map (child Driver.DataFileName) |> sequence
+                let! backing = backing
+                return make (Qcow2(Qcow2Mapping.options o)) (file :: dataFile @ backing)
+            }
         | BlockdevDriver.Blkverify o ->
             result {
                 let! raw = child "raw" o.Raw
@@ -252,6 +268,12 @@ module BlockdevMapping =
     /// The description, or the error for a driver that is listed but not built.
     let spec (options: BlockdevOptions) : Result<BlockdevSpec, QapiError> =
         specOf (StructCodec.encode BlockCodecs.blockdevOptions options) options
+
+    /// A node that a command names or describes.
+    let reference (reference: BlockdevRef) : Result<ChildSpec, QapiError> =
+        match reference with
+        | BlockdevRef.Reference name -> Ok(Reference name)
+        | BlockdevRef.Definition options -> spec options |> Result.map Inline
 
     let detectZeroes (mode: DetectZeroesMode) =
         match mode with

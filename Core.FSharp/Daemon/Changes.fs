@@ -3,8 +3,9 @@ namespace StorageDaemon.Core.Daemon
 open System.Collections.Generic
 open StorageDaemon.Core
 open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Job
 
-/// How a change of the graph takes effect on what is served: exports above it come to rest, files and locks follow,
+/// How a change of the graph takes effect on what is served: exports above it and the scripts of jobs come to rest, files and locks follow,
 /// the exports take their new paths and go on. No other export notices.
 module Changes =
     /// What the shell needs to serve an export.
@@ -45,6 +46,29 @@ module Changes =
     let resume (keys: ExportKey list) : Effect list = [
         if not keys.IsEmpty then
             ResumeExports keys
+    ]
+
+    /// Jobs with scripts under way; there are never so many that it would matter which of them a change concerns.
+    let scripts (state: State) : JobKey list =
+        state.Jobs.Jobs
+        |> Map.toList
+        |> List.choose (fun (key, job) ->
+            if Job.isAtWork job && not job.Nodes.IsEmpty then
+                Some key
+            else
+                None)
+
+    /// The nodes of a job's script.
+    let scriptChildren (graph: Graph) (users: BackendId list) : ScriptChild list =
+        users |> List.map (fun user -> NodeScript.child graph graph.Backends[user].Node)
+
+    let private updateScripts (state: State) (next: Graph) (keys: JobKey list) : Effect list =
+        keys
+        |> List.map (fun key -> UpdateNodeScript(key, scriptChildren next state.Jobs.Jobs[key].Nodes))
+
+    let private resumeScripts (keys: JobKey list) : Effect list = [
+        if not keys.IsEmpty then
+            ResumeNodeScripts keys
     ]
 
     /// The file that a new node owns, for the shell.
@@ -88,47 +112,167 @@ module Changes =
     let private withAlignment (graph: Graph) (node: NodeId, alignmentBytes: int) : Graph =
         Graph.setAlignment node alignmentBytes graph |> Children.refreshAbove node
 
+    /// Whether a node writes metadata of its own.
+    let private writesImage (node: Node) =
+        Driver.isImage node.Driver && node.Options.Active && not node.Options.ReadOnly
+
+    let private wasWriting (old: Graph) (id: NodeId) =
+        Graph.tryNode id old |> Option.exists writesImage
+
+    /// Whether an image is to be read anew with a change: others may have written to it, or its options are others.
+    let private isReread (old: Graph) (next: Graph) (id: NodeId) =
+        match Graph.tryNode id old, Graph.tryNode id next with
+        | Some before, Some after when Driver.isImage after.Driver ->
+            (wasWriting next id && not (wasWriting old id))
+            || before.Driver <> after.Driver
+            || before.Options.Discard <> after.Options.Discard
+        | _ -> false
+
+    /// The images among the nodes that are written to no longer, or not before they are read anew.
+    let settle (old: Graph) (next: Graph) (nodes: NodeId list) : Effect list =
+        match
+            nodes
+            |> List.distinct
+            |> List.filter (fun id -> wasWriting old id && (not (wasWriting next id) || isReread old next id))
+        with
+        | [] -> []
+        | images -> [ SettleImages(images |> List.map (Path.compile old)) ]
+
+    /// At the process's end: all images.
+    let settleAll (graph: Graph) : Effect list =
+        graph.Nodes
+        |> Map.toList
+        |> List.map fst
+        |> settle graph { graph with Nodes = Map.empty }
+
+    /// Puts a change in place that only gives things up.
+    let relax (state: State) (change: GraphChange) : struct (State * Effect list) =
+        struct ({ state with Graph = change.Graph },
+                [
+                    yield! settle state.Graph change.Graph change.Close
+                    if not change.Files.IsEmpty then
+                        RelaxFiles change.Files
+                    if not change.Close.IsEmpty then
+                        CloseNodes change.Close
+                ])
+
+    /// Lets nodes go that were opened for nothing.
+    let release (state: State) (nodes: NodeId list) : struct (State * Effect list) =
+        nodes
+        |> List.fold
+            (fun struct (state, effects) node ->
+                let struct (next, more) = relax state (Remove.release node state.Graph)
+                struct (next, effects @ more))
+            struct (state, [])
+
+    /// A change is given up. `files` takes back what of it was put in place.
+    let private giveUp (state: State) (pending: PendingGraph) (files: FileChange list) (error: QapiError) : Transition =
+        let struct (next, released) = release state pending.Opened
+
+        Transition.finished
+            next
+            [
+                if not files.IsEmpty then
+                    RelaxFiles files
+                yield! resume pending.Exports
+                yield! resumeScripts pending.Jobs
+                yield! released
+            ]
+            (Error error)
+
+    /// What was put in place of a change is taken back.
+    let private undo (state: State) (pending: PendingGraph) (error: QapiError) : Transition =
+        let back = GraphChange.between true pending.Change.Touched pending.Change.Graph state.Graph
+        giveUp state pending back.Files error
+
+    let private finish (state: State) (pending: PendingGraph) : Transition =
+        let graph = pending.Change.Graph
+
+        Transition.ok { state with Graph = graph } [
+            yield! update state graph pending.Exports
+            yield! updateScripts state graph pending.Jobs
+            if not pending.Change.Close.IsEmpty then
+                CloseNodes pending.Change.Close
+            yield! resume pending.Exports
+            yield! resumeScripts pending.Jobs
+        ]
+
+    /// Images that are written to from now on are read anew: others may have changed them.
+    let private rereadNext (state: State) (pending: PendingGraph) (images: NodeId list) : Transition =
+        match images with
+        | [] -> finish state pending
+        | image :: rest ->
+            let path = Path.compile pending.Change.Graph image
+            Transition.wait state (OpenLayer path) (ImageReread(pending, image, rest))
+
+    let reread (state: State) (pending: PendingGraph) (node: NodeId) (rest: NodeId list) (answer: Answer) : Transition =
+        match answer with
+        | LayerIsOpen facts ->
+            let found = {
+                Graph.node node pending.Change.Graph with
+                    SizeBytes = facts.SizeBytes
+                    Header = facts.Header
+            }
+
+            let graph = Graph.putNode found pending.Change.Graph |> Children.refreshAbove node
+            rereadNext state { pending with Change.Graph = graph } rest
+        | Answer.Refused error -> undo state pending error
+        | _ -> undo state pending Transition.unexpected
+
     /// Files and locks are as the change wants them, or nothing has changed.
     let applied (state: State) (pending: PendingGraph) (answer: Answer) : Transition =
         match answer with
-        | Answer.Refused error ->
-            Transition.finished
-                state
-                [
-                    if not pending.Adopt.IsEmpty then
-                        CloseNodes(pending.Adopt |> List.map _.Node)
-                    yield! resume pending.Exports
-                ]
-                (Error error)
+        | Answer.Refused error -> giveUp state pending [] error
         | _ ->
             let graph =
                 match answer with
                 | Applied alignments -> alignments |> List.fold withAlignment pending.Change.Graph
                 | _ -> pending.Change.Graph
 
-            Transition.ok { state with Graph = graph } [
-                yield! update state graph pending.Exports
-                if not pending.Change.Close.IsEmpty then
-                    CloseNodes pending.Change.Close
-                yield! resume pending.Exports
-            ]
+            pending.Change.Touched
+            |> List.distinct
+            |> List.filter (isReread state.Graph graph)
+            |> rereadNext state { pending with Change.Graph = graph }
 
     /// Nobody uses the nodes now: the files of the change follow, if it has any.
     let quiesced (state: State) (pending: PendingGraph) : Transition =
-        if pending.Adopt.IsEmpty && pending.Change.Files.IsEmpty then
-            applied state pending Finished
+        let change = pending.Change
+        let settled = settle state.Graph change.Graph (change.Close @ change.Touched)
+
+        if change.Files.IsEmpty then
+            let transition = applied state pending Finished
+
+            {
+                transition with
+                    Effects = settled @ transition.Effects
+            }
         else
-            Transition.wait state (ApplyFiles(pending.Adopt, pending.Change.Files)) (GraphApplied pending)
+            Transition.waitAfter settled state (ApplyFiles([], change.Files)) (GraphApplied pending)
 
-    /// Begins to put a change in place for which these exports rest. The command ends with it.
-    let runOver (state: State) (exports: ExportKey list) (adopt: AdoptedFile list) (change: GraphChange) : Transition =
-        let pending = { Change = change; Adopt = adopt; Exports = exports }
-
-        if exports.IsEmpty then
+    let private begin' (state: State) (pending: PendingGraph) : Transition =
+        if pending.Exports.IsEmpty && pending.Jobs.IsEmpty then
             quiesced state pending
         else
-            Transition.wait state (Quiesce exports) (GraphQuiesced pending)
+            Transition.wait state (Quiesce(pending.Exports, pending.Jobs)) (GraphQuiesced pending)
+
+    let private pendingFor (state: State) (exports: ExportKey list) (change: GraphChange) : PendingGraph = {
+        Change = change
+        Exports = exports
+        Jobs = scripts state
+        Opened = []
+    }
+
+    /// Begins to put a change in place for which these exports rest. The command ends with it.
+    let runOver (state: State) (exports: ExportKey list) (change: GraphChange) : Transition =
+        begin' state (pendingFor state exports change)
 
     /// Begins to put a change in place. The command ends with it.
-    let run (state: State) (adopt: AdoptedFile list) (change: GraphChange) : Transition =
-        runOver state (exportsAbove state change.Touched) adopt change
+    let run (state: State) (change: GraphChange) : Transition =
+        runOver state (exportsAbove state change.Touched) change
+
+    /// The same; `opened` are nodes that are there for this change only.
+    let runWith (state: State) (opened: NodeId list) (change: GraphChange) : Transition =
+        begin' state {
+            pendingFor state (exportsAbove state change.Touched) change with
+                Opened = opened
+        }

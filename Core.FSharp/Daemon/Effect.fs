@@ -42,16 +42,20 @@ type Call =
     | OpenFiles of OpenRequest list
     /// Adopt the files that were opened last, then run the change's file steps (`FileChange`).
     | ApplyFiles of adopt: AdoptedFile list * FileChange list
+    /// Look what kind of file an image is, and how it begins.
+    | ProbeImage of path: string
     /// Let a node read its children, as far as they go below the layer that the path ends in, and make its machine.
     | OpenLayer of DataPath
     | TruncateFile of NodeId * bytes: int64
+    /// Change the length of the image that the path ends in; nobody uses it meanwhile.
+    | ResizeImage of DataPath * bytes: int64
     | MeasureFile of NodeId
     /// Bytes that each file takes on disk.
     | AllocatedSizes of NodeId list
     /// What has been asked of nodes and exports so far.
     | CountIo
-    /// Stop exports from sending requests down the graph, and wait until none is in flight.
-    | Quiesce of ExportKey list
+    /// Stop exports from sending requests down the graph, and the scripts of these jobs; wait until none is in flight.
+    | Quiesce of ExportKey list * JobKey list
     /// Open or make the file that a job works on, and lock it; it is the job's until `RunFileTask` has ended.
     | OpenJobFile of JobKey * path: string * LockChange
     /// Let a job's work come to an end early, and wait for that.
@@ -114,9 +118,13 @@ type Answer =
     /// The C library's text of a failure to open a file.
     | CouldNotOpen of reason: string
     /// How the work of a job went; none where there is none under way.
-    | JobWorked of FileTaskReport option
-    /// A node has found out its length and the unit of its requests, in bytes.
-    | LayerIsOpen of sizeBytes: int64 * alignmentBytes: int
+    | JobWorked of JobReport option
+    /// A node has found out what it is.
+    | LayerIsOpen of NodeFacts
+    /// A node needs the file that its image keeps the data in; its name, if the image has one.
+    | LayerLacksDataFile of NamedImage option
+    /// Whether a file is a device, and its first bytes; none of what cannot be opened.
+    | Probed of isDevice: bool * start: byte[]
     /// A new length in bytes.
     | Measured of int64
     /// The C library's text of a failed truncate.
@@ -141,10 +149,18 @@ type Effect =
     | DiscardOpened
     /// File steps that can only give something up; errors are ignored.
     | RelaxFiles of FileChange list
+    /// Let the images that the paths end in write everything that is only in memory: they are written to no longer.
+    | SettleImages of DataPath list
     /// Close what belongs to nodes that are gone.
     | CloseNodes of NodeId list
     /// Take these steps on the job's file without making anybody wait, and close it; `Step.jobWorked` follows.
     | RunFileTask of JobKey * FileTask
+    /// Carry a script out on nodes without making anybody wait; `Step.jobWorked` follows.
+    | RunNodeScript of JobKey * NodeScript
+    /// The graph below a script that rests is another one now.
+    | UpdateNodeScript of JobKey * ScriptChild list
+    /// Let scripts that rest go on.
+    | ResumeNodeScripts of JobKey list
     /// Let a job's work come to an end early.
     | StopJobWork of JobKey
     | ServeExport of ServedExport

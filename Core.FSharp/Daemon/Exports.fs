@@ -122,7 +122,7 @@ module Exports =
             if pending.Others.IsEmpty then
                 quiesced state pending
             else
-                Transition.wait state (Quiesce pending.Others) (ExportQuiesced pending))
+                Transition.wait state (Quiesce(pending.Others, [])) (ExportQuiesced pending))
 
     /// Every client may use several connections, unless the server admits only one.
     let private multiConn (state: State) =
@@ -208,7 +208,7 @@ module Exports =
         match state.Exports.TryFind key with
         | None -> struct (state, [])
         | Some export ->
-            let struct (state, effects) = Nodes.relax state (Remove.backend export.Backend state.Graph)
+            let struct (state, effects) = Changes.relax state (Remove.backend export.Backend state.Graph)
 
             let names =
                 match state.ExportNames.TryFind export.Name with

@@ -16,7 +16,7 @@ module GraphCommands =
             |> sequence
             |> Result.bind (fun specs -> Reopen.plan specs state.Graph)
 
-        Transition.bind state planned (Changes.run state [])
+        Transition.bind state planned (Changes.run state)
 
     let setActive (state: State) (arguments: BlockdevSetActive) : Transition =
         let planned =
@@ -31,7 +31,7 @@ module GraphCommands =
                     else
                         Activate.deactivate node.Id state.Graph)
 
-        Transition.bind state planned (Changes.run state [])
+        Transition.bind state planned (Changes.run state)
 
     /// Exports follow the nodes into their thread. One that was given several keeps them: there is no single thread
     /// that it could follow into without losing the others.
@@ -66,7 +66,7 @@ module GraphCommands =
         Transition.bind state planned (fun struct (node, graph) ->
             let threads = Option.toList arguments.Iothread
             let struct (next, moved) = follow state (Contexts.sharing node graph) threads
-            Changes.runOver next moved [] (GraphChange.ofGraph graph))
+            Changes.runOver next moved (GraphChange.ofGraph graph))
 
     /// x-blockdev-change: children that come and go while their parent stays.
     let changeChildren (state: State) (arguments: BlockdevChange) : Transition =
@@ -87,7 +87,7 @@ module GraphCommands =
                     | Some child -> return! QuorumChildren.add parent child state.Graph
             }
 
-        Transition.bind state planned (Changes.run state [])
+        Transition.bind state planned (Changes.run state)
 
     let private isRoot (node: Node) =
         node.Parents |> Map.forall (fun _ edge -> edge.User.IsBackendUser)

@@ -1,16 +1,50 @@
 namespace StorageDaemon.Core.Daemon
 
+open StorageDaemon.Core
+open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Io
 open StorageDaemon.Core.Job
+open StorageDaemon.Core.Qapi
+
+/// What a job wants of a node that it works on.
+[<NoComparison; NoEquality>]
+type NodeUse = {
+    /// As error texts call its use of the node: "file", "data-file", ...
+    ChildName: string
+    /// What it needs before it is anything that could have children; none to leave that out.
+    First: PermPair option
+    Perms: PermPair
+}
+
+/// How the work of a job begins.
+[<NoComparison; NoEquality>]
+type WorkStart =
+    /// The shell is asked something first.
+    | Asking of Call
+    /// Nodes are found or made first.
+    | OnNodes of ChildSpec list
 
 /// The own parts of jobs: how each kind of work begins, obeys and ends. A new kind adds its case here, and needs to know
 /// nothing of the life of jobs.
 module JobWorks =
-    /// What a job asks the shell for before its work can go on, or why it cannot begin.
-    let start (job: Job) : Result<Call, string> =
+    /// How the work begins, or why it cannot.
+    let start (job: Job) : Result<WorkStart, string> =
         match job.Work with
         | JobWork.Create(Creation.File file) ->
             CreateFile.check file
-            |> Result.map (fun () -> OpenJobFile(job.Key, file.Filename, CreateFile.locks))
+            |> Result.map (fun () -> Asking(OpenJobFile(job.Key, file.Filename, CreateFile.locks)))
+        | JobWork.Create(Creation.Qcow2 options) ->
+            result {
+                let! file = BlockdevMapping.reference options.File
+
+                let! dataFile =
+                    match options.DataFile with
+                    | Some reference -> BlockdevMapping.reference reference |> Result.map List.singleton
+                    | None -> Ok []
+
+                return OnNodes(file :: dataFile)
+            }
+            |> Result.mapError _.Desc
 
     /// The shell has answered that; the work goes on by itself.
     let started (job: Job) (answer: Answer) : Result<Effect list, string> =
@@ -19,6 +53,45 @@ module JobWorks =
         | JobWork.Create(Creation.File file), CouldNotOpen reason -> Error(CreateFile.openFailure file.Filename reason)
         | _, Answer.Refused error -> Error error.Desc
         | _ -> Error Transition.unexpected.Desc
+
+    /// So many of the nodes are there; whether the others are wanted.
+    let accept (job: Job) (found: int) : Result<unit, string> =
+        match job.Work with
+        | JobWork.Create(Creation.Qcow2 options) when found = 1 -> CreateQcow2.check options
+        | JobWork.Create _ -> Ok()
+
+    /// What the job wants of its nodes, in their order.
+    let uses (job: Job) : NodeUse list =
+        match job.Work with
+        | JobWork.Create(Creation.File _) -> []
+        | JobWork.Create(Creation.Qcow2 options) -> [
+            {
+                ChildName = "file"
+                First = Some { Used = Perm.Write ||| Perm.Resize; Shared = Perm.All }
+                Perms = Perm.forFormat true Perm.unused
+            }
+            if options.DataFile.IsSome then
+                {
+                    ChildName = "data-file"
+                    First = None
+                    Perms =
+                        Perm.forStorage {
+                            Used = Perm.ConsistentRead ||| Perm.Write
+                            Shared = Perm.All
+                        }
+                }
+          ]
+
+    /// The work on the nodes, which are the job's now.
+    let script (job: Job) (graph: Graph) (nodes: NodeId list) : (int -> string) -> IoScript<Result<unit, string>> =
+        match job.Work, nodes with
+        | JobWork.Create(Creation.Qcow2 options), _ :: others ->
+            let dataFileName =
+                List.tryHead others
+                |> Option.map (fun node -> Filename.ofNode graph (Graph.node node graph))
+
+            CreateQcow2.script options dataFileName
+        | JobWork.Create _, _ -> fun _ -> Finished(Error Transition.unexpected.Desc)
 
     /// What the machine orders: what to do, and what the work has to say to it at once.
     let obey (job: Job) (order: JobOrder) : struct (Effect list * JobInput list) =
@@ -41,8 +114,11 @@ module JobWorks =
     let failed (job: Job) (reason: string) : JobInput list = over job (Failed reason)
 
     /// The shell has come to the end of the work.
-    let worked (job: Job) (report: FileTaskReport) : struct (Effect list * JobInput list) =
-        match job.Work with
-        | JobWork.Create(Creation.File file) ->
+    let worked (job: Job) (report: JobReport) : struct (Effect list * JobInput list) =
+        match job.Work, report with
+        | JobWork.Create(Creation.File file), JobReport.File report ->
             let struct (warnings, result) = FileTask.outcome (CreateFile.task file) report
             struct (List.map Warn warnings, over job result)
+        | _, JobReport.Nodes report -> struct ([], over job (NodeScript.outcome report))
+        // It has not begun to be, as the daemon ends.
+        | JobWork.Create(Creation.Qcow2 _), JobReport.File _ -> struct ([], over job Stopped)

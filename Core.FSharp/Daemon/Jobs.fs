@@ -1,6 +1,7 @@
 namespace StorageDaemon.Core.Daemon
 
 open StorageDaemon.Core
+open StorageDaemon.Core.Graph
 open StorageDaemon.Core.Job
 open StorageDaemon.Core.Qapi
 
@@ -35,6 +36,88 @@ module Jobs =
 
         List.fold one (struct (state, [])) inputs
 
+    /// Ends a job whose work could not begin.
+    let private fail (state: State) (job: Job) (reason: string) : Transition =
+        let struct (next, effects) = tell state job.Key (JobWorks.failed job reason)
+        Transition.ok next effects
+
+    let private after (effects: Effect list) (transition: Transition) : Transition = {
+        transition with
+            Effects = effects @ transition.Effects
+    }
+
+    let private giveUp (state: State) (job: Job) (pending: PendingJobNodes) (error: QapiError) : Transition =
+        let struct (next, effects) = JobNodes.release state pending
+        fail next job error.Desc |> after effects
+
+    /// Goes on with finding a job's nodes.
+    let private findNodes (state: State) (job: Job) (pending: PendingJobNodes) : Transition =
+        match JobNodes.next state (JobWorks.accept job) pending with
+        | AskShell(call, continuation) -> Transition.wait state call continuation
+        | NotFound(pending, error) -> giveUp state job pending error
+        | AllFound pending ->
+            let struct (name, state) = JobNodes.newName state
+
+            match JobNodes.attach name (JobWorks.uses job) pending.Found state.Graph with
+            | Error error -> giveUp state job pending error
+            | Ok taken -> Transition.wait state (ApplyFiles([], taken.Change.Files)) (JobNodesTaken(pending, taken))
+
+    let private ofKey (state: State) (key: JobKey) (next: Job -> Transition) : Transition =
+        match JobTable.tryKey key state.Jobs with
+        | None -> Transition.fail state Transition.unexpected
+        | Some job -> next job
+
+    /// The files of a node that is made for a job have been tried.
+    let nodeOpened (state: State) (pending: PendingJobNodes) (plan: AddPlan) (answer: Answer) : Transition =
+        ofKey state pending.Key (fun job ->
+            let planned =
+                match answer with
+                | OpenOutcomes outcomes -> Add.commit plan outcomes state.Graph
+                | Answer.Refused error -> Error error
+                | _ -> Error Transition.unexpected
+
+            match planned with
+            | Error error -> giveUp state job pending error |> after [ DiscardOpened ]
+            | Ok added ->
+                let adopt = added.Files |> List.map (Changes.adopted added.Change.Graph)
+                Transition.wait state (ApplyFiles(adopt, added.Change.Files)) (JobNodeApplied(pending, added)))
+
+    /// The node is there, or not.
+    let nodeApplied (state: State) (pending: PendingJobNodes) (added: AddedNodes) (answer: Answer) : Transition =
+        ofKey state pending.Key (fun job ->
+            match answer with
+            | Answer.Refused error ->
+                giveUp state job pending error
+                |> after [ CloseNodes added.Files; DiscardOpened ]
+            | _ ->
+                let struct (graph, pending) = JobNodes.made pending added
+                findNodes { state with Graph = graph } job pending)
+
+    /// The image locks of a job's nodes are taken, or not.
+    let nodesTaken (state: State) (pending: PendingJobNodes) (taken: JobNodesTaken) (answer: Answer) : Transition =
+        ofKey state pending.Key (fun job ->
+            match answer with
+            | Answer.Refused error -> giveUp state job pending error
+            | _ ->
+                let graph = taken.Change.Graph
+                let job = { job with Nodes = taken.Users }
+
+                Transition.ok
+                    {
+                        state with
+                            Graph = graph
+                            Jobs = JobTable.set job state.Jobs
+                    }
+                    [
+                        RunNodeScript(
+                            job.Key,
+                            {
+                                Children = Changes.scriptChildren graph taken.Users
+                                Script = JobWorks.script job graph pending.Found
+                            }
+                        )
+                    ])
+
     /// Makes a job and lets its work begin. The command ends when the work has begun, or could not.
     let private start (state: State) (make: JobKey -> Job) : Transition =
         let struct (job, jobs) = JobTable.add make state.Jobs
@@ -43,34 +126,42 @@ module Jobs =
         let effects = created :: begun
 
         match JobWorks.start job with
-        | Ok call -> Transition.waitAfter effects next call (JobFileOpened job.Key)
-        | Error reason ->
-            let struct (ended, more) = tell next job.Key (JobWorks.failed job reason)
-            Transition.ok ended (effects @ more)
+        | Error reason -> fail next job reason |> after effects
+        | Ok(Asking call) -> Transition.waitAfter effects next call (JobFileOpened job.Key)
+        | Ok(OnNodes wanted) ->
+            ofKey next job.Key (fun job -> findNodes next job (JobNodes.pending job.Key wanted))
+            |> after effects
 
     /// The file of a job's work is open, or not.
     let opened (state: State) (key: JobKey) (answer: Answer) : Transition =
-        match JobTable.tryKey key state.Jobs with
-        | None -> Transition.fail state Transition.unexpected
-        | Some job ->
+        ofKey state key (fun job ->
             match JobWorks.started job answer with
             | Ok effects -> Transition.ok state effects
-            | Error reason ->
-                let struct (next, effects) = tell state key (JobWorks.failed job reason)
-                Transition.ok next effects
+            | Error reason -> fail state job reason)
 
-    let private end' (state: State) (key: JobKey) (report: FileTaskReport) : struct (State * Effect list) =
+    let private end' (state: State) (key: JobKey) (report: JobReport) : struct (State * Effect list) =
         match JobTable.tryKey key state.Jobs with
         | Some job when Job.isAtWork job ->
             let struct (notes, inputs) = JobWorks.worked job report
+
+            let struct (state, given) =
+                match report with
+                | JobReport.Nodes report -> JobNodes.giveBack state job report
+                | JobReport.File _ -> struct (state, [])
+
             let struct (next, effects) = tell state key inputs
-            struct (next, notes @ effects)
+            struct (next, notes @ given @ effects)
         // The daemon has waited for it before this was told.
         | _ -> struct (state, [])
 
     /// The shell has come to the end of a job's work.
-    let worked (state: State) (key: JobKey) (report: FileTaskReport) : Transition =
+    let worked (state: State) (key: JobKey) (report: JobReport) : Transition =
         let struct (next, effects) = end' state key report
+        Transition.ok next effects
+
+    /// A job's script has said how far it has come.
+    let progressed (state: State) (key: JobKey) (progress: JobProgress) : Transition =
+        let struct (next, effects) = tell state key [ JobInput.Progressed progress ]
         Transition.ok next effects
 
     let create (state: State) (arguments: BlockdevCreate) : Transition =
@@ -137,7 +228,7 @@ module Jobs =
         let report =
             match answer with
             | JobWorked(Some report) -> report
-            | _ -> { Failed = []; Stopped = true }
+            | _ -> JobReport.File { Failed = []; Stopped = true }
 
         let struct (next, effects) = end' state key report
         endAll isCommand next effects

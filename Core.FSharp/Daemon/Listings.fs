@@ -5,6 +5,7 @@ open StorageDaemon.Core.Json
 open StorageDaemon.Core.Graph
 open StorageDaemon.Core.Observe
 open StorageDaemon.Core.Qapi
+open StorageDaemon.Core.Qcow2
 
 /// query-named-block-nodes, query-block and query-blockstats.
 module Listings =
@@ -58,12 +59,21 @@ module Listings =
         : ImageInfo = {
         Filename = filename
         Format = Driver.name node.Driver
-        DirtyFlag = if hasFormatInfo graph node then Some false else None
+        DirtyFlag =
+            match node.Header with
+            | Some header -> Some(header.Incompatible &&& Feature.dirty <> 0UL)
+            | None -> if hasFormatInfo graph node then Some false else None
         ActualSize = actualSize graph sizes node
         VirtualSize = node.SizeBytes
-        ClusterSize = None
+        ClusterSize = node.Header |> Option.map (fun header -> 1L <<< header.ClusterBits)
         Encrypted = None
         Compressed = None
+        BackingFilename = node.Header |> Option.bind NamedImage.backing |> Option.map _.Filename
+        FullBackingFilename =
+            node.Header
+            |> Option.bind NamedImage.backing
+            |> Option.map (_.Filename >> ImageName.resolve graph node)
+        BackingFilenameFormat = node.Header |> Option.bind NamedImage.backing |> Option.bind _.Format
         BackingImage =
             if flat then
                 None
@@ -71,10 +81,10 @@ module Listings =
                 below graph node
                 |> Option.map (fun next -> imageInfo flat graph sizes (Filename.ofNode graph next) next)
         FormatSpecific =
-            if hasFileInfo node.Driver then
-                Some(ImageInfoSpecific.File None)
-            else
-                None
+            match node.Header with
+            | Some header -> Some(ImageInfoSpecific.Qcow2(Qcow2Mapping.info header))
+            | None when hasFileInfo node.Driver -> Some(ImageInfoSpecific.File None)
+            | None -> None
     }
 
     let private deviceInfo (flat: bool) (graph: Graph) sizes (node: Node) : BlockDeviceInfo =
@@ -85,6 +95,9 @@ module Listings =
             NodeName = Some node.Name
             ReadOnly = node.Options.ReadOnly
             Driver = Driver.name node.Driver
+            BackingFile =
+                Children.tryFind Driver.BackingName node
+                |> Option.map (fun child -> Filename.ofNode graph (Graph.node child.Node graph))
             BackingFileDepth = if flat then 0L else depthBelow graph 0L node
             Active = node.Options.Active
             Encrypted = false

@@ -5,6 +5,7 @@ open StorageDaemon.Core.Filter
 open StorageDaemon.Core.Graph
 open StorageDaemon.Core.Io
 open StorageDaemon.Core.Qapi
+open StorageDaemon.Core.Qcow2
 
 /// What the machines of nodes report: events for monitors, and lines for people.
 module Notices =
@@ -87,6 +88,22 @@ module Notices =
                     + "' differ"
                 )
               ]
+        | :? CorruptionNotice as notice ->
+            let ifKnown value = if value >= 0L then Some value else None
+
+            let data: BlockImageCorrupted = {
+                Device = ""
+                NodeName = Some node.Name
+                Msg = notice.Message
+                Offset = ifKnown notice.Offset
+                Size = ifKnown notice.LengthBytes
+                Fatal = notice.IsFatal
+            }
+
+            [
+                Complain("qcow2: " + notice.LogText)
+                Emit(Events.blockImageCorrupted.Name, StructCodec.encode Events.blockImageCorrupted.Data data)
+            ]
         | :? BlkVerifyNotice as notice ->
             let text =
                 match notice with

@@ -225,7 +225,7 @@ module Objects =
                 |> List.filter (fun (_, node) -> Driver.throttleGroup node.Driver = Some id)
                 |> List.map fst
 
-            let changed = Changes.run next [] { GraphChange.ofGraph graph with Touched = members }
+            let changed = Changes.run next { GraphChange.ofGraph graph with Touched = members }
 
             {
                 changed with

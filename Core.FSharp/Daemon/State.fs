@@ -127,10 +127,7 @@ module State =
 [<NoComparison; NoEquality>]
 type Continuation =
     | AddConfigsRead of BlockdevSpec
-    | AddOpened of AddPlan
-    | AddLayerReady of LayerOpening
-    | AddLayerOpened of LayerOpening
-    | AddApplied of AddedNodes
+    | Adding of AddPurpose * AddStep
     | ResizeGranted of ResizePlan
     | ResizeMeasured of ResizePlan
     | SizesKnown of flat: bool
@@ -138,7 +135,8 @@ type Continuation =
     | NbdServerOpened of NbdServerOptions
     | GraphQuiesced of PendingGraph
     | GraphApplied of PendingGraph
-    | TransactionOpened of PendingTransaction * PendingOverlay
+    /// An image was read anew; more may be to come.
+    | ImageReread of PendingGraph * NodeId * NodeId list
     | ExportQuiesced of PendingExport
     | ExportApplied of PendingExport
     | ExportCounted of id: string * hard: bool
@@ -155,27 +153,63 @@ type Continuation =
     | QomChardevsDescribed of QomGet
     | MonitorStarted of MonitorOptions
     | JobFileOpened of JobKey
+    | JobNodeOpened of PendingJobNodes * AddPlan
+    | JobNodeApplied of PendingJobNodes * AddedNodes
+    | JobNodesTaken of PendingJobNodes * JobNodesTaken
     /// The daemon ends, by its own command or not.
     | QuitJobWorked of JobKey * isCommand: bool
 
 /// A change of the graph on its way.
 and [<NoComparison; NoEquality>] PendingGraph = {
     Change: GraphChange
-    /// The files that were opened for it, in order.
-    Adopt: AdoptedFile list
     /// Exports whose paths change; they rest meanwhile.
     Exports: ExportKey list
+    /// Nodes that are there for this change only, and go if it fails.
+    Opened: NodeId list
+    /// Jobs whose scripts rest meanwhile.
+    Jobs: JobKey list
 }
+
+/// What an addition waits for.
+and [<NoComparison; NoEquality>] AddStep =
+    /// The files of its description.
+    | FilesTried of AddPlan
+    /// The files below a node that reads them.
+    | LayerLocked of LayerOpening
+    | LayerRead of LayerOpening
+    | ImageProbed of ImageNaming
+    /// The files of a child that an image names.
+    | ChildFilesTried of AddCommit
+    | NodesLocked of AddedNodes
+
+/// What nodes are added for.
+and [<NoComparison; NoEquality>] AddPurpose =
+    /// blockdev-add.
+    | ByCommand
+    /// The overlay that a transaction puts on top of a node.
+    | AsOverlay of PendingTransaction * below: NodeId
+
+/// The nodes that a job is to work on, on their way.
+and [<NoComparison; NoEquality>] PendingJobNodes = {
+    Key: JobKey
+    /// Still to be found or made.
+    Rest: ChildSpec list
+    Found: NodeId list
+    /// Those of them that were made for the job, and go with it.
+    Made: NodeId list
+}
+
+/// The nodes are the job's as soon as the image locks are taken.
+and [<NoComparison; NoEquality>] JobNodesTaken = { Users: BackendId list; Change: GraphChange }
 
 /// A transaction whose first actions are prepared.
 and [<NoComparison; NoEquality>] PendingTransaction = {
+    /// Nodes and the overlays that they get, the last one first.
+    Overlaid: struct (NodeId * NodeId) list
+    /// Overlays that were opened for it.
+    Opened: NodeId list
     Rest: TransactionAction list
-    Change: GraphChange
-    Adopt: AdoptedFile list
 }
-
-/// An overlay whose files are being opened.
-and [<NoComparison; NoEquality>] PendingOverlay = { Plan: AddPlan; Below: NodeId }
 
 /// An export whose permissions are granted in the next graph.
 and [<NoComparison; NoEquality>] PendingExport = {

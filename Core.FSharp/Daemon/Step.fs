@@ -31,6 +31,7 @@ module Step =
         struct (next,
                 [
                     yield! effects
+                    yield! Changes.settleAll next.Graph
                     match GraphChange.cuts next.Graph with
                     | [] -> ()
                     | cuts -> RelaxFiles cuts
@@ -124,10 +125,11 @@ module Step =
     let resume (state: State) (continuation: Continuation) (answer: Answer) : Transition =
         match continuation, answer with
         | AddConfigsRead spec, Contents contents -> Nodes.configsRead state spec contents
-        | AddOpened plan, _ -> Nodes.opened state plan answer
-        | AddLayerReady opening, _ -> Nodes.layerReady state opening answer
-        | AddLayerOpened opening, _ -> Nodes.layerOpened state opening answer
-        | AddApplied added, _ -> Nodes.applied state added answer
+        | Adding(ByCommand as purpose, step), _ ->
+            Additions.step state purpose step answer (fun next effects _ -> Transition.ok next effects)
+        | Adding(AsOverlay(pending, below) as purpose, step), _ ->
+            Additions.step state purpose step answer (Transactions.opened pending below)
+            |> Transactions.orUndo pending
         | ResizeGranted plan, _ -> Nodes.resizeGranted state plan answer
         | ResizeMeasured plan, _ -> Nodes.resizeMeasured state plan answer
         | SizesKnown flat, Sizes sizes -> Listings.namedBlockNodesKnown state flat sizes
@@ -135,7 +137,7 @@ module Step =
         | NbdServerOpened options, _ -> NbdServer.opened state options answer
         | GraphQuiesced pending, _ -> Changes.quiesced state pending
         | GraphApplied pending, _ -> Changes.applied state pending answer
-        | TransactionOpened(pending, overlay), _ -> Transactions.opened state pending overlay answer
+        | ImageReread(pending, node, rest), _ -> Changes.reread state pending node rest answer
         | ExportQuiesced pending, _ -> Exports.quiesced state pending
         | ExportApplied pending, _ -> Exports.applied state pending answer
         | ExportCounted(id, hard), Count clients -> Exports.counted state id hard clients
@@ -151,6 +153,9 @@ module Step =
         | QomChardevsDescribed question, Chardevs infos -> Objects.described state question infos
         | MonitorStarted options, _ -> Chardevs.monitorStarted state options answer
         | JobFileOpened key, _ -> Jobs.opened state key answer
+        | JobNodeOpened(pending, plan), _ -> Jobs.nodeOpened state pending plan answer
+        | JobNodeApplied(pending, added), _ -> Jobs.nodeApplied state pending added answer
+        | JobNodesTaken(pending, taken), _ -> Jobs.nodesTaken state pending taken answer
         | QuitJobWorked(key, isCommand), _ -> Jobs.quitWorked state key isCommand answer
         | _ -> Transition.fail state Transition.unexpected
 
@@ -175,7 +180,11 @@ module Step =
         Objects.authzFileRead state id content
 
     /// The shell has come to the end of a job's work.
-    let jobWorked (state: State) (key: JobKey) (report: FileTaskReport) : Transition = Jobs.worked state key report
+    let jobWorked (state: State) (key: JobKey) (report: JobReport) : Transition = Jobs.worked state key report
+
+    /// A job's script has said how far it has come.
+    let jobProgressed (state: State) (key: JobKey) (progress: JobProgress) : Transition =
+        Jobs.progressed state key progress
 
     /// The process ends without a command: what `quit` does first.
     let finish (state: State) : Transition = endAll false state

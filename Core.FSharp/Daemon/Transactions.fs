@@ -8,15 +8,47 @@ open StorageDaemon.Core.Qapi
 /// actions before it have planned; when all are, the whole takes effect at once, and else nothing does.
 module Transactions =
     let private fail (state: State) (pending: PendingTransaction) (error: QapiError) : Transition =
-        Transition.finished
-            state
-            [
-                if not pending.Adopt.IsEmpty then
-                    DiscardOpened
-            ]
-            (Error error)
+        let struct (next, effects) = Changes.release state pending.Opened
+        Transition.finished next effects (Error error)
 
-    let private planOverlay (graph: Graph) (snapshot: BlockdevSnapshotSync) : Result<PendingOverlay, QapiError> =
+    /// An addition that has failed takes the whole transaction with it.
+    let orUndo (pending: PendingTransaction) (transition: Transition) : Transition =
+        match transition.Outcome with
+        | Done(Error error) ->
+            let failed = fail transition.State pending error
+
+            {
+                failed with
+                    Effects = transition.Effects @ failed.Effects
+            }
+        | _ -> transition
+
+    /// What the actions so far come to.
+    let private planned (graph: Graph) (pending: PendingTransaction) : Result<GraphChange, QapiError> =
+        List.foldBack
+            (fun struct (node, overlay) (change: Result<GraphChange, QapiError>) ->
+                result {
+                    let! change = change
+                    let! next = Snapshot.append Driver.supportsBacking node overlay change.Graph
+                    return GraphChange.append change next
+                })
+            pending.Overlaid
+            (Ok(GraphChange.ofGraph graph))
+
+    /// Nobody writes any more to a node that has an overlay. Where that cannot be, it stays as it is.
+    let private withReadOnlyBases (pending: PendingTransaction) (change: GraphChange) : GraphChange =
+        List.foldBack
+            (fun struct (node, _) (change: GraphChange) ->
+                if (Graph.node node change.Graph).Options.ReadOnly then
+                    change
+                else
+                    match Reopen.makeReadOnly node change.Graph with
+                    | Ok next -> GraphChange.append change next
+                    | Error _ -> change)
+            pending.Overlaid
+            change
+
+    let private describeOverlay (graph: Graph) (snapshot: BlockdevSnapshotSync) =
         result {
             let! node = Graph.find snapshot.Device snapshot.NodeName graph
             do! Snapshot.checkNode node graph
@@ -32,62 +64,63 @@ module Transactions =
 
                 let! spec = ImageFormat.describe format snapshot.SnapshotFile
 
-                let spec = {
-                    spec with
-                        NodeName = name
-                        ReadOnly = Some node.Options.ReadOnly
-                        Direct = Some node.Options.Direct
-                        NoFlush = Some node.Options.NoFlush
-                }
-
-                let! plan = Add.plan spec graph
-                return { Plan = plan; Below = node.Id }
+                return
+                    struct (node,
+                            {
+                                spec with
+                                    NodeName = name
+                                    ReadOnly = Some node.Options.ReadOnly
+                                    Direct = Some node.Options.Direct
+                                    NoFlush = Some node.Options.NoFlush
+                                    Children =
+                                        if Driver.supportsBacking spec.Driver then
+                                            spec.Children @ [ Driver.BackingName, Nothing ]
+                                        else
+                                            spec.Children
+                            })
         }
 
     let rec private next (state: State) (pending: PendingTransaction) : Transition =
-        match pending.Rest with
-        | [] -> Changes.run state pending.Adopt pending.Change
-        | action :: rest ->
+        match pending.Rest, planned state.Graph pending with
+        | _, Error error -> fail state pending error
+        | [], Ok change -> Changes.runWith state pending.Opened (withReadOnlyBases pending change)
+        | action :: rest, Ok change ->
             let pending = { pending with Rest = rest }
 
             match action with
             | TransactionAction.Abort -> fail state pending (QapiError.generic "Transaction aborted using Abort action")
             | TransactionAction.Snapshot snapshot ->
-                match Snapshot.plan Driver.supportsBacking snapshot.Node snapshot.Overlay pending.Change.Graph with
+                match Snapshot.find snapshot.Node snapshot.Overlay change.Graph with
                 | Error error -> fail state pending error
-                | Ok change ->
+                | Ok struct (node, overlay) ->
                     next state {
                         pending with
-                            Change = GraphChange.append pending.Change change
+                            Overlaid = struct (node, overlay) :: pending.Overlaid
                     }
             | TransactionAction.SnapshotSync snapshot ->
-                match planOverlay pending.Change.Graph snapshot with
+                match describeOverlay change.Graph snapshot with
                 | Error error -> fail state pending error
-                | Ok overlay ->
-                    Transition.wait state (OpenFiles overlay.Plan.Opens) (TransactionOpened(pending, overlay))
+                | Ok struct (node, spec) ->
+                    match Add.planOverlay spec state.Graph with
+                    | Error error -> fail state pending error
+                    | Ok plan -> Additions.start state (AsOverlay(pending, node.Id)) plan
 
-    /// The files of an overlay have been tried.
-    let opened (state: State) (pending: PendingTransaction) (overlay: PendingOverlay) (answer: Answer) : Transition =
-        let plan outcomes =
-            result {
-                let! added = Add.commit overlay.Plan outcomes pending.Change.Graph
-                let! snapshot = Snapshot.append Driver.supportsBacking overlay.Below added.Root added.Change.Graph
-                return struct (added, GraphChange.append added.Change snapshot)
-            }
-
-        Changes.opened state answer plan (fun struct (added, change) ->
+    /// An overlay is open.
+    let opened (pending: PendingTransaction) (below: NodeId) (state: State) effects (overlay: NodeId) : Transition =
+        let transition =
             next state {
                 pending with
-                    Change = GraphChange.append pending.Change change
-                    Adopt = pending.Adopt @ (added.Files |> List.map (Changes.adopted change.Graph))
-            })
+                    Overlaid = struct (below, overlay) :: pending.Overlaid
+                    Opened = overlay :: pending.Opened
+            }
+
+        {
+            transition with
+                Effects = effects @ transition.Effects
+        }
 
     let private begin' (state: State) (actions: TransactionAction list) : Transition =
-        next state {
-            Rest = actions
-            Change = GraphChange.ofGraph state.Graph
-            Adopt = []
-        }
+        next state { Rest = actions; Overlaid = []; Opened = [] }
 
     let private actionName (action: TransactionAction) =
         match action with

@@ -3,6 +3,7 @@ namespace StorageDaemon.Core.Graph
 open StorageDaemon.Core
 open StorageDaemon.Core.Filter
 open StorageDaemon.Core.Image
+open StorageDaemon.Core.Qcow2
 
 /// What a host file turned out to be.
 type OpenedKind =
@@ -39,6 +40,8 @@ type PlannedNode = {
     Driver: Driver
     Options: NodeOptions
     Children: (string * PlannedTarget) list
+    /// Children that are looked for once the image has told what it is, as far as they were given.
+    Later: (string * ChildSpec) list
     MonitorOwned: bool
     Given: Map<string, string>
 }
@@ -51,6 +54,18 @@ type AddPlan = {
     Nodes: PlannedNode list
     /// A mistake in a parent, which is reported only after its children are there: their errors come first.
     Failure: QapiError option
+}
+
+/// A node whose next child is being made.
+[<NoComparison; NoEquality>]
+type internal Suspended = {
+    Parent: NodeId
+    /// The child's name.
+    Child: string
+    /// What comes after the child.
+    Plan: AddPlan
+    Index: int
+    Ids: Map<int, NodeId>
 }
 
 /// A plan that is being committed.
@@ -66,6 +81,10 @@ type AddCommit = internal {
     Outcomes: OpenOutcome list
     FilesReversed: NodeId list
     Earlier: NodeId list
+    /// Nodes of the old graph that new ones stand on.
+    Existing: NodeId list
+    /// The parents of the plan's root, the innermost first.
+    Above: Suspended list
 }
 
 /// The nodes of a committed plan.
@@ -86,11 +105,21 @@ type AddProgress =
     /// A node has to read its children to find out what it is. It is in the graph, without its length. First the change
     /// is to be applied, with `Files` adopted; then the node is opened, and `Add.resume` goes on.
     | Opening of LayerOpening
+    /// A node has a child that its image names. It is to be described, and `Add.describe` goes on.
+    | Naming of ImageNaming
+    /// More files are to be opened, in order; `Add.opened` goes on with their outcomes.
+    | Files of OpenRequest list * AddCommit
 
 and [<NoComparison; NoEquality>] LayerOpening = {
     Node: NodeId
     Change: GraphChange
     Files: NodeId list
+    Rest: AddCommit
+}
+
+and [<NoComparison; NoEquality>] ImageNaming = {
+    Parent: NodeId
+    Named: NamedImage
     Rest: AddCommit
 }
 
@@ -156,7 +185,8 @@ module Add =
             if depth > MaxDepth then
                 do! stopOn sofar (QapiError.fail "Block nodes are nested too deeply")
 
-            let! struct (children, below) = walkChildren graph depth options spec sofar
+            let later, first = spec.Children |> List.partition (fst >> Driver.opensLater spec.Driver)
+            let! struct (children, below) = walkChildren graph depth options { spec with Children = first } sofar
             do! stopOn below (BlockdevSpec.checkCommon spec.Driver options)
             do! stopOn below (checkName graph below spec.NodeName)
             do! stopOn below (BlockdevSpec.checkDriver graph spec.Driver)
@@ -167,6 +197,7 @@ module Add =
                 Driver = spec.Driver
                 Options = options
                 Children = children
+                Later = later
                 MonitorOwned = inherited.IsNone
                 Given = spec.Given
             }
@@ -181,9 +212,17 @@ module Add =
         (spec: BlockdevSpec)
         (sofar: Planning)
         : Result<struct ((string * PlannedTarget) list * Planning), Stopped> =
+        // What was said of this node's own activity does not reach its children.
+        let options =
+            if spec.Active.IsSome then
+                { options with Active = true }
+            else
+                options
+
         let step state (name, child) =
             result {
                 let! struct (targets, sofar) = state
+                let inherited = Some(BlockdevSpec.inheritAs name options)
 
                 match child with
                 | Reference reference ->
@@ -192,8 +231,8 @@ module Add =
                         |> Result.mapError (fun error -> { Error = error; Sofar = sofar })
 
                     return struct (targets @ [ name, ExistingNode(node.Id, reference) ], sofar)
+                | Nothing -> return struct (targets, sofar)
                 | Inline spec' ->
-                    let inherited = Some(BlockdevSpec.inheritOptions options)
                     let described = handForceShare spec spec'
                     let! struct (index, sofar) = walk graph (depth + 1) inherited described sofar
                     return struct (targets @ [ name, PlannedNode index ], sofar)
@@ -201,8 +240,13 @@ module Add =
 
         List.fold step (Ok(struct ([], sofar))) spec.Children
 
-    /// Checks a description and lists the files to open. An error here means that nothing has to be opened.
-    let plan (spec: BlockdevSpec) (graph: Graph) : Result<AddPlan, QapiError> =
+    let private toPlan (sofar: Planning) failure = {
+        Opens = List.rev sofar.OpensReversed
+        Nodes = List.rev sofar.NodesReversed
+        Failure = failure
+    }
+
+    let private planFrom depth inherited (spec: BlockdevSpec) (graph: Graph) : Result<AddPlan, QapiError> =
         let nothing = {
             OpensReversed = []
             NodesReversed = []
@@ -210,19 +254,29 @@ module Add =
             Names = Set.empty
         }
 
-        let toPlan (sofar: Planning) failure = {
-            Opens = List.rev sofar.OpensReversed
-            Nodes = List.rev sofar.NodesReversed
-            Failure = failure
-        }
+        match walk graph depth inherited spec nothing with
+        | Ok struct (_, sofar) -> Ok(toPlan sofar None)
+        | Error { Error = error; Sofar = sofar } when sofar.Count = 0 -> Error error
+        | Error stopped -> Ok(toPlan stopped.Sofar (Some stopped.Error))
 
+    /// Checks a description and lists the files to open. An error here means that nothing has to be opened. A root
+    /// without a name gets a generated one.
+    let planUnnamed (spec: BlockdevSpec) (graph: Graph) : Result<AddPlan, QapiError> = planFrom 0 None spec graph
+
+    /// The same for blockdev-add.
+    let plan (spec: BlockdevSpec) (graph: Graph) : Result<AddPlan, QapiError> =
         if spec.NodeName.IsNone then
             QapiError.fail "'node-name' must be specified for the root node"
         else
-            match walk graph 0 None spec nothing with
-            | Ok struct (_, sofar) -> Ok(toPlan sofar None)
-            | Error { Error = error; Sofar = sofar } when sofar.Count = 0 -> Error error
-            | Error stopped -> Ok(toPlan stopped.Sofar (Some stopped.Error))
+            planUnnamed spec graph
+
+    /// The same for an overlay, which nobody keeps but its users.
+    let planOverlay (spec: BlockdevSpec) (graph: Graph) : Result<AddPlan, QapiError> =
+        planUnnamed spec graph
+        |> Result.map (fun plan -> {
+            plan with
+                Nodes = plan.Nodes |> List.map (fun node -> { node with MonitorOwned = false })
+        })
 
     let private checkOpened (kind: FileKind) (file: FileOptions) (options: NodeOptions) (opened: OpenedFile) =
         let requires what =
@@ -366,6 +420,8 @@ module Add =
                 let struct (size, alignment, _) = filtered node.Driver image
                 struct (size, alignment, Filename.ofBlkDebug node.Given options image))
         | BlkLogWrites _, _, Some file -> Ok(filtered node.Driver file)
+        // Its header says the rest.
+        | Qcow2 _, _, Some file -> Ok struct (0L, 1, Filename.ofImage file)
         | _ -> QapiError.fail "The node lacks its file"
 
     let private takeName (node: PlannedNode) (graph: Graph) : Result<struct (string * Graph), QapiError> =
@@ -415,6 +471,8 @@ module Add =
             Given = node.Given
             InheritsFrom = None
             WriteThreshold = 0UL
+            Header = None
+            AutoBackingFile = None
             NextChild = node.Children.Length
         }
 
@@ -473,10 +531,57 @@ module Add =
     let private change (root: NodeId) (state: AddCommit) : GraphChange =
         GraphChange.between true [ root ] state.Applied state.Graph
 
+    /// The plan of a child stands: the node above has it, and goes on.
+    let private leave (state: AddCommit) (suspended: Suspended) : Result<AddCommit, QapiError> =
+        let child = state.Ids[state.Index - 1]
+
+        Children.attach suspended.Parent suspended.Child child state.Graph
+        |> Result.map (fun graph -> {
+            state with
+                Graph =
+                    Graph.putNode
+                        {
+                            Graph.node child graph with
+                                InheritsFrom = Some suspended.Parent
+                        }
+                        graph
+                Plan = suspended.Plan
+                Index = suspended.Index
+                Ids = suspended.Ids
+                Above = List.tail state.Above
+        })
+
+    /// A node reads its children, with the files below in place.
+    let private opening (id: NodeId) (state: AddCommit) : AddProgress =
+        let files = List.rev state.FilesReversed
+
+        Opening {
+            Node = id
+            Change = change id state
+            Files = files
+            Rest = {
+                state with
+                    Applied = state.Graph
+                    FilesReversed = []
+                    Earlier = id :: files @ state.Earlier
+            }
+        }
+
+    let private withExisting (node: PlannedNode) (state: AddCommit) : AddCommit =
+        let existing =
+            node.Children
+            |> List.choose (fun (_, target) ->
+                match target with
+                | ExistingNode(id, _) -> Some id
+                | PlannedNode _ -> None)
+
+        { state with Existing = existing @ state.Existing }
+
     let rec private go (state: AddCommit) : Result<AddProgress, QapiError> =
-        match List.tryItem state.Index state.Plan.Nodes, state.Plan.Failure with
-        | None, Some error -> Error error
-        | None, None ->
+        match List.tryItem state.Index state.Plan.Nodes, state.Plan.Failure, state.Above with
+        | None, Some error, _ -> Error error
+        | None, None, suspended :: _ -> leave state suspended |> Result.bind (afterChild suspended)
+        | None, None, [] ->
             let root = state.Ids[state.Index - 1]
 
             Complete {
@@ -486,26 +591,115 @@ module Add =
                 Rest = state
             }
             |> Ok
-        | Some node, _ ->
-            match commitNode state node with
+        | Some node, _, _ ->
+            match commitNode (withExisting node state) node with
             | Error error -> Error error
-            | Ok state when Driver.opensByReading node.Driver ->
-                let id = state.Ids[state.Index - 1]
-                let files = List.rev state.FilesReversed
-
-                Opening {
-                    Node = id
-                    Change = change id state
-                    Files = files
-                    Rest = {
-                        state with
-                            Applied = state.Graph
-                            FilesReversed = []
-                            Earlier = id :: files @ state.Earlier
-                    }
-                }
-                |> Ok
+            | Ok state when Driver.opensByReading node.Driver -> Ok(opening state.Ids[state.Index - 1] state)
             | Ok state -> go state
+
+    /// A node that has just got a child: with its data file it can be opened; with its backing image it is complete.
+    and private afterChild (suspended: Suspended) (state: AddCommit) : Result<AddProgress, QapiError> =
+        if suspended.Child = Driver.BackingName then
+            go {
+                state with
+                    Graph = Children.refreshAbove suspended.Parent (noteBacking suspended.Parent state.Graph)
+            }
+        else
+            Ok(opening suspended.Parent state)
+
+    /// What an image says of its backing image counts as what the image got, when it got it from there.
+    and private noteBacking (parent: NodeId) (graph: Graph) : Graph =
+        let node = Graph.node parent graph
+
+        match Children.tryFind Driver.BackingName node with
+        | Some child when not (Driver.givesBacking node.Driver) ->
+            let backing = Graph.node child.Node graph
+
+            Graph.putNode
+                {
+                    node with
+                        AutoBackingFile = Some(Filename.ofNode graph backing)
+                }
+                graph
+        | _ -> graph
+
+    /// Begins with another plan, for a child of a node; what is left of the present one comes after.
+    let private enter (parent: NodeId) (child: string) (plan: AddPlan) (state: AddCommit) =
+        let suspended = {
+            Parent = parent
+            Child = child
+            Plan = state.Plan
+            Index = state.Index
+            Ids = state.Ids
+        }
+
+        let next = {
+            state with
+                Plan = plan
+                Index = 0
+                Ids = Map.empty
+                Above = suspended :: state.Above
+        }
+
+        if plan.Opens.IsEmpty then go next else Ok(Files(plan.Opens, next))
+
+    /// Goes on with a plan after the files of a child have been tried, in order.
+    let opened (state: AddCommit) (outcomes: OpenOutcome list) : Result<AddProgress, QapiError> =
+        go { state with Outcomes = outcomes }
+
+    /// Uses a node that exists as a child.
+    let private attachExisting (parent: NodeId) (child: string) (reference: string) (state: AddCommit) =
+        result {
+            let! target = Graph.findReference reference state.Graph
+            let! graph = Children.attach parent child target.Id state.Graph
+
+            let next = {
+                state with
+                    Graph = graph
+                    Existing = target.Id :: state.Existing
+            }
+
+            let suspended = {
+                Parent = parent
+                Child = child
+                Plan = state.Plan
+                Index = state.Index
+                Ids = state.Ids
+            }
+
+            return! afterChild suspended next
+        }
+
+    let private planned' (state: AddCommit) (id: NodeId) : PlannedNode option =
+        state.Ids
+        |> Map.tryFindKey (fun _ node -> node = id)
+        |> Option.map (fun index -> state.Plan.Nodes[index])
+
+    /// The child as it was described, or as the image's name for it was.
+    let private makeChild (parent: NodeId) (child: string) (spec: BlockdevSpec) (state: AddCommit) =
+        let node = Graph.node parent state.Graph
+        let depth = state.Above.Length + 1
+        let inherited = Some(BlockdevSpec.inheritAs child node.Options)
+
+        planFrom depth inherited spec state.Graph
+        |> Result.bind (fun plan -> enter parent child plan state)
+
+    /// What follows once a node has told which child it lacks: it was given, or the image names it, or there is none.
+    let private provide (parent: NodeId) (child: string) (named: NamedImage option) (state: AddCommit) otherwise =
+        let given =
+            planned' state parent
+            |> Option.bind (fun planned -> planned.Later |> List.tryFind (fun (name, _) -> name = child))
+
+        match given, named with
+        | Some(_, Reference reference), _ -> attachExisting parent child reference state
+        | Some(_, Inline spec), _ -> makeChild parent child spec state
+        | Some(_, Nothing), _ -> otherwise ()
+        | None, Some named -> Ok(Naming { Parent = parent; Named = named; Rest = state })
+        | None, None -> otherwise ()
+
+    /// Goes on with a child that an image names, as it is to be made.
+    let describe (naming: ImageNaming) (spec: BlockdevSpec) : Result<AddProgress, QapiError> =
+        makeChild naming.Parent naming.Named.Child spec naming.Rest
 
     /// Turns a plan and the outcomes of its openings (one each, in order) into the next graph. After an error every
     /// file that was opened is to be closed.
@@ -519,12 +713,14 @@ module Add =
             Outcomes = outcomes
             FilesReversed = []
             Earlier = []
+            Existing = []
+            Above = []
         }
 
-    /// Goes on with a plan after a node has found out its length and the unit of its requests, in bytes.
-    let resume (opening: LayerOpening) (sizeBytes: int64) (alignmentBytes: int) : Result<AddProgress, QapiError> =
+    /// Goes on with a plan after a node has found out what it is.
+    let resume (opening: LayerOpening) (found: NodeFacts) : Result<AddProgress, QapiError> =
         result {
-            let! size = checkLength sizeBytes
+            let! size = checkLength found.SizeBytes
             let node = Graph.node opening.Node opening.Rest.Graph
 
             let graph =
@@ -532,23 +728,62 @@ module Add =
                     {
                         node with
                             SizeBytes = size
-                            AlignmentBytes = max node.AlignmentBytes alignmentBytes
+                            AlignmentBytes =
+                                if Driver.isImage node.Driver then
+                                    found.AlignmentBytes
+                                else
+                                    max node.AlignmentBytes found.AlignmentBytes
+                            Header = found.Header
+                            AutoBackingFile =
+                                found.Header
+                                |> Option.bind (fun header -> header.BackingFile)
+                                |> Option.map Header.nameText
                     }
                     opening.Rest.Graph
 
-            return! go { opening.Rest with Graph = graph }
+            let state = {
+                opening.Rest with
+                    Graph =
+                        if Driver.isImage node.Driver then
+                            Children.refreshAbove opening.Node graph
+                        else
+                            graph
+            }
+
+            let named = found.Header |> Option.bind NamedImage.backing
+            return! provide opening.Node Driver.BackingName named state (fun () -> go state)
         }
+
+    /// Goes on with a plan after a node has told that it needs the file that its image keeps the data in.
+    let provideDataFile (opening: LayerOpening) (named: NamedImage option) : Result<AddProgress, QapiError> =
+        provide opening.Node Driver.DataFileName named opening.Rest (fun () ->
+            QapiError.fail "'data-file' is required for this image")
+
+    /// The graph with what there is of a plan so far.
+    let graph (state: AddCommit) : Graph = state.Graph
+
+    /// The error of a plan that was stopped, as the nodes above tell it.
+    let explain (state: AddCommit) (error: QapiError) : QapiError =
+        state.Above
+        |> List.fold
+            (fun (error: QapiError) suspended ->
+                if suspended.Child = Driver.BackingName then
+                    { error with Desc = "Could not open backing file: " + error.Desc }
+                else
+                    error)
+            error
+
+    /// The error of a child that an image names wrongly.
+    let explainChild (naming: ImageNaming) (error: QapiError) : QapiError =
+        if naming.Named.Child = Driver.BackingName then
+            { error with Desc = "Could not open backing file: " + error.Desc }
+        else
+            error
 
     /// After a plan has failed: what undoes what was applied of it, back to `graph`. The `Close` nodes go, with their
     /// files.
     let undo (rest: AddCommit) (graph: Graph) : GraphChange =
-        let roots =
-            rest.Plan.Nodes
-            |> List.collect _.Children
-            |> List.choose (fun (_, target) ->
-                match target with
-                | ExistingNode(id, _) when graph.Nodes.ContainsKey id -> Some id
-                | _ -> None)
+        let roots = rest.Existing |> List.filter graph.Nodes.ContainsKey
 
         {
             GraphChange.between true roots rest.Applied graph with
@@ -559,10 +794,5 @@ module Add =
     let commit (plan: AddPlan) (outcomes: OpenOutcome list) (graph: Graph) : Result<AddedNodes, QapiError> =
         match start plan outcomes graph with
         | Ok(Complete added) -> Ok added
-        | Ok(Opening opening) ->
-            QapiError.fail (
-                "'"
-                + Driver.name (Graph.node opening.Node opening.Rest.Graph).Driver
-                + "' cannot be opened here"
-            )
+        | Ok(Opening _ | Naming _ | Files _) -> QapiError.fail "A node that reads its children cannot be opened here"
         | Error error -> Error error

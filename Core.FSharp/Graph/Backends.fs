@@ -19,6 +19,7 @@ type AttachedBackend = { Id: BackendId; Change: GraphChange }
 module Backends =
     /// The change without the image files: what follows of it for them is `GraphChange.between`.
     let private insert
+        (childName: string)
         (target: NodeId)
         (spec: BackendSpec)
         (wanted: PermPair)
@@ -41,7 +42,7 @@ module Backends =
         let edge = {
             Id = backend.Edge
             User = BackendUser id
-            ChildName = "root"
+            ChildName = childName
             Perms = spec.Perms
         }
 
@@ -55,9 +56,14 @@ module Backends =
         |> Permissions.refresh before target
         |> Result.map (fun graph -> struct (id, graph))
 
-    /// Attaches a user with all its permissions at once.
-    let attach (target: NodeId) (spec: BackendSpec) (graph: Graph) : Result<AttachedBackend, QapiError> =
-        insert target spec spec.Perms graph
+    /// Attaches a user with all its permissions at once, under a name that error texts use.
+    let attachAs
+        (childName: string)
+        (target: NodeId)
+        (spec: BackendSpec)
+        (graph: Graph)
+        : Result<AttachedBackend, QapiError> =
+        insert childName target spec spec.Perms graph
         |> Result.map (fun struct (id, next) -> {
             Id = id
             Change = GraphChange.between false [ target ] graph next
@@ -75,6 +81,10 @@ module Backends =
         |> Graph.setEdgePerms backend.Node backend.Edge perms
         |> Permissions.refresh before backend.Node
 
+    /// Attaches a user with all its permissions at once.
+    let attach (target: NodeId) (spec: BackendSpec) (graph: Graph) : Result<AttachedBackend, QapiError> =
+        attachAs "root" target spec graph
+
     /// Changes what a user wants.
     let setPerms (id: BackendId) (perms: PermPair) (graph: Graph) : Result<GraphChange, QapiError> =
         grant id perms graph
@@ -82,7 +92,7 @@ module Backends =
 
     /// Attaches a user that sleeps until its node is active.
     let private attachAsleep (target: NodeId) (spec: BackendSpec) (graph: Graph) : Result<AttachedBackend, QapiError> =
-        insert target { spec with Perms = Perm.unused } spec.Perms graph
+        insert "root" target { spec with Perms = Perm.unused } spec.Perms graph
         |> Result.map (fun struct (id, next) -> { Id = id; Change = GraphChange.ofGraph next })
 
     /// Attaches an export: first with what it uses, tolerating everybody, then with what it tolerates. The two steps

@@ -133,10 +133,23 @@ module Children =
         | driver when Driver.isFilter driver -> child.SizeBytes
         | _ -> node.SizeBytes
 
+    /// Whether a node has the backing image that its own image names, or none where that names none.
+    let private hasNamedBacking (node: Node) (children: Node list) : bool =
+        let backing =
+            List.zip node.Children children
+            |> List.tryFind (fun (child, _) -> child.Name = Driver.BackingName)
+
+        match backing, node.AutoBackingFile with
+        | None, None -> true
+        | Some(_, backing), Some name -> backing.ExactFilename = Some name
+        | _ -> false
+
     let private filenameOver (node: Node) (children: Node list) : string option =
         match node.Driver, children with
         | Raw options, child :: _ -> Filename.ofRaw options child
         | BlkVerify, [ raw; test ] -> Filename.ofBlkVerify raw test
+        | Qcow2 options, file :: _ when not options.GivesDataFile && hasNamedBacking node children -> Filename.ofImage file
+        | Qcow2 _, _ -> None
         | BlkDebug options, image :: _ -> Filename.ofBlkDebug node.Given options image
         | _ -> node.ExactFilename
 
@@ -160,7 +173,11 @@ module Children =
                     {
                         node with
                             SizeBytes = lengthOver node child children
-                            AlignmentBytes = max (Driver.alignment node.Driver) child.AlignmentBytes
+                            AlignmentBytes =
+                                if Driver.isImage node.Driver then
+                                    node.AlignmentBytes
+                                else
+                                    max (Driver.alignment node.Driver) child.AlignmentBytes
                             ExactFilename = filenameOver node children
                     }
                 | None -> node

@@ -40,6 +40,12 @@ module Filename =
         | Null _ when Raw.isPassThrough options -> child.ExactFilename
         | _ -> None
 
+    /// The plain name of an image: its file's, as if its format had been probed.
+    let ofImage (file: Node) : string option =
+        match file.Driver with
+        | File _ -> file.ExactFilename
+        | _ -> None
+
     /// The plain name of a blkverify node.
     let ofBlkVerify (raw: Node) (test: Node) : string option =
         match raw.ExactFilename, test.ExactFilename with
@@ -96,6 +102,18 @@ module Filename =
         | Compress
         | Preallocate _
         | BlkVerify -> children node
+        | Qcow2 options ->
+            let isShown (child: Child) =
+                child.Name = "file" || child.Name <> Driver.DataFileName || options.GivesDataFile
+
+            let shown = node.Children |> List.filter isShown
+            let hasBacking = shown |> List.exists (fun child -> child.Name = Driver.BackingName)
+
+            [
+                if node.AutoBackingFile.IsSome && not hasBacking then
+                    Driver.BackingName, Text "null"
+            ]
+            @ (shown |> List.map (fun child -> child.Name, Below child.Node))
         | Quorum options ->
             [
                 "children", AllBelow(node.Children |> List.map _.Node)

@@ -2,6 +2,7 @@ namespace StorageDaemon.Core.Graph
 
 open StorageDaemon.Core
 open StorageDaemon.Core.Filter
+open StorageDaemon.Core.Qcow2
 
 /// Images that a driver can make.
 type ImageCreation = {
@@ -14,8 +15,8 @@ type ImageCreation = {
 type ImageFormat = {
     /// The driver's name in the QAPI schema.
     Name: string
-    /// The description of the image in that file, without a node's name.
-    Describe: string -> Result<BlockdevSpec, QapiError>
+    /// The description of the image in that file, without a node's name. `isDevice`: the file is a device.
+    Describe: bool -> string -> Result<BlockdevSpec, QapiError>
     /// None where the driver makes no images.
     Creation: ImageCreation option
 }
@@ -31,13 +32,15 @@ module ImageFormat =
         File(kind, { FileOptions.ofFilename filename with Aio = AioIoUring })
 
     /// A driver that stands over the file.
-    let private over (driver: Driver) (filename: string) =
+    let private over (driver: Driver) (isDevice: bool) (filename: string) =
+        let kind = if isDevice then HostDevice else RegularFile
+
         node driver [
-            "file", Inline(BlockdevSpec.ofDriver None (fileDriver RegularFile filename) [])
+            "file", Inline(BlockdevSpec.ofDriver None (fileDriver kind filename) [])
         ]
 
     /// A null device has no file; its name is all that it can be opened by.
-    let private nullDevice (kind: NullKind) (protocol: string) (filename: string) =
+    let private nullDevice (kind: NullKind) (protocol: string) (_: bool) (filename: string) =
         if filename = protocol + "://" then
             let options: NullOptions = { SizeBytes = None; LatencyNs = 0UL; ReadZeroes = None }
 
@@ -46,8 +49,8 @@ module ImageFormat =
             QapiError.fail ("The only allowed filename for this driver is '" + protocol + "://'")
 
     /// The group has no place in a file's name.
-    let private throttle (filename: string) =
-        over (Throttle "") filename
+    let private throttle (isDevice: bool) (filename: string) =
+        over (Throttle "") isDevice filename
         |> Result.map (fun spec -> {
             spec with
                 Mistake = Some(QapiError.generic "Please specify a throttle group")
@@ -58,10 +61,11 @@ module ImageFormat =
     let private format name describe creation : ImageFormat = { Name = name; Describe = describe; Creation = creation }
 
     let private all: ImageFormat list = [
-        format "file" (fun name -> node (fileDriver RegularFile name) []) withoutBacking
-        format "host_device" (fun name -> node (fileDriver HostDevice name) []) withoutBacking
-        format "host_cdrom" (fun name -> node (fileDriver HostCdrom name) []) withoutBacking
+        format "file" (fun _ name -> node (fileDriver RegularFile name) []) withoutBacking
+        format "host_device" (fun _ name -> node (fileDriver HostDevice name) []) withoutBacking
+        format "host_cdrom" (fun _ name -> node (fileDriver HostCdrom name) []) withoutBacking
         format "raw" (over (Raw { OffsetBytes = None; SizeBytes = None })) withoutBacking
+        format "qcow2" (over (Qcow2 Qcow2Options.defaults)) (Some { NamesBacking = true })
         format "null-co" (nullDevice NullCo "null-co") None
         format "null-aio" (nullDevice NullAio "null-aio") None
         format "throttle" throttle None
@@ -73,11 +77,14 @@ module ImageFormat =
     let private tryFind (name: string) : ImageFormat option =
         all |> List.tryFind (fun format -> format.Name = name)
 
-    /// The description of an image that exists.
-    let describe (format: string) (filename: string) : Result<BlockdevSpec, QapiError> =
+    /// The description of an image that exists, in a file or on a device.
+    let describeOn (isDevice: bool) (format: string) (filename: string) : Result<BlockdevSpec, QapiError> =
         match tryFind format with
-        | Some format -> format.Describe filename
+        | Some format -> format.Describe isDevice filename
         | None -> QapiError.fail ("Unknown driver '" + format + "'")
+
+    /// The description of an image that exists in a file.
+    let describe (format: string) (filename: string) : Result<BlockdevSpec, QapiError> = describeOn false format filename
 
     /// Whether a new image of that format can be an overlay.
     let checkOverlay (format: string) : Result<unit, QapiError> =

@@ -2,6 +2,7 @@ namespace StorageDaemon.Core.Graph
 
 open StorageDaemon.Core.Filter
 open StorageDaemon.Core.Image
+open StorageDaemon.Core.Qcow2
 
 [<Measure>]
 type nodeId
@@ -84,6 +85,44 @@ type BlkDebugOptions = {
     UnsharePerms: Perm
 }
 
+/// An image that another one names as its child.
+type NamedImage = {
+    /// "backing" or "data-file".
+    Child: string
+    Filename: string
+    /// The driver, where it is named.
+    Format: string option
+}
+
+/// What a node finds out when it is opened.
+[<NoComparison; NoEquality>]
+type NodeFacts = {
+    SizeBytes: int64
+    /// The unit of its requests, in bytes.
+    AlignmentBytes: int
+    Header: Header option
+}
+
+module NamedImage =
+    /// The backing image that a header names.
+    let backing (header: Header) : NamedImage option =
+        header.BackingFile
+        |> Option.map (fun name -> {
+            Child = "backing"
+            Filename = Header.nameText name
+            Format = Header.backingFormat header |> ValueOption.toOption
+        })
+
+    /// The file with the data that a header names.
+    let dataFile (header: Header) : NamedImage option =
+        Header.dataFileName header
+        |> ValueOption.toOption
+        |> Option.map (fun name -> {
+            Child = "data-file"
+            Filename = name
+            Format = Some "file"
+        })
+
 /// A block driver with its own options; children are given apart.
 [<NoComparison>]
 type Driver =
@@ -102,6 +141,8 @@ type Driver =
     | Quorum of QuorumOptions
     /// An image under test beside one that is held to be right.
     | BlkVerify
+    /// A qcow2 image.
+    | Qcow2 of Qcow2Options
     /// Errors on demand.
     | BlkDebug of BlkDebugOptions
     /// Writes are logged for tests of crash consistency.
@@ -124,9 +165,14 @@ module Driver =
     [<Literal>]
     let BackingName = "backing"
 
+    /// The child with the data of an image that keeps them apart.
+    [<Literal>]
+    let DataFileName = "data-file"
+
     /// Whether a node can have a backing child.
     let supportsBacking (driver: Driver) =
         match driver with
+        | Qcow2 _ -> true
         | File _
         | Null _
         | Raw _
@@ -152,13 +198,21 @@ module Driver =
         | File _
         | Null _
         | Raw _
+        | Qcow2 _
         | Quorum _ -> false
+
+    /// Whether a node has metadata of its own, which it writes whether or not it has users.
+    let isImage (driver: Driver) =
+        match driver with
+        | Qcow2 _ -> true
+        | _ -> false
 
     /// Whether a node takes writes that are to be compressed.
     let canCompress (driver: Driver) =
         match driver with
         | Throttle _
-        | CopyOnRead _ -> true
+        | CopyOnRead _
+        | Qcow2 _ -> true
         | _ -> false
 
     let supportsReopen (driver: Driver) =
@@ -174,13 +228,27 @@ module Driver =
     let opensByReading (driver: Driver) =
         match driver with
         | BlkLogWrites options -> options.Append
+        | Qcow2 _ -> true
         | _ -> false
+
+    /// Whether a child is looked for only when the image has told what it is.
+    let opensLater (driver: Driver) (childName: string) =
+        match driver with
+        | Qcow2 _ -> childName <> "file"
+        | _ -> false
+
+    /// Whether a backing child, or that there is none, was given: then the image does not say.
+    let givesBacking (driver: Driver) =
+        match driver with
+        | Qcow2 options -> options.GivesBacking
+        | _ -> true
 
     /// Whether a child is written beyond its end, and grows then.
     let growsChild (driver: Driver) (childName: string) =
         match driver with
         | BlkLogWrites _ -> childName = "log"
         | Preallocate _ -> true
+        | Qcow2 _ -> childName <> BackingName
         | _ -> false
 
     /// Bytes; the unit of requests that a driver asks for by itself, whatever its children take.
@@ -211,6 +279,29 @@ module Driver =
         | File _ -> [ "x-check-cache-dropped" ]
         | Raw _ -> [ "offset"; "size" ]
         | Throttle _ -> [ "throttle-group" ]
+        | Qcow2 _ -> [
+            "lazy-refcounts"
+            "pass-discard-request"
+            "pass-discard-snapshot"
+            "pass-discard-other"
+            "discard-no-unref"
+            "overlap-check"
+            "overlap-check.template"
+            "overlap-check.main-header"
+            "overlap-check.active-l1"
+            "overlap-check.active-l2"
+            "overlap-check.refcount-table"
+            "overlap-check.refcount-block"
+            "overlap-check.snapshot-table"
+            "overlap-check.inactive-l1"
+            "overlap-check.inactive-l2"
+            "overlap-check.bitmap-directory"
+            "cache-size"
+            "l2-cache-size"
+            "l2-cache-entry-size"
+            "refcount-cache-size"
+            "cache-clean-interval"
+          ]
         | _ -> []
 
     /// The options that a reopen may change but not leave out.
@@ -235,6 +326,7 @@ module Driver =
         | Preallocate _ -> "preallocate"
         | Quorum _ -> "quorum"
         | BlkVerify -> "blkverify"
+        | Qcow2 _ -> "qcow2"
         | BlkDebug _ -> "blkdebug"
         | BlkLogWrites _ -> "blklogwrites"
 
@@ -248,6 +340,8 @@ module Driver =
         | Quorum _ -> ChildRole.Data
         | BlkVerify when childName = "test" -> ChildRole.Data
         | BlkLogWrites _ when childName = "log" -> ChildRole.Metadata
+        | Qcow2 _ when childName = DataFileName -> ChildRole.Data
+        | Qcow2 _ -> ChildRole.Data ||| ChildRole.Metadata ||| ChildRole.Primary
         | _ -> ChildRole.Filtered ||| ChildRole.Primary
 
     /// What a node of this driver wants of its child, from what its own users want.
@@ -259,8 +353,10 @@ module Driver =
         | Preallocate _ when isActive -> Perm.forPreallocate users
         | Quorum options -> Perm.forQuorum options.RewriteCorrupted users
         | BlkVerify when role.HasFlag ChildRole.Data -> Perm.forStorage users |> Perm.whileInactive isActive
-        | BlkLogWrites _ when role.HasFlag ChildRole.Metadata ->
+        | BlkLogWrites _
+        | Qcow2 _ when role.HasFlag ChildRole.Metadata ->
             Perm.forFormat (isActive && not readOnly) users |> Perm.whileInactive isActive
+        | Qcow2 _ -> Perm.forStorage users |> Perm.whileInactive isActive
         | BlkDebug options -> {
             Used = users.Used ||| options.TakePerms
             Shared = Perm.without options.UnsharePerms users.Shared
@@ -342,6 +438,10 @@ type Node = {
     InheritsFrom: NodeId option
     /// Bytes; a write beyond is told once. Zero for none.
     WriteThreshold: uint64
+    /// The header of a node with metadata of its own, as far as listings show it.
+    Header: Header option
+    /// The file name of the backing image that the image names. Once it was opened by that name: the name that it has.
+    AutoBackingFile: string option
     /// For a quorum: the number of the next child that it gets, greater than those of all that it has.
     NextChild: int
 }

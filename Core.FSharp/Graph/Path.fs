@@ -57,6 +57,7 @@ module Path =
         | Throttle group -> graph.ThrottleGroups.TryFind group <> Some true
         | File _
         | Null _
+        | Qcow2 _
         | Quorum _
         | BlkVerify
         | BlkDebug _
@@ -69,22 +70,19 @@ module Path =
         |> List.tryFind (fun (child, _) -> child.Role.HasFlag ChildRole.Primary)
         |> Option.map snd
 
-    /// What a child of a layer is to it: some grow as they are written.
-    let private asGrowing (driver: Driver) (child: Child) (path: DataPath) =
-        let isPlain =
-            match path.Leaf with
-            | FileLeaf _
-            // It is a layer only where its file grows.
-            | LayerLeaf(_, Preallocate _, _) -> path.BaseOffset = 0L
-            | _ -> false
+    /// The length of a node that grows as it is written: more than any file can have, and far from overflowing.
+    [<Literal>]
+    let GrowingBytes = 0x4000000000000000L
 
-        if isPlain && Driver.growsChild driver child.Name then
-            { path with SizeBytes = System.Int64.MaxValue }
-        else
-            path
+    /// Whether a node becomes longer when what is below it does: a part of fixed size does not.
+    let private growsAlong (node: Node) =
+        match node.Driver with
+        | File _ -> true
+        | Raw options -> options.SizeBytes.IsNone
+        | driver -> Driver.isFilter driver
 
-    /// What one more layer on top makes of a path.
-    let private extend (path: DataPath) (layer: Node) : DataPath =
+    /// What one more layer on top makes of a path. `grows`: its user writes beyond its end, and it grows then.
+    let private extend (grows: bool) (path: DataPath) (layer: Node) : DataPath =
         let discard = path.Discard && layer.Options.Discard = DiscardUnmap
 
         let offset =
@@ -98,7 +96,11 @@ module Path =
             path with
                 Passes = struct (layer.Id, baseOffset) :: path.Passes
                 BaseOffset = baseOffset
-                SizeBytes = layer.SizeBytes
+                SizeBytes =
+                    if grows && growsAlong layer then
+                        GrowingBytes
+                    else
+                        layer.SizeBytes
                 ReadOnly = path.ReadOnly || layer.Options.ReadOnly || not layer.Options.Active
                 Discard = discard
                 DetectZeroes =
@@ -136,41 +138,62 @@ module Path =
         Extents = extents
     }
 
-    /// Flattens the chain below `id`. The recursion is as deep as layers are stacked, which `Add.MaxDepth` bounds.
-    let rec compile (graph: Graph) (id: NodeId) : DataPath =
+    let rec private compileOver (graph: Graph) (grows: bool) (id: NodeId) : DataPath =
         let rec descend (above: Node list) (node: Node) =
             match node.Children with
             | child :: _ when passesThrough graph node -> descend (node :: above) (Graph.node child.Node graph)
             | _ -> struct (node, above)
 
         let struct (leaf, above) = descend [] (Graph.node id graph)
+        // A node of fixed size hides that what is below it could grow.
+        let leafGrows = grows && List.forall growsAlong above
 
         let path = {
-            compileLeaf graph leaf with
+            compileLeaf graph leafGrows leaf with
                 ViaFormat =
                     match above with
                     | first :: _ -> first.Driver.IsRaw
                     | [] -> false
         }
 
-        List.fold extend path above
+        let struct (path, _) =
+            above
+            |> List.fold
+                (fun struct (path, (rest: Node list)) layer ->
+                    let rest = List.tail rest
+                    struct (extend (grows && List.forall growsAlong rest) path layer, rest))
+                struct (path, above)
 
-    and private compileLeaf (graph: Graph) (node: Node) : DataPath =
+        path
+
+    and private compileLeaf (graph: Graph) (grows: bool) (node: Node) : DataPath =
         let path =
             match node.Driver, node.Children with
             | Null(_, options), _ ->
                 bottom (NullLeaf(int64 options.LatencyNs, defaultArg options.ReadZeroes false)) node ValueNone
             | _, [] -> bottom (FileLeaf node.Id) node (ValueSome(struct (node.Id, 0L)))
             | driver, children ->
-                let paths =
-                    children
-                    |> List.map (fun child -> compile graph child.Node |> asGrowing driver child)
+                let compileChild (child: Child) =
+                    let childGrows =
+                        Driver.growsChild driver child.Name
+                        || grows && Driver.isFilter driver && child.Role.HasFlag ChildRole.Primary
+
+                    let path = compileOver graph childGrows child.Node
+                    { path with ViaFormat = path.ViaFormat || Driver.isImage driver }
+
+                let paths = children |> List.map compileChild
 
                 let extents =
                     match extentsChild node paths with
-                    | Some child -> child.Extents
-                    | None -> ValueNone
+                    | Some child when not (Driver.isImage driver) -> child.Extents
+                    | _ -> ValueNone
 
                 bottom (LayerLeaf(node.Id, driver, paths)) node extents
 
-        extend path node
+        extend grows path node
+
+    /// Flattens the chain below `id`. The recursion is as deep as layers are stacked, which `Add.MaxDepth` bounds.
+    let compile (graph: Graph) (id: NodeId) : DataPath = compileOver graph false id
+
+    /// The path of a node of another length.
+    let withSize (sizeBytes: int64) (path: DataPath) : DataPath = { path with SizeBytes = sizeBytes }

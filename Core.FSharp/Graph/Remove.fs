@@ -55,6 +55,24 @@ module Remove =
                 Close = close
         }
 
+    /// A backing image stays as it is as long as others stand on it.
+    let checkNoOverlay (node: Node) (graph: Graph) : Result<unit, QapiError> =
+        let overlayOf (edge: ParentEdge) =
+            match edge.User with
+            | NodeUser parent when edge.ChildName = Driver.BackingName -> Some (Graph.node parent graph).Name
+            | _ -> None
+
+        match node.Parents |> Map.toList |> List.tryPick (snd >> overlayOf) with
+        | Some overlay ->
+            QapiError.fail (
+                "Node '"
+                + node.Name
+                + "' is busy: node is used as backing hd of '"
+                + overlay
+                + "'"
+            )
+        | None -> Ok()
+
     /// blockdev-del: only for nodes that were added by themselves and that nobody uses.
     let node (nodeName: string) (graph: Graph) : Result<GraphChange, QapiError> =
         result {
@@ -62,7 +80,10 @@ module Remove =
 
             if node.BackendCount > 0 then
                 return! QapiError.fail ("Node " + nodeName + " is in use")
-            elif not node.MonitorOwned then
+
+            do! checkNoOverlay node graph
+
+            if not node.MonitorOwned then
                 return! QapiError.fail ("Node " + nodeName + " is not owned by the monitor")
             elif not node.Parents.IsEmpty then
                 return! QapiError.fail ("Block device " + nodeName + " is in use")

@@ -3,6 +3,7 @@ namespace StorageDaemon.Core.Graph
 open System.Collections.Generic
 open StorageDaemon.Core
 open StorageDaemon.Core.Image
+open StorageDaemon.Core.Qcow2
 
 /// blockdev-reopen: other options and children for nodes that exist. All nodes of one command change or none.
 module Reopen =
@@ -13,8 +14,8 @@ module Reopen =
         Options: NodeOptions
         Driver: Driver
         Given: Map<string, string>
-        /// Children that another node takes the place of, by name.
-        Children: (string * NodeId) list
+        /// Children that another node takes the place of, or that go, by name.
+        Children: (string * NodeId option) list
         /// Its length may be another.
         IsMeasured: bool
     }
@@ -57,6 +58,7 @@ module Reopen =
             | _ when name = "file" || name = Driver.BackingName -> []
             | Reference reference, Some present -> [ name, (Graph.node present.Node graph).Name = reference ]
             | Reference _, None -> [ name, false ]
+            | Nothing, _ -> []
             | Inline _, Some present when (Graph.node present.Node graph).InheritsFrom = Some node.Id -> []
             | Inline child, _ -> child.Given |> Map.toList |> List.map (fun (key, _) -> name + "." + key, false))
 
@@ -113,24 +115,39 @@ module Reopen =
                 let! _ = Raw.settle options (Graph.node child.Node graph).SizeBytes
                 return ()
             }
+        | Qcow2 options, _ ->
+            match node.Header with
+            | Some header -> Qcow2Options.settle header options |> Result.map ignore
+            | None -> Ok()
         | Throttle group, _ when not (graph.ThrottleGroups.ContainsKey group) ->
             QapiError.fail ("Throttle group '" + group + "' does not exist")
         | _ -> Ok()
 
-    /// Another node for a child, if the reference means another.
+    /// An image that names a backing image is not to lose its backing child by oversight.
+    let private checkBacking (node: Node) (spec: BlockdevSpec) =
+        let isGiven = spec.Children |> List.exists (fun (name, _) -> name = Driver.BackingName)
+
+        if node.AutoBackingFile.IsSome && not isGiven then
+            QapiError.fail ("backing is missing for '" + node.Name + "'")
+        else
+            Ok()
+
+    /// Another node for a child, if the reference means another; none where there is to be none.
     let private newChild (graph: Graph) (node: Node) (name: string, child: ChildSpec) =
         match child, Children.tryFind name node with
         // `fixedChildren` are looked at with the other options.
         | _ when name <> "file" && name <> Driver.BackingName -> Ok None
-        | Reference reference, Some present ->
+        | Nothing, Some _ when name = Driver.BackingName -> Ok(Some(name, None))
+        | Nothing, None -> Ok None
+        | Reference reference, present when present.IsSome || name = Driver.BackingName ->
             result {
                 let! target = Graph.find None (Some reference) graph
 
-                if target.Id = present.Node then
+                if present |> Option.exists (fun child -> child.Node = target.Id) then
                     return None
                 else
                     do! Children.checkCycle node name target graph
-                    return Some(name, target.Id)
+                    return Some(name, Some target.Id)
             }
         | Inline _, Some present when (Graph.node present.Node graph).InheritsFrom = Some node.Id -> Ok None
         | _ -> cannotChange (name + ".driver")
@@ -158,6 +175,7 @@ module Reopen =
             if Driver.name spec.Driver = Driver.name node.Driver then
                 do! checkDriver graph node spec.Driver
 
+            do! checkBacking node spec
             let! children = prepareChildren graph node spec
             do! checkUnchanged graph node spec
 
@@ -170,7 +188,14 @@ module Reopen =
                 }
                 Driver =
                     // Rules stay in force with what has become of them: none of their options may change.
-                    if node.Driver.IsBlkDebug then node.Driver else spec.Driver
+                    match node.Driver, spec.Driver with
+                    | BlkDebug _, _ -> node.Driver
+                    | Qcow2 present, Qcow2 next ->
+                        Qcow2 {
+                            next with
+                                GivesDataFile = present.GivesDataFile
+                        }
+                    | _ -> spec.Driver
                 Given = spec.Given
                 Children = children
                 IsMeasured = not queued.IsKept
@@ -201,9 +226,11 @@ module Reopen =
         entry.Children
         |> each
             (fun graph (name, target) ->
-                match Children.tryFind name (Graph.node entry.Node graph) with
-                | Some old -> Children.replace entry.Node old target graph
-                | None -> Ok graph)
+                match Children.tryFind name (Graph.node entry.Node graph), target with
+                | Some old, Some target -> Children.replace entry.Node old target graph
+                | Some old, None -> Ok(Children.detach entry.Node old graph)
+                | None, Some target -> Children.attach entry.Node name target graph
+                | None, None -> Ok graph)
             graph
 
     /// Nodes that this change makes read-only.
@@ -248,3 +275,17 @@ module Reopen =
             let change = GraphChange.between true (ids @ gone) graph next
             return release gone { change with Touched = ids }
         }
+
+    /// Lets nobody write to a node any more, nor to what was described in it.
+    let makeReadOnly (id: NodeId) (graph: Graph) : Result<GraphChange, QapiError> =
+        let given = ReopenQueue.asGiven graph (Graph.node id graph)
+
+        plan
+            [
+                {
+                    given with
+                        ReadOnly = Some true
+                        Given = given.Given.Add("read-only", "true")
+                }
+            ]
+            graph

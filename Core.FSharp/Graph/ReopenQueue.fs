@@ -73,7 +73,7 @@ module internal ReopenQueue =
         BlockdevSpec.settle (Some from) spec
 
     /// A node that is only referred to, described with all that was ever given for it.
-    let private asGiven (graph: Graph) (node: Node) : BlockdevSpec =
+    let asGiven (graph: Graph) (node: Node) : BlockdevSpec =
         let ifGiven name value =
             if node.Given.ContainsKey name then Some value else None
 
@@ -170,7 +170,8 @@ module internal ReopenQueue =
                 | Inline described -> add graph Described handed target described queue
                 | Reference reference when reference = target.Name ->
                     add graph Kept handed target (asGiven graph target) queue
-                | Reference _ -> queue
+                | Reference _
+                | Nothing -> queue
 
         spec.Children |> List.fold below (put entry queue)
 

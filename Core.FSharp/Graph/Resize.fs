@@ -8,8 +8,22 @@ open StorageDaemon.Core.Image
 type ResizeTarget =
     /// ftruncate(2) to that many bytes.
     | Truncate of NodeId * bytes: int64
+    /// The image takes that length.
+    | ResizedImage of NodeId * bytes: int64
     /// Only look how long the device is now; it must be at least that long.
     | Measure of NodeId * bytes: int64
+
+/// The host file by whose length a node's is changed.
+[<NoComparison>]
+type ResizeLeaf = {
+    File: NodeId
+    /// It has the length that it has.
+    IsDevice: bool
+    /// Where the node begins in it, in bytes.
+    OffsetBytes: int64
+    /// The nodes whose length changes with it, from the top down.
+    Path: NodeId list
+}
 
 /// A resize that may go on once `Grant` has succeeded: for its duration it is a user that needs the resize
 /// permission.
@@ -52,9 +66,30 @@ module Resize =
                 match Raw.childLength options newBytes with
                 | Error error -> Error error
                 | Ok childBytes -> descend graph (Graph.node child.Node graph) childBytes path
+            | driver, _ when Driver.isImage driver ->
+                if newBytes % Raw.SectorBytes <> 0L then
+                    QapiError.fail "The new size must be a multiple of 512"
+                else
+                    Ok(struct (ResizedImage(node.Id, newBytes), List.rev path))
             | driver, Some child when Driver.isFilter driver ->
                 descend graph (Graph.node child.Node graph) newBytes path
             | _ -> QapiError.fail "Image format driver does not support resize"
+
+    /// Where a resize of the node would end, or why it cannot be resized.
+    let leaf (graph: Graph) (node: Node) : Result<ResizeLeaf, QapiError> =
+        let leaf file isDevice offset path = {
+            File = file
+            IsDevice = isDevice
+            OffsetBytes = offset
+            Path = path
+        }
+
+        descend graph node 0L []
+        |> Result.bind (fun struct (target, path) ->
+            match target with
+            | Truncate(file, offset) -> Ok(leaf file false offset path)
+            | Measure(file, offset) -> Ok(leaf file true offset path)
+            | ResizedImage _ -> QapiError.fail "Image format driver does not support resize")
 
     /// Checks a resize of `node` to `newBytes` and asks for the permission.
     let plan (node: Node) (newBytes: int64) (graph: Graph) : Result<ResizePlan, QapiError> =
@@ -87,11 +122,17 @@ module Resize =
         QapiError.generic ("Could not resize file: " + reason)
 
     let private setSize (bytes: int64) (graph: Graph) (node: Node) =
-        Graph.putNode { node with SizeBytes = Raw.roundUpToSector bytes } graph
+        Graph.putNode
+            {
+                node with
+                    SizeBytes = Raw.roundUpToSector bytes
+                    Header = node.Header |> Option.map (fun header -> { header with SizeBytes = bytes })
+            }
+            graph
 
     /// The lengths of the path, from the host file up. Nodes beside the path keep theirs: they learn of the new
     /// length only when they are resized themselves.
-    let private resizePath (path: NodeId list) (fileBytes: int64) (graph: Graph) : Graph =
+    let follow (path: NodeId list) (fileBytes: int64) (graph: Graph) : Graph =
         let step struct (graph: Graph, childBytes: int64) id =
             let node = Graph.node id graph
 
@@ -115,4 +156,4 @@ module Resize =
         match plan.Target with
         | Error error -> Error error
         | Ok(Measure(_, bytes)) when bytes > actualBytes -> QapiError.fail "Cannot grow device files"
-        | Ok _ -> graph |> resizePath plan.Path actualBytes |> Remove.backend plan.User |> Ok
+        | Ok _ -> graph |> follow plan.Path actualBytes |> Remove.backend plan.User |> Ok

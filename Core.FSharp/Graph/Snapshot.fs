@@ -96,22 +96,7 @@ module Snapshot =
             Ok()
 
     /// A node that is another one's backing child already cannot have an overlay of its own.
-    let checkNode (node: Node) (graph: Graph) : Result<unit, QapiError> =
-        let overlayOf (edge: ParentEdge) =
-            match edge.User with
-            | NodeUser parent when edge.ChildName = Driver.BackingName -> Some (Graph.node parent graph).Name
-            | _ -> None
-
-        match node.Parents |> Map.toList |> List.tryPick (snd >> overlayOf) with
-        | Some overlay ->
-            QapiError.fail (
-                "Node '"
-                + node.Name
-                + "' is busy: node is used as backing hd of '"
-                + overlay
-                + "'"
-            )
-        | None -> Ok()
+    let checkNode (node: Node) (graph: Graph) : Result<unit, QapiError> = Remove.checkNoOverlay node graph
 
     /// Puts the overlay on top of the node.
     let append
@@ -125,7 +110,7 @@ module Snapshot =
             do! checkOverlay supportsBacking overlay
             do! Children.checkCycle overlay Driver.BackingName node graph
             let! attached = Children.attach overlayId Driver.BackingName nodeId graph
-            let! next = replaceNode nodeId overlayId attached
+            let! next = replaceNode nodeId overlayId (Children.refreshAbove overlayId attached)
 
             return {
                 GraphChange.between true [ overlayId; nodeId ] graph next with
@@ -133,11 +118,16 @@ module Snapshot =
             }
         }
 
-    /// The command: both nodes by name.
-    let plan supportsBacking (node: string) (overlay: string) (graph: Graph) : Result<GraphChange, QapiError> =
+    /// The nodes of the command: the one that gets an overlay, and the overlay.
+    let find (node: string) (overlay: string) (graph: Graph) : Result<struct (NodeId * NodeId), QapiError> =
         result {
             let! target = Graph.findReference node graph
             do! checkNode target graph
             let! top = Graph.findReference overlay graph
-            return! append supportsBacking target.Id top.Id graph
+            return struct (target.Id, top.Id)
         }
+
+    /// The command as a whole.
+    let plan supportsBacking (node: string) (overlay: string) (graph: Graph) : Result<GraphChange, QapiError> =
+        find node overlay graph
+        |> Result.bind (fun struct (node, overlay) -> append supportsBacking node overlay graph)

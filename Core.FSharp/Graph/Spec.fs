@@ -30,6 +30,8 @@ type BlockdevSpec = {
 and [<NoComparison>] ChildSpec =
     | Reference of string
     | Inline of BlockdevSpec
+    /// There is to be none, whatever the image says.
+    | Nothing
 
 module BlockdevSpec =
     /// A description with nothing but the driver and its children.
@@ -61,14 +63,29 @@ module BlockdevSpec =
         Active = true
     }
 
+    /// What the backing child that is described in place takes from its parent: nobody writes to it.
+    let inheritBacking (parent: NodeOptions) : NodeOptions = {
+        parent with
+            ReadOnly = true
+            AutoReadOnly = false
+            Discard = DiscardUnmap
+            DetectZeroes = DetectZeroesOff
+    }
+
     /// What a child described in place takes from its parent. Discards may always reach it: the parent stops those that
     /// are not to.
     let inheritOptions (parent: NodeOptions) : NodeOptions = {
         parent with
             Discard = DiscardUnmap
             DetectZeroes = DetectZeroesOff
-            Active = true
     }
+
+    /// What a child of that name takes from its parent.
+    let inheritAs (name: string) (parent: NodeOptions) : NodeOptions =
+        if name = Driver.BackingName then
+            inheritBacking parent
+        else
+            inheritOptions parent
 
     /// The settled options of a node; `inherited` where a parent opens it.
     let settle (inherited: NodeOptions option) (spec: BlockdevSpec) : NodeOptions =
@@ -129,6 +146,7 @@ module BlockdevSpec =
         | Throttle _
         | CopyOnRead _
         | Compress
+        | Qcow2 _
         | Quorum _
         | BlkVerify
         | BlkDebug _

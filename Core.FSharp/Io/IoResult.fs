@@ -15,6 +15,10 @@ module IoScript =
         | WriteChild(child, offset, data, resume) ->
             WriteChild(child, offset, data, (fun result -> follow (resume result)))
         | FlushChild(child, resume) -> FlushChild(child, (fun result -> follow (resume result)))
+        | MeasureChild(child, resume) -> MeasureChild(child, (fun bytes -> follow (resume bytes)))
+        | ResizeChild(child, bytes, mode, resume) ->
+            ResizeChild(child, bytes, mode, (fun result -> follow (resume result)))
+        | Report(current, total, resume) -> Report(current, total, (fun () -> follow (resume ())))
         | DiscardChild(child, offset, length, resume) ->
             DiscardChild(child, offset, length, (fun result -> follow (resume result)))
 
@@ -56,6 +60,14 @@ module IoScript =
         bind (Result.mapError convert >> Finished) script
 
     let ofResult (result: Result<'T, 'E>) : IoScript<Result<'T, 'E>> = Finished result
+
+    let write (child: int) (offset: int64) (data: byte[]) : IoScript<Result<unit, int>> =
+        WriteChild(child, offset, data, Finished)
+
+    let flush (child: int) : IoScript<Result<unit, int>> = FlushChild(child, Finished)
+
+    let resize (child: int) (bytes: int64) (mode: GrowthMode) : IoScript<Result<unit, string>> =
+        ResizeChild(child, bytes, mode, Finished)
 
 /// `ioResult { let! bytes = … }` for scripts whose steps may fail.
 [<AutoOpen>]

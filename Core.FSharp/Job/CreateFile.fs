@@ -47,27 +47,6 @@ module CreateFile =
     let openFailure (filename: string) (reason: string) : string =
         "Could not create '" + filename + "': " + reason
 
-    let private resize bytes =
-        SetLength bytes, Fatal "Could not resize file"
-
-    /// Brings an empty file to its length.
-    let private fill (creation: FileCreation) : struct ((FileStep * StepFailure) list * Result<unit, string>) =
-        let bytes = creation.SizeBytes
-
-        match creation.Preallocation with
-        | PreallocMode.Off -> struct ([ resize bytes ], Ok())
-        | PreallocMode.Metadata -> struct ([], Error "Unsupported preallocation mode: metadata")
-        | _ when bytes < 0L -> struct ([], Error "Cannot use preallocation for shrinking files")
-        | PreallocMode.Falloc when bytes = 0L -> struct ([], Ok())
-        | PreallocMode.Falloc -> struct ([ Allocate bytes, Fatal "Could not preallocate new data" ], Ok())
-        | PreallocMode.Full ->
-            struct ([
-                        resize bytes
-                        FillWithZeroes bytes, Fatal "Could not write zeros for preallocation"
-                        FlushToDisk, Fatal "Could not flush file to disk"
-                    ],
-                    Ok())
-
     let private extentSize (creation: FileCreation) =
         match creation.ExtentSizeHint with
         | Some hint -> ExtendBy(uint32 hint), Warned "Failed to set extent size hint"
@@ -75,12 +54,12 @@ module CreateFile =
 
     /// The steps on the file once it is open and locked. `check` has passed.
     let task (creation: FileCreation) : FileTask =
-        let struct (steps, verdict) = fill creation
+        let struct (steps, verdict) = GrowFile.steps 0L creation.SizeBytes creation.Preallocation
 
         {
             Steps = [
                 // Old contents go first: what is to be allocated must not be taken for allocated already.
-                resize 0L
+                GrowFile.setLength 0L
                 // Only an empty file can be told how it is to be stored.
                 if creation.WriteInPlace then
                     FileStep.WriteInPlace, Ignored

@@ -3,10 +3,10 @@ namespace StorageDaemon.Core.Job
 /// One step on an open host file.
 type FileStep =
     | SetLength of bytes: int64
-    /// Room for the first so many bytes, which are then the file's length at least.
-    | Allocate of bytes: int64
-    /// Zeroes are written over the first so many bytes. May take minutes; it ends early when the task is to stop.
-    | FillWithZeroes of bytes: int64
+    /// Room for a part of the file, which then reaches to its end at least.
+    | Allocate of from: int64 * bytes: int64
+    /// Zeroes are written over a part of the file. May take minutes; it ends early when the task is to stop.
+    | FillWithZeroes of from: int64 * bytes: int64
     | FlushToDisk
     /// The file system is asked to write in place.
     | WriteInPlace

@@ -1,5 +1,6 @@
 namespace StorageDaemon.Core.Job
 
+open StorageDaemon.Core.Graph
 open StorageDaemon.Core.Qapi
 
 [<Measure>]
@@ -21,6 +22,8 @@ type Job = {
     Id: string
     Type: JobType
     Work: JobWork
+    /// The nodes that it works on, by their user in the graph; in the order of its script's children.
+    Nodes: BackendId list
     Status: JobStatus
     Progress: JobProgress
     /// Whether finished work takes effect without job-finalize.
@@ -43,6 +46,7 @@ module Job =
         Id = id
         Type = jobType
         Work = work
+        Nodes = []
         Status = JobStatus.Created
         Progress = { Current = 0L; Total = total }
         AutoFinalize = true

@@ -19,6 +19,11 @@ module Events =
         Event.define "JOB_STATUS_CHANGE" JobCodecs.jobStatusChange
         |> Event.means "A job has come further, to its end with \"concluded\" and away with \"null\"."
 
+    /// Damage was met in an image.
+    let blockImageCorrupted =
+        Event.define "BLOCK_IMAGE_CORRUPTED" BlockGraphCodecs.blockImageCorrupted
+        |> Event.means "A request has met damage in an image's metadata. It is told once."
+
     /// Too few children of a quorum agree.
     let quorumFailure =
         Event.define "QUORUM_FAILURE" BlockGraphCodecs.quorumFailure
@@ -39,6 +44,7 @@ module Events =
     /// What introspection lists.
     let schemas: EventSchema list = [
         Event.schema blockExportDeleted
+        Event.schema blockImageCorrupted
         Event.schema blockWriteThreshold
         Event.schema jobStatusChange
         Event.schema quorumFailure

@@ -159,6 +159,13 @@ type Checkpoint(image: Image) =
                     RefcountTableClusters = tableClusters
             }
 
+        if hasMoved then
+            image.Header <- {
+                image.Header with
+                    RefcountTableOffset = tableOffset
+                    RefcountTableClusters = tableClusters
+            }
+
         image.Freed.AreDurable freed
 
     /// Some of it may not be in the file: it is as if nothing were.

@@ -151,6 +151,7 @@ type Image
     let sliceBytes = min clusterBytes 4096
     let slices = TableCache(sliceBytes, sliceCapacity)
     let mutable header = header
+    let mutable below = children
     let mutable l1 = l1
     let mutable refcounts: Refcounts = refcounts
     let mutable l1From = System.Int32.MaxValue
@@ -184,7 +185,11 @@ type Image
 
     member _.Metadata = metadata
     member _.Codec = codec
-    member _.Children = children
+    /// What stands below. The backing child may change while no request is under way.
+    member _.Children
+        with get () = below
+        and set value = below <- value
+
     member _.ClusterBytes = clusterBytes
     member _.SliceBytes = sliceBytes
     member _.SliceEntries = sliceBytes / entryBytes

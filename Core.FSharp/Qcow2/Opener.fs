@@ -150,8 +150,9 @@ module Opener =
             return image
         }
 
-    let private readHeader (settings: ImageSettings) (errorText: int -> string) : IoScript<Result<Header, QapiError>> =
-        let mode = { Writable = settings.Writable; Check = false }
+    /// The header of the image in child 0.
+    let readHeader (writable: bool) (errorText: int -> string) : IoScript<Result<Header, QapiError>> =
+        let mode = { Writable = writable; Check = false }
 
         read 0L Header.fixedBytes "Could not read qcow2 header" errorText (fun first ->
             match Header.clusterBytes first with
@@ -168,13 +169,13 @@ module Opener =
         (errorText: int -> string)
         : IoScript<Result<Image, QapiError>> =
         ioResult {
-            let! header = readHeader settings errorText
+            let! header = readHeader settings.Writable errorText
 
             if not settings.Writable then
                 return! openAll settings children errorText header
             else
                 let! fileBytes = WritableOpening.prepare children errorText header
                 // A repair may have moved the refcounts.
-                let! header = readHeader settings errorText
+                let! header = readHeader settings.Writable errorText
                 return! openAll settings { children with FileBytes = fileBytes } errorText header
         }

@@ -126,6 +126,18 @@ type Qcow2Layer(image: Image) =
 
     member _.Image = image
 
+    /// The backing image is that child now, or there is none; no request is under way. Lengths in bytes.
+    member _.SetBacking(child: int, lengthBytes: int64) =
+        if image.Children.BackingChild <> child || image.Children.BackingBytes <> lengthBytes then
+            image.Children <- {
+                image.Children with
+                    BackingChild = child
+                    BackingBytes = lengthBytes
+            }
+
+    /// The children that stand for the backing image, in their order: all but the file and the data file.
+    member _.BackingChildNumber = image.Children.DataChild + 1
+
     override _.IsStateful = true
 
     override _.Start(_, memory, frame, sink) =

@@ -33,7 +33,11 @@ let private carryOut (fix: CheckFix) (image: byte[]) : Result<CheckReport, Check
 
             Array.blit data 0 file (int offset) data.Length
             script <- next (Ok())
-        | FlushChild(_, next) -> script <- next (Ok())
+        | FlushChild(_, next)
+        | DiscardChild(_, _, _, next) -> script <- next (Ok())
+        | MeasureChild(_, next) -> script <- next file.LongLength
+        | ResizeChild(_, _, _, next) -> script <- next (Ok())
+        | Report(_, _, next) -> script <- next ()
 
     outcome.Value, file
 

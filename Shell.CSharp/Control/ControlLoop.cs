@@ -35,7 +35,7 @@ internal sealed class ControlLoop : IDisposable
     private readonly ChardevTable _chardevs;
     private readonly ObjectTable _objects;
     private readonly MonitorTable _monitors;
-    private readonly JobFiles _jobs;
+    private readonly JobFiles _jobFiles;
     private readonly EffectRunner _runner;
     private State _state;
 
@@ -56,10 +56,19 @@ internal sealed class ControlLoop : IDisposable
             request => Settle(Step.execute(_state, request.Command, request.Arguments)));
         _objects = new ObjectTable(
             _threads, _nodes, reactor, (id, content) => _ = Settle(Step.authzFileRead(_state, id, content)));
-        _jobs = new JobFiles(reactor.Post, (job, report) => _ = Settle(Step.jobWorked(_state, job, report)));
+        JobRunner jobs = new(reactor.Post, (job, report) => _ = Settle(Step.jobWorked(_state, job, report)));
+        _jobFiles = new JobFiles(jobs);
+        JobScripts scripts = new(
+            jobs,
+            paths,
+            _files,
+            _nodes,
+            _threads,
+            reactor.Post,
+            (job, progress) => _ = Settle(Step.jobProgressed(_state, job, progress)));
         _runner = new EffectRunner(
             _files, _nodes, new LayerOpener(paths, _nodes, _threads), _objects, _threads, _exports, _nbdServer, _chardevs, _monitors,
-            _jobs, reactor.Stop);
+            jobs, _jobFiles, scripts, reactor.Stop);
     }
 
     internal State State => _state;
@@ -130,7 +139,7 @@ internal sealed class ControlLoop : IDisposable
         _chardevs.Dispose();
         _objects.Dispose();
         _threads.Dispose();
-        _jobs.Dispose();
+        _jobFiles.Dispose();
         _files.Dispose();
     }
 }

@@ -9,6 +9,7 @@ using StorageDaemon.Core.Json;
 using StorageDaemon.Core.Observe;
 using StorageDaemon.Shell.Chardev;
 using StorageDaemon.Shell.Cli;
+using StorageDaemon.Shell.Drivers;
 using StorageDaemon.Shell.Exports.Nbd;
 using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.IOThreads;
@@ -29,7 +30,9 @@ internal sealed class EffectRunner(
     NbdListener nbdServer,
     ChardevTable chardevs,
     MonitorTable monitors,
-    JobFiles jobs,
+    JobRunner jobs,
+    JobFiles jobFiles,
+    JobScripts jobScripts,
     Action shutdown)
 {
     /// <summary>Carries a call out. Where the process has run out of descriptors or threads, the command fails.</summary>
@@ -55,6 +58,10 @@ internal sealed class EffectRunner(
                 return files.Apply(apply.adopt, apply.Item2);
             case Call.TruncateFile truncate:
                 return files.Truncate(truncate.Item1, truncate.bytes);
+            case Call.ResizeImage resize:
+                return layers.Resize(resize.Item1, resize.bytes);
+            case Call.ProbeImage probe:
+                return FileOpener.Probe(probe.path);
             case Call.OpenLayer open:
                 return layers.Open(open.Item);
             case Call.MeasureFile measure:
@@ -62,10 +69,11 @@ internal sealed class EffectRunner(
             case Call.AllocatedSizes sizes:
                 return files.AllocatedSizes(sizes.Item);
             case Call.Quiesce quiesce:
-                exports.Quiesce(quiesce.Item);
+                exports.Quiesce(quiesce.Item1);
+                jobScripts.Rest(quiesce.Item2);
                 return Core.Daemon.Answer.Finished;
             case Call.OpenJobFile open:
-                return jobs.Open(open.Item1, open.path, open.Item3);
+                return jobFiles.Open(open.Item1, open.path, open.Item3);
             case Call.AwaitJob wait:
                 return jobs.Await(wait.Item);
             case Call.OpenNbdServer open:
@@ -159,12 +167,24 @@ internal sealed class EffectRunner(
             case Effect.RelaxFiles relax:
                 files.Relax(relax.Item);
                 break;
+            case Effect.SettleImages settle:
+                layers.Settle(settle.Item);
+                break;
             case Effect.CloseNodes close:
                 files.Close(close.Item);
                 nodes.Forget(close.Item);
                 break;
             case Effect.RunFileTask run:
-                jobs.Run(run.Item1, run.Item2);
+                jobFiles.Run(run.Item1, run.Item2);
+                break;
+            case Effect.RunNodeScript run:
+                jobScripts.Run(run.Item1, run.Item2);
+                break;
+            case Effect.UpdateNodeScript update:
+                jobScripts.Update(update.Item1, update.Item2);
+                break;
+            case Effect.ResumeNodeScripts resume:
+                jobScripts.GoOn(resume.Item);
                 break;
             case Effect.StopJobWork stop:
                 jobs.Stop(stop.Item);

@@ -1,6 +1,7 @@
 using System;
 using System.Runtime.InteropServices;
 using StorageDaemon.Core;
+using StorageDaemon.Core.Daemon;
 using StorageDaemon.Shell.Native;
 
 namespace StorageDaemon.Shell.Drivers;
@@ -139,5 +140,30 @@ internal static unsafe class FileOpener
     {
         int errno = Libc.TryStat(fd, out Statx stat);
         return errno != 0 ? -errno : (long)stat.Blocks * 512;
+    }
+
+    /// <summary>Whether a path leads to a device, and how its contents begin; nothing of what cannot be opened.</summary>
+    internal static Answer Probe(string path)
+    {
+        int fd = Open(path, writable: false, direct: false, nonBlocking: true);
+        if (fd < 0)
+        {
+            return Answer.NewProbed(false, []);
+        }
+
+        byte[] start = new byte[NamedImages.ProbeBytes];
+        bool isDevice = false;
+        nint count = 0;
+        if (Inspect(fd, false, out HostFile file) == 0 && (file.IsRegular || file.IsBlockDevice || file.IsCharDevice))
+        {
+            isDevice = !file.IsRegular;
+            fixed (byte* bytes = start)
+            {
+                count = Math.Max(0, Libc.Read(fd, bytes, (nuint)start.Length));
+            }
+        }
+
+        _ = Libc.Close(fd);
+        return Answer.NewProbed(isDevice, start[..(int)count]);
     }
 }

@@ -65,7 +65,9 @@ internal sealed class NodePath
                 }
             }
 
-            return SizeBytes;
+            return Layer != null && SizeBytes == Core.Graph.Path.GrowingBytes
+                ? Layer.Children[0].RealLength - BaseOffset
+                : SizeBytes;
         }
     }
 

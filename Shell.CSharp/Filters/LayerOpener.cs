@@ -1,3 +1,5 @@
+using System;
+using System.Diagnostics;
 using System.Linq;
 using Microsoft.FSharp.Collections;
 using Microsoft.FSharp.Core;
@@ -5,6 +7,9 @@ using StorageDaemon.Core;
 using StorageDaemon.Core.Daemon;
 using StorageDaemon.Core.Graph;
 using StorageDaemon.Core.Io;
+using StorageDaemon.Core.Qcow2;
+using StorageDaemon.Shell.Cli;
+using StorageDaemon.Shell.Codecs;
 using StorageDaemon.Shell.Drivers;
 using StorageDaemon.Shell.IOThreads;
 using StorageDaemon.Shell.Native;
@@ -18,17 +23,112 @@ internal sealed class LayerOpener(PathCompiler paths, NodeTable nodes, IOThreadP
     internal Answer Open(DataPath path)
     {
         Leaf.LayerLeaf leaf = (Leaf.LayerLeaf)path.Leaf;
-        IOThread thread = threads.Any();
-        NodePath[] children = [.. leaf.children.Select(child => paths.Compile(child, threads.IndexCount))];
-        FSharpList<long> lengths = ListModule.OfSeq(children.Select(child => child.RealLength));
-        FSharpResult<LayerOpened, QapiError> opened = ScriptRunner<FSharpResult<LayerOpened, QapiError>>.Run(
-            thread, children, Opening.script(leaf.Item2, leaf.children, lengths, Libc.Strerror));
+        NodePath[] children = Children(leaf);
+        OpenContext context = new(Libc.Strerror, MakeCodec);
+        FSharpList<ChildFile> files = ListModule.OfSeq(children.Select(child =>
+            new ChildFile(
+                child.RealLength,
+                child.File == null ? 0 : Math.Max(0, FileOpener.AllocatedSize(child.File.Fd)),
+                child.File is { } file && (file.Traits & FileTraits.BlockDevice) == 0)));
+        FSharpResult<OpenedNode, QapiError> opened = Run(
+            children, Opening.script(path, leaf.Item2, leaf.children, files, context));
         if (opened.IsError)
         {
             return Answer.NewRefused(opened.ErrorValue);
         }
 
-        nodes.Adopt(leaf.Item1, leaf.Item2, opened.ResultValue.Machine);
-        return Answer.NewLayerIsOpen(opened.ResultValue.SizeBytes, opened.ResultValue.AlignmentBytes);
+        if (opened.ResultValue is OpenedNode.LacksDataFile lacking)
+        {
+            return Answer.NewLayerLacksDataFile(lacking.Item);
+        }
+
+        OpenedNode.IsOpen node = (OpenedNode.IsOpen)opened.ResultValue;
+        nodes.Adopt(leaf.Item1, leaf.Item2, node.Item1);
+        return Answer.NewLayerIsOpen(node.Item2);
+    }
+
+    /// <summary>Lets images write what is only in memory. Nobody uses them; an error leaves no more than a crash would.</summary>
+    /// <param name="paths">Each ends in an image.</param>
+    internal void Settle(FSharpList<DataPath> paths)
+    {
+        foreach (DataPath path in paths)
+        {
+            FSharpResult<Unit, int> settled = RunIdle(path, Idle.close);
+            if (settled.IsError)
+            {
+                ErrorReport.Warning("Could not write the metadata of an image: " + Libc.Strerror(settled.ErrorValue));
+            }
+        }
+    }
+
+    /// <summary>Gives an image, which nobody uses, another length.</summary>
+    internal Answer Resize(DataPath path, long bytes)
+    {
+        if (nodes.Machine(((Leaf.LayerLeaf)path.Leaf).Item1) is not Qcow2Layer machine)
+        {
+            throw new UnreachableException();
+        }
+
+        Header header = machine.Image.Header;
+        ImageLength length = ImageLengthModule.plan(header, bytes);
+        FSharpResult<Unit, int> result = RunOn(path, length.Before);
+        if (result.IsOk)
+        {
+            result = RunIdle(path, length.Change.Invoke);
+        }
+
+        if (result.IsOk)
+        {
+            result = RunOn(Core.Graph.Path.withSize(bytes, path), length.After);
+        }
+
+        return result.IsError
+            ? Answer.NewRefused(ImageLengthModule.error(header, result.ErrorValue, Libc.Strerror(result.ErrorValue)))
+            : Answer.NewMeasured(bytes);
+    }
+
+    private FSharpResult<Unit, int> RunOn(DataPath path, IoScript<FSharpResult<Unit, int>> script) =>
+        Run([paths.Compile(path, threads.IndexCount)], script);
+
+    private FSharpResult<Unit, int> RunIdle(DataPath path, Func<Image, IoScript<FSharpResult<Unit, int>>> script)
+    {
+        Leaf.LayerLeaf leaf = (Leaf.LayerLeaf)path.Leaf;
+        NodePath[] children = Children(leaf);
+        return nodes.Machine(leaf.Item1) is Qcow2Layer machine
+            ? Run(children, script(machine.Image))
+            : FSharpResult<Unit, int>.NewOk(null!);
+    }
+
+    /// <summary>Runs a script to its end. Nothing happens to the graph meanwhile.</summary>
+    private T Run<T>(NodePath[] children, IoScript<T> script)
+    {
+        _ = ScriptRunner.TryRun(threads.Any(), new OpeningChildren(children), script, out T result);
+        return result;
+    }
+
+    private NodePath[] Children(Leaf.LayerLeaf leaf) =>
+        [.. leaf.children.Select(child => paths.Compile(child, threads.IndexCount))];
+
+    private static IClusterCodec MakeCodec(byte compressionType) =>
+        compressionType == 0 ? new DeflateClusters() : new ZstdClusters();
+    /// <summary>Nothing happens to the graph while a node is opened.</summary>
+    private sealed class OpeningChildren(NodePath[] paths) : IScriptChildren
+    {
+        public NodePath Enter(int child) => paths[child];
+
+        public void Leave()
+        {
+        }
+
+        public long Measure(int child) => paths[child].RealLength;
+
+        public bool IsStopped => false;
+
+        public FSharpResult<Unit, string> Resize(int child, long bytes, GrowthMode mode) =>
+            throw new UnreachableException();
+
+        public void Report(long current, long total)
+        {
+        }
     }
 }

@@ -1,8 +1,10 @@
+using System;
 using System.Collections.Generic;
 using System.Diagnostics;
 using StorageDaemon.Core.Filter;
 using StorageDaemon.Core.Graph;
 using StorageDaemon.Core.Io;
+using StorageDaemon.Core.Qcow2;
 using StorageDaemon.Shell.Drivers;
 using StorageDaemon.Shell.Observe;
 
@@ -39,6 +41,16 @@ internal sealed class NodeTable
                 growing.Observe(children[0].RealLength);
             }
         }
+        else if (filter?.Machine is Qcow2Layer image)
+        {
+            // Nobody uses it while its children change.
+            lock (image)
+            {
+                int backing = image.BackingChildNumber;
+                bool hasBacking = backing < children.Length;
+                image.SetBacking(hasBacking ? backing : -1, hasBacking ? children[backing].SizeBytes : 0);
+            }
+        }
         else if (filter == null || !filter.Driver.Equals(driver))
         {
             // New, or reopened with other options.
@@ -57,8 +69,28 @@ internal sealed class NodeTable
     }
 
     /// <summary>A node has made its machine while it was opened.</summary>
-    internal void Adopt(long node, Driver driver, Layer machine) =>
+    internal void Adopt(long node, Driver driver, Layer machine)
+    {
+        if (_filters.TryGetValue(node, out Filter? former))
+        {
+            Release(former);
+        }
+
         _filters[node] = new Filter(driver, machine, null);
+    }
+
+    /// <summary>Gives back what a machine has of its own.</summary>
+    private static void Release(Filter filter)
+    {
+        filter.Throttle?.Leave();
+        if (filter.Machine is Qcow2Layer { Image.Codec: IDisposable codec })
+        {
+            codec.Dispose();
+        }
+    }
+
+    /// <summary>The machine of a node; null if it has none.</summary>
+    internal Layer? Machine(long node) => _filters.TryGetValue(node, out Filter? filter) ? filter.Machine : null;
 
     private Filter Create(Driver driver, NodePath[] children) => driver switch
     {
@@ -92,7 +124,7 @@ internal sealed class NodeTable
         {
             if (_filters.Remove(node, out Filter? filter))
             {
-                filter.Throttle?.Leave();
+                Release(filter);
             }
 
             _ = _retired.Remove(node);

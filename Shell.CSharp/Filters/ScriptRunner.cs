@@ -1,88 +1,86 @@
 using System;
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Threading;
 using Microsoft.FSharp.Core;
+using StorageDaemon.Core;
 using StorageDaemon.Core.Io;
 using StorageDaemon.Shell.Drivers;
 using StorageDaemon.Shell.IOThreads;
 
 namespace StorageDaemon.Shell.Filters;
 
-/// <summary>Carries out a script of I/O on a node's children, one request after another on an IOThread.</summary>
-internal sealed unsafe class ScriptRunner<T> : IRequestOwner, IDisposable
+/// <summary>
+/// Carries out a script of I/O on nodes: its requests on an IOThread, one after another, and what it computes between
+/// them on the caller's own thread, which is another one.
+/// </summary>
+internal sealed unsafe class ScriptRunner : IRequestOwner, IDisposable
 {
     private readonly IOThread _thread;
-    private readonly NodePath[] _children;
-    private readonly ManualResetEventSlim _finished = new();
-    private IoScript<T> _script;
+    private readonly IScriptChildren _children;
+    private readonly ManualResetEventSlim _ended = new();
     private byte* _buffer;
     private nuint _capacity;
     private int _error;
-    private bool _isRunning;
-    private bool _hasEnded;
 
-    private ScriptRunner(IOThread thread, NodePath[] children, IoScript<T> script)
+    private ScriptRunner(IOThread thread, IScriptChildren children)
     {
         _thread = thread;
         _children = children;
-        _script = script;
     }
 
-    /// <summary>Runs a script to its end, from another thread than the IOThread.</summary>
-    internal static T Run(IOThread thread, NodePath[] children, IoScript<T> script)
+    /// <summary>Runs a script to its end; false if it was stopped before.</summary>
+    internal static bool TryRun<T>(IOThread thread, IScriptChildren children, IoScript<T> script, out T result)
     {
-        using ScriptRunner<T> runner = new(thread, children, script);
-        thread.Post(runner.Go);
-        runner._finished.Wait();
-        return ((IoScript<T>.Finished)runner._script).Item;
-    }
-
-    /// <summary>Requests that end at once are gone through in a loop, however many there are.</summary>
-    private void Go()
-    {
-        _isRunning = true;
-        do
+        using ScriptRunner runner = new(thread, children);
+        while (script is not IoScript<T>.Finished)
         {
-            _hasEnded = false;
-            if (_script is IoScript<T>.Finished)
+            if (children.IsStopped)
             {
-                _isRunning = false;
-                _finished.Set();
-                return;
+                result = default!;
+                return false;
             }
 
-            Begin();
-            if (_hasEnded)
-            {
-                TakeEnd();
-            }
+            script = runner.Step(script);
         }
-        while (_hasEnded);
-        _isRunning = false;
+
+        result = ((IoScript<T>.Finished)script).Item;
+        return true;
     }
 
-    private void Begin()
+    private IoScript<T> Step<T>(IoScript<T> script)
     {
-        switch (_script)
+        switch (script)
         {
             case IoScript<T>.ReadChild read:
-                Start(RequestKind.Read, read.child, read.offset, read.length);
-                break;
+                Send(RequestKind.Read, read.child, read.offset, read.length);
+                return read.next.Invoke(_error == 0
+                    ? FSharpResult<byte[], int>.NewOk(new ReadOnlySpan<byte>(_buffer, read.length).ToArray())
+                    : FSharpResult<byte[], int>.NewError(_error));
             case IoScript<T>.WriteChild write:
                 Reserve(write.data.Length);
                 write.data.CopyTo(new Span<byte>(_buffer, write.data.Length));
-                Start(RequestKind.Write, write.child, write.offset, write.data.Length);
-                break;
+                Send(RequestKind.Write, write.child, write.offset, write.data.Length);
+                return write.next.Invoke(Done());
             case IoScript<T>.FlushChild flush:
-                Start(RequestKind.Flush, flush.child, 0, 0);
-                break;
+                Send(RequestKind.Flush, flush.child, 0, 0);
+                return flush.next.Invoke(Done());
             case IoScript<T>.DiscardChild discard:
-                Start(RequestKind.Discard, discard.child, discard.offset, discard.length);
-                break;
+                Send(RequestKind.Discard, discard.child, discard.offset, discard.length);
+                return discard.next.Invoke(Done());
+            case IoScript<T>.MeasureChild measure:
+                return measure.next.Invoke(_children.Measure(measure.child));
+            case IoScript<T>.ResizeChild resize:
+                return resize.next.Invoke(_children.Resize(resize.child, resize.bytes, resize.mode));
+            case IoScript<T>.Report report:
+                _children.Report(report.current, report.total);
+                return report.next.Invoke(null!);
+            default:
+                throw new UnreachableException();
         }
     }
 
-    private void Start(RequestKind kind, int child, long offset, long length)
+    private void Send(RequestKind kind, int child, long offset, long length)
     {
         bool hasData = kind is RequestKind.Read or RequestKind.Write;
         if (hasData)
@@ -90,40 +88,27 @@ internal sealed unsafe class ScriptRunner<T> : IRequestOwner, IDisposable
             Reserve((int)length);
         }
 
-        FileRequest request = new() { Kind = kind, Offset = offset, Length = length };
-        _thread.StartOn(_children[child], in request, hasData ? _buffer : null, this, 0);
+        NodePath path = _children.Enter(child);
+        if (kind == RequestKind.Write && offset + length > path.SizeBytes)
+        {
+            // The node cannot grow.
+            _error = Errno.ENOSPC;
+        }
+        else
+        {
+            FileRequest request = new() { Kind = kind, Offset = offset, Length = length };
+            _ended.Reset();
+            _thread.Post(() => _thread.StartOn(path, in request, hasData ? _buffer : null, this, 0));
+            _ended.Wait();
+        }
+
+        _children.Leave();
     }
 
     public void OnRequestDone(int tag, in FileRequest request)
     {
         _error = request.Error;
-        _hasEnded = true;
-        if (!_isRunning)
-        {
-            TakeEnd();
-            Go();
-        }
-    }
-
-    private void TakeEnd()
-    {
-        switch (_script)
-        {
-            case IoScript<T>.ReadChild read:
-                _script = read.next.Invoke(_error == 0
-                    ? FSharpResult<byte[], int>.NewOk(new ReadOnlySpan<byte>(_buffer, read.length).ToArray())
-                    : FSharpResult<byte[], int>.NewError(_error));
-                break;
-            case IoScript<T>.WriteChild write:
-                _script = write.next.Invoke(Done());
-                break;
-            case IoScript<T>.FlushChild flush:
-                _script = flush.next.Invoke(Done());
-                break;
-            case IoScript<T>.DiscardChild discard:
-                _script = discard.next.Invoke(Done());
-                break;
-        }
+        _ended.Set();
     }
 
     private FSharpResult<Unit, int> Done() =>
@@ -142,6 +127,6 @@ internal sealed unsafe class ScriptRunner<T> : IRequestOwner, IDisposable
     public void Dispose()
     {
         NativeMemory.AlignedFree(_buffer);
-        _finished.Dispose();
+        _ended.Dispose();
     }
 }

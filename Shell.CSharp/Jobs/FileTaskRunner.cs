@@ -54,8 +54,8 @@ internal static unsafe class FileTaskRunner
         step switch
         {
             FileStep.SetLength set => Check(Libc.FTruncate(fd, set.bytes)),
-            FileStep.Allocate allocate => Allocate(fd, allocate.bytes),
-            FileStep.FillWithZeroes fill => FillWithZeroes(fd, fill.bytes, stop),
+            FileStep.Allocate allocate => Allocate(fd, allocate.from, allocate.bytes),
+            FileStep.FillWithZeroes fill => FillWithZeroes(fd, fill.from, fill.bytes, stop),
             FileStep.ExtendBy extend => ExtendBy(fd, extend.bytes),
             { IsFlushToDisk: true } => Check(Libc.Fsync(fd)),
             { IsWriteInPlace: true } => WriteInPlace(fd),
@@ -64,18 +64,18 @@ internal static unsafe class FileTaskRunner
 
     private static int Check(int result) => result < 0 ? Libc.Errno : 0;
 
-    private static int Allocate(int fd, long bytes)
+    private static int Allocate(int fd, long from, long bytes)
     {
         int errno;
         do
         {
-            errno = Libc.PosixFallocate(fd, 0, bytes);
+            errno = Libc.PosixFallocate(fd, from, bytes);
         }
         while (errno == Errno.EINTR);
         return errno;
     }
 
-    private static int FillWithZeroes(int fd, long bytes, StopSignal stop)
+    private static int FillWithZeroes(int fd, long from, long bytes, StopSignal stop)
     {
         // Never written to, so that all of it is the kernel's one page of zeroes.
         void* zeroes = Libc.Mmap(null, ZeroesBytes, Libc.PROT_READ, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS, -1, 0);
@@ -85,8 +85,9 @@ internal static unsafe class FileTaskRunner
         }
 
         int errno = 0;
-        long offset = 0;
-        while (offset < bytes && errno == 0)
+        long offset = from;
+        long end = from + bytes;
+        while (offset < end && errno == 0)
         {
             if (stop.IsSet)
             {
@@ -94,7 +95,7 @@ internal static unsafe class FileTaskRunner
                 break;
             }
 
-            IoVec iov = new() { Base = zeroes, Length = (nuint)Math.Min((long)ZeroesBytes, bytes - offset) };
+            IoVec iov = new() { Base = zeroes, Length = (nuint)Math.Min((long)ZeroesBytes, end - offset) };
             nint count = Libc.Pwritev2(fd, &iov, 1, offset, 0);
             if (count > 0)
             {

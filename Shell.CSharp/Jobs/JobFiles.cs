@@ -1,7 +1,5 @@
 using System;
 using System.Collections.Generic;
-using System.Threading.Tasks;
-using Microsoft.FSharp.Core;
 using StorageDaemon.Core.Daemon;
 using StorageDaemon.Core.Graph;
 using StorageDaemon.Core.Job;
@@ -14,13 +12,9 @@ namespace StorageDaemon.Shell.Jobs;
 /// The files that jobs work on: opened and locked on the control thread, worked on and closed on another. On the control
 /// thread only.
 /// </summary>
-/// <param name="post">Runs an action on the control thread.</param>
-/// <param name="worked">Told how the work of a job went, unless somebody has waited for it.</param>
-internal sealed class JobFiles(Action<Action> post, Action<int, FileTaskReport> worked) : IDisposable
+internal sealed class JobFiles(JobRunner runner) : IDisposable
 {
-    private readonly JobThreads _threads = new();
     private readonly Dictionary<int, int> _opened = [];
-    private readonly Dictionary<int, Running> _running = [];
 
     /// <summary>Opens or makes the file of a job, and locks it; nothing is left open after an error.</summary>
     internal Answer Open(int job, string path, LockChange locks)
@@ -48,42 +42,13 @@ internal sealed class JobFiles(Action<Action> post, Action<int, FileTaskReport> 
     internal void Run(int job, FileTask task)
     {
         _ = _opened.Remove(job, out int fd);
-        Running running = new();
-        _running.Add(job, running);
-        _threads.Run(() =>
+        StopSignal stop = new();
+        runner.Run(job, stop, () =>
         {
-            FileTaskReport report = FileTaskRunner.Run(fd, task, running.Stop);
+            FileTaskReport report = FileTaskRunner.Run(fd, task, stop);
             _ = Libc.Close(fd);
-            running.End(report);
-            post(() => Finish(job));
+            return JobReport.NewFile(report);
         });
-    }
-
-    private void Finish(int job)
-    {
-        if (_running.Remove(job, out Running? running))
-        {
-            worked(job, running.Await());
-        }
-    }
-
-    /// <summary>Lets work come to an end early.</summary>
-    internal void Stop(int job)
-    {
-        if (_running.TryGetValue(job, out Running? running))
-        {
-            running.Stop.Set();
-        }
-    }
-
-    /// <summary>Lets work come to an end early and waits for it; how it went, if there was any.</summary>
-    internal Answer Await(int job)
-    {
-        Stop(job);
-        return Answer.NewJobWorked(
-            _running.Remove(job, out Running? running)
-                ? FSharpOption<FileTaskReport>.Some(running.Await())
-                : FSharpOption<FileTaskReport>.None);
     }
 
     public void Dispose()
@@ -94,18 +59,5 @@ internal sealed class JobFiles(Action<Action> post, Action<int, FileTaskReport> 
         }
 
         _opened.Clear();
-    }
-
-    /// <summary>Work under way.</summary>
-    private sealed class Running
-    {
-        private readonly TaskCompletionSource<FileTaskReport> _ended = new();
-
-        internal StopSignal Stop { get; } = new();
-
-        /// <summary>On the thread of the work.</summary>
-        internal void End(FileTaskReport report) => _ended.SetResult(report);
-
-        internal FileTaskReport Await() => _ended.Task.GetAwaiter().GetResult();
     }
 }

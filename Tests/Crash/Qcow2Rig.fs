@@ -23,8 +23,8 @@ type Shape = {
     Discards: DiscardSettings
 }
 
-let header (shape: Shape) : Header =
-    NewImage.place {
+let private layout (shape: Shape) : NewLayout =
+    let header = {
         Version = shape.Version
         BackingFile = None
         ClusterBits = shape.ClusterBits
@@ -54,17 +54,16 @@ let header (shape: Shape) : Header =
         Extensions = []
     }
 
-let newImage (shape: Shape) : byte[] =
-    let header = header shape
-    let file = Array.zeroCreate<byte>(int header.L1Offset + header.L1Entries * 8)
-
-    match NewImage.writes header with
-    | Ok writes ->
-        for struct (offset, bytes) in writes do
-            Array.Copy(bytes, 0L, file, offset, int64 bytes.Length)
+    match NewImage.plan NothingMapped header with
+    | Ok layout -> layout
     | Error errno -> failtest ("no image: " + string errno)
 
-    file
+let header (shape: Shape) : Header = (layout shape).Header
+
+let newImage (shape: Shape) : byte[] =
+    match ScriptRunner.run [||] (NewImage.write (layout shape)) with
+    | Ok(), file, _ -> file
+    | Error errno, _, _ -> failtest ("no image: " + string errno)
 
 /// Compresses clusters of sectors that hold one value each: the values, and rubbish of any length behind them. What comes
 /// to the length of a cluster does not fit.
@@ -119,6 +118,9 @@ let runIdle
         | FlushChild(child, next) -> go (next (carryOut child RequestKind.Flush 0L 0L [||] |> Result.map ignore))
         | DiscardChild(child, offset, length, next) ->
             go (next (carryOut child RequestKind.Discard offset length [||] |> Result.map ignore))
+        | MeasureChild _
+        | ResizeChild _
+        | Report _ -> failtest "not a matter of open images"
 
     go script
 

@@ -5,6 +5,7 @@ open System
 open System.Collections.Generic
 open System.IO
 open System.Net.Sockets
+open System.Security.Cryptography
 open System.Text.Json
 open Expecto
 open StorageDaemon.Tests.Harness
@@ -76,6 +77,38 @@ let private concluded (subject: Subject) (qmp: QmpClient) (job: string) : unit =
 
     read ()
 
+/// Begins a job and reads to its end. Where its work begins with I/O, the real daemon replies sooner or later.
+let private wholeJob (subject: Subject) (qmp: QmpClient) (job: string) (text: string) : unit =
+    subject.Note $"-> {text}"
+    qmp.Send(text + "\n")
+
+    let rec read (reply: string) (events: string list) : unit =
+        let isOver = events |> List.exists (fun line -> line.Contains "\"concluded\"")
+
+        if reply.Contains "\"error\"" || (reply <> "" && isOver) then
+            reply :: List.rev events |> List.iter (note subject)
+        else
+            match qmp.ReadLine() with
+            | None -> failtest $"the end instead of the end of {job}"
+            | Some line when line.Contains "\"event\"" -> read reply (line :: events)
+            | Some line -> read line events
+
+    read "" []
+
+/// What the real tools say of an image, but for the room that it takes.
+let private image (subject: Subject) (file: string) : unit =
+    let ask (arguments: string list) =
+        let outcome = ChildProcess.run subject.Path (Requires.tool "qemu-img") arguments
+
+        outcome.Output.Split '\n'
+        |> Array.filter (fun line -> not (line.Contains "actual-size"))
+        |> String.concat " "
+        |> subject.Note
+
+    ask [ "info"; "--output=json"; file ]
+    ask [ "check"; "--output=json"; file ]
+    ask [ "map"; "--output=json"; file ]
+
 /// The NBD clients of a script, by name.
 type private NbdClients = Dictionary<string, NbdClient>
 
@@ -84,6 +117,12 @@ let private play (subject: Subject) (qmp: QmpClient) (clients: NbdClients) (line
     | [| "await"; event |] -> qmp.Await event |> List.iter (note subject)
     | [| "concluded"; job |] -> concluded subject qmp job
     | [| "length"; file |] -> subject.Note $"length: {FileInfo(subject.Directory.File file).Length}"
+    | [| "job"; job; text |] -> wholeJob subject qmp job text
+    | [| "empty"; file |] -> TempDir.sparse (subject.Directory.File file) 0L
+    | [| "bytes"; file |] ->
+        let hash = Convert.ToHexString(SHA256.HashData(File.ReadAllBytes(subject.Directory.File file)))
+        subject.Note $"bytes: {hash}"
+    | [| "image"; file |] -> image subject file
     | [| "raw"; count; text |] ->
         subject.Note $"-> {text}"
         qmp.Send(text + "\n")
@@ -98,6 +137,8 @@ let private play (subject: Subject) (qmp: QmpClient) (clients: NbdClients) (line
     | [| "write"; name; count |] ->
         subject.Note $"write: {clients[name].Write(0us, 0UL, Array.create (int count) 1uy)}"
         subject.Note $"flush: {clients[name].Errno(Cmd.FLUSH, 0us, 0UL, 0UL)}"
+    | [| "run"; program; arguments |] ->
+        ChildProcess.run subject.Path program (List.ofArray (arguments.Split ' ')) |> ignore
     | [| "close"; name |] ->
         clients[name].Disconnect()
         subject.Note $"closed: {clients[name].IsClosed()}"
@@ -224,7 +265,9 @@ let tests =
                 ChardevScripts.all
                 GraphScripts.all
                 FilterScripts.all
+                Qcow2Scripts.all
                 JobScripts.all
+                CreateScripts.all
              ]
              |> List.concat
              |> List.map (fun script -> differential script.Name (converse script)))

@@ -150,7 +150,133 @@ let private terminated =
         Expect.equal (stage.Child.WaitExit Wait.defaultTimeout) (Some 0) "exit code"
         Expect.equal (stage.Length "one.raw") 0L "the file")
 
+/// KubeVirt's overlay: the header and the tables in one file, the guest's data as they are in another.
+let private overlay =
+    testCase "an overlay with a raw data file, as KubeVirt makes it" (fun () ->
+        use directory = new TempDir.TempDir()
+        let disk = Array.init 4194304 (fun i -> byte (i / 512))
+        File.WriteAllBytes(directory.File "disk.img", disk)
+        File.WriteAllBytes(directory.File "overlay.qcow2", [||])
+
+        use child =
+            Daemon.start
+                Binaries.daemon.Value
+                directory.Path
+                (Daemon.monitor "q.sock"
+                 @ [
+                     "--blockdev"
+                     "file,node-name=file,filename=overlay.qcow2"
+                     "--blockdev"
+                     "file,node-name=data-file,filename=disk.img"
+                 ])
+
+        use qmp = QmpClient.Connect(directory.File "q.sock")
+        qmp.ReadLine() |> ignore
+
+        // Both at once.
+        qmp.Send(
+            """{"execute": "qmp_capabilities"}"""
+            + """{"execute": "blockdev-create", "arguments": {"job-id": "create", "options": {"driver": "qcow2", "file": "file", "data-file": "data-file", "data-file-raw": true, "size": 4194304, "cluster-size": 262144}}}"""
+        )
+
+        let rec read () =
+            match qmp.ReadLine() with
+            | None -> failtest "the end"
+            | Some line when line.Contains "\"concluded\"" -> ()
+            | Some _ -> read ()
+
+        read ()
+        let job = Seq.exactlyOne ((qmp.Execute "query-jobs").EnumerateArray())
+        Expect.isNone (tryMember "error" job) "no error"
+        qmp.Execute("job-dismiss", """{"id": "create"}""") |> ignore
+        qmp.Execute "quit" |> ignore
+        Expect.equal (child.WaitExit Wait.defaultTimeout) (Some 0) "exit code"
+        Expect.equal (File.ReadAllBytes(directory.File "disk.img")) disk "the data are as they were"
+
+        match ChildProcess.find "qemu-img" with
+        | None -> ()
+        | Some tool ->
+            ChildProcess.runOk directory.Path tool [
+                "compare"
+                "-f"
+                "qcow2"
+                "-F"
+                "raw"
+                "overlay.qcow2"
+                "disk.img"
+            ]
+            |> ignore
+
+            ChildProcess.runOk directory.Path tool [ "check"; "overlay.qcow2" ] |> ignore)
+
+/// More tables than are written in the time that a test takes.
+let private greatImage =
+    testCase "an image of terabytes is made beside QMP, several at once, and cancelled between two pieces" (fun () ->
+        use stage = new Stage()
+
+        let add (name: string) =
+            File.WriteAllBytes(stage.Directory.File name, [||])
+
+            stage.Qmp.Execute("blockdev-add", $"""{{"driver": "file", "node-name": "{name}", "filename": "{name}"}}""")
+            |> ignore
+
+        let create (id: string) (node: string) (options: string) =
+            stage.Qmp.Execute(
+                "blockdev-create",
+                $"""{{"job-id": "{id}", "options": {{"driver": "qcow2", "file": "{node}", {options}}}}}"""
+            )
+            |> ignore
+
+        add "great"
+        add "other"
+        add "small"
+        let terabytes = "\"size\": 8796093022208, \"cluster-size\": 16384, \"preallocation\": \"metadata\""
+        create "great" "great" terabytes
+        create "other" "other" terabytes
+
+        for _ in 1..50 do
+            stage.Qmp.Execute "query-version" |> ignore
+
+        let used =
+            stage.Qmp.Request """{"execute": "blockdev-del", "arguments": {"node-name": "great"}}"""
+            |> snd
+
+        Expect.stringContains used "Node great is in use" "in use"
+
+        // The graph changes below a script.
+        stage.Qmp.Execute(
+            "blockdev-reopen",
+            """{"options": [{"driver": "file", "node-name": "great", "filename": "great", "cache": {"no-flush": true}}]}"""
+        )
+        |> ignore
+
+        create "small" "small" "\"size\": 1048576"
+        stage.AwaitConcluded "small"
+
+        let resident = Daemon.Proc.residentBytes stage.Child.Pid
+        Expect.isLessThan resident (512L <<< 20) "memory"
+
+        for id in [ "great"; "other" ] do
+            stage.Qmp.Execute("job-cancel", $"""{{"id": "{id}"}}""") |> ignore
+            stage.AwaitConcluded id
+
+        Expect.equal
+            (stage.Jobs())
+            [
+                "small", "concluded", ""
+                "other", "concluded", "Operation canceled"
+                "great", "concluded", "Operation canceled"
+            ]
+            "jobs"
+
+        // What is half made is no image.
+        let start = Array.zeroCreate<byte> 4
+        use file = File.OpenRead(stage.Directory.File "great")
+        file.ReadExactly start
+        Expect.equal start [| 0uy; 0uy; 0uy; 0uy |] "no header"
+        stage.Qmp.Execute("blockdev-del", """{"node-name": "great"}""") |> ignore)
+
 [<Tests>]
 let tests =
     testSequenced
-    <| testList "end to end: jobs" [ createAndUse; goesOn; ends; terminated ]
+    <| testList "end to end: jobs" [ createAndUse; goesOn; overlay; greatImage; ends; terminated ]

@@ -145,7 +145,7 @@ let private endWork (machine: Machine) (index: byte) (fails: bool) =
         machine.Shell.EndWork key
 
         let struct (state, _) =
-            machine.Shell.Settle(Step.jobWorked machine.State key { Failed = failed; Stopped = false })
+            machine.Shell.Settle(Step.jobWorked machine.State key (JobReport.File { Failed = failed; Stopped = false }))
 
         let error =
             if fails then

@@ -225,7 +225,7 @@ let private fileTests =
                     WriteInPlace
                     hint
                     SetLength 65536L
-                    FillWithZeroes 65536L
+                    FillWithZeroes(0L, 65536L)
                     FlushToDisk
                 ]
                 "full"
@@ -236,7 +236,7 @@ let private fileTests =
                     ExtentSizeHint = Some 4096UL
             }
 
-            Expect.equal (stepsOf allocated) [ SetLength 0L; ExtendBy 4096u; Allocate 65536L ] "falloc"
+            Expect.equal (stepsOf allocated) [ SetLength 0L; ExtendBy 4096u; Allocate(0L, 65536L) ] "falloc"
             Expect.equal (stepsOf { allocated with SizeBytes = 0L }) [ SetLength 0L; ExtendBy 4096u ] "nothing to do"
         }
 
@@ -270,7 +270,7 @@ let private fileTests =
                 "flush"
 
             Expect.equal
-                (outcome full [ FillWithZeroes 65536L ] true)
+                (outcome full [ FillWithZeroes(0L, 65536L) ] true)
                 ([], Failed "Could not write zeros for preallocation: Input/output error")
                 "an error before the stop"
         }

@@ -42,6 +42,8 @@ type FakeShell(lengths: (string * int64) list) =
     let quiesced = HashSet<ExportKey>()
     let jobFiles = HashSet<JobKey>()
     let tasks = Dictionary<JobKey, FileTask>()
+    let scripts = HashSet<JobKey>()
+    let resting = HashSet<JobKey>()
     let stopped = HashSet<JobKey>()
 
     let refusal = QapiError.generic "The fake shell refuses"
@@ -211,7 +213,16 @@ type FakeShell(lengths: (string * int64) list) =
             orRefused (fun () -> finished (fun () -> List.iter change changes))
         | OpenLayer path ->
             leavesAreOpen path
-            orRefused (fun () -> LayerIsOpen(path.SizeBytes, 512))
+            orRefused (fun () ->
+                LayerIsOpen {
+                    SizeBytes = path.SizeBytes
+                    AlignmentBytes = 512
+                    Header = None
+                })
+        | ProbeImage _ -> Probed(false, [||])
+        | ResizeImage(path, bytes) ->
+            leavesAreOpen path
+            Measured bytes
         | TruncateFile(node, bytes) -> truncate node bytes
         | MeasureFile node ->
             isOpen node
@@ -225,7 +236,11 @@ type FakeShell(lengths: (string * int64) list) =
                 Exports = Map.empty
                 Discards = Map.empty
             }
-        | Quiesce keys ->
+        | Quiesce(keys, jobs) ->
+            for job in jobs do
+                Expect.isTrue (scripts.Contains job) "the script is under way"
+                Expect.isTrue (resting.Add job) "a script rests once"
+
             for key in keys do
                 Expect.isTrue (exports.ContainsKey key) "the export is served"
                 Expect.isTrue (quiesced.Add key) "an export is quiesced once"
@@ -248,7 +263,9 @@ type FakeShell(lengths: (string * int64) list) =
 
             if tasks.Remove key then
                 jobFiles.Remove key |> ignore
-                JobWorked(Some { Failed = []; Stopped = true })
+                JobWorked(Some(JobReport.File { Failed = []; Stopped = true }))
+            elif scripts.Remove key then
+                JobWorked(Some(JobReport.Nodes { Result = None; FileBytes = [] }))
             else
                 JobWorked None
         | OpenNbdServer _ -> orRefused (fun () -> finished openServer)
@@ -312,6 +329,7 @@ type FakeShell(lengths: (string * int64) list) =
             closings <- closings + opened.Count
             opened.Clear()
         | RelaxFiles changes -> List.iter change changes
+        | SettleImages paths -> List.iter leavesAreOpen paths
         | CloseNodes nodes ->
             for node in nodes do
                 if files.ContainsKey node then
@@ -320,8 +338,17 @@ type FakeShell(lengths: (string * int64) list) =
         | RunFileTask(key, task) ->
             Expect.isTrue (jobFiles.Contains key) "the file is open"
             tasks.Add(key, task)
+        | RunNodeScript(key, script) ->
+            Expect.isTrue (scripts.Add key) "a job has one script"
+            script.Children |> List.iter (fun child -> leavesAreOpen child.Path)
+        | UpdateNodeScript(key, children) ->
+            Expect.isTrue (resting.Contains key) "no request is in flight"
+            children |> List.iter (fun child -> leavesAreOpen child.Path)
+        | ResumeNodeScripts keys ->
+            for key in keys do
+                Expect.isTrue (resting.Remove key) "the script rests"
         | StopJobWork key ->
-            Expect.isTrue (tasks.ContainsKey key) "there is work to stop"
+            Expect.isTrue (tasks.ContainsKey key || scripts.Contains key) "there is work to stop"
             stopped.Add key |> ignore
         | ServeExport served -> this.Serve served
         | UpdateExport served ->

@@ -146,6 +146,7 @@ let resize (name: string) (bytes: int64) (world: World) : Result<World, string> 
         let actual =
             match plan.Target with
             | Ok(Truncate(_, bytes))
+            | Ok(ResizedImage(_, bytes))
             | Ok(Measure(_, bytes)) -> bytes
             | Error _ -> 0L
 

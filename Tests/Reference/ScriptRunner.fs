@@ -25,9 +25,17 @@ let run (file: byte[]) (script: IoScript<'T>) : 'T * byte[] * Step list =
             go file steps (next (Ok(Array.sub file (int offset) length)))
         | WriteChild(0, offset, data, next) -> go (apply file offset data) (Wrote(offset, data) :: steps) (next (Ok()))
         | FlushChild(0, next) -> go file (Flushed :: steps) (next (Ok()))
+        | MeasureChild(0, next) -> go file steps (next file.LongLength)
+        | ResizeChild(0, bytes, _, next) ->
+            let resized: byte[] = Array.zeroCreate (int bytes)
+            Array.blit file 0 resized 0 (min file.Length resized.Length)
+            go resized steps (next (Ok()))
         | DiscardChild(0, _, _, next) -> go file steps (next (Ok()))
+        | Report(_, _, next) -> go file steps (next ())
         | ReadChild(child, offset, length, _) -> invalidOp $"read of {length} bytes at {offset} of child {child}"
         | WriteChild(child, _, _, _)
+        | ResizeChild(child, _, _, _)
+        | MeasureChild(child, _)
         | DiscardChild(child, _, _, _)
         | FlushChild(child, _) -> invalidOp $"child {child}"
 

@@ -101,19 +101,25 @@ let private ended =
             withReactor (fun reactor ->
                 withFolder (fun folder ->
                     leavesNoDescriptors (fun () ->
-                        let reports = ResizeArray<int * FileTaskReport>()
-                        use files =
-                            new JobFiles(
+                        let reports = ResizeArray<int * JobReport>()
+
+                        let runner =
+                            JobRunner(
                                 (fun action -> reactor.Post action),
                                 (fun job report -> reports.Add((job, report)))
                             )
 
+                        use files = new JobFiles(runner)
+
                         let task = CreateFile.task (creation mib PreallocMode.Full)
 
-                        let isWell (report: FileTaskReport) =
-                            match FileTask.outcome task report with
-                            | struct (_, Succeeded) -> true
-                            | _ -> false
+                        let isWell (report: JobReport) =
+                            match report with
+                            | JobReport.File report ->
+                                match FileTask.outcome task report with
+                                | struct (_, Succeeded) -> true
+                                | _ -> false
+                            | JobReport.Nodes _ -> false
 
                         // More than there are threads.
                         for job in 1..100 do
@@ -131,7 +137,7 @@ let private ended =
                 withFolder (fun folder ->
                     leavesNoDescriptors (fun () ->
                         let path = Path.Combine(folder, "new.raw")
-                        use files = new JobFiles((fun action -> reactor.Post action), (fun _ _ -> ()))
+                        use files = new JobFiles(JobRunner((fun action -> reactor.Post action), (fun _ _ -> ())))
                         Expect.isTrue (files.Open(1, path, CreateFile.locks).IsFinished) "the first"
 
                         match files.Open(2, path, CreateFile.locks) with
@@ -147,19 +153,20 @@ let private ended =
             withReactor (fun reactor ->
                 inFolder (fun path ->
                     let mutable told = 0
-                    use files = new JobFiles((fun action -> reactor.Post action), (fun _ _ -> told <- told + 1))
+                    let runner = JobRunner((fun action -> reactor.Post action), (fun _ _ -> told <- told + 1))
+                    use files = new JobFiles(runner)
                     files.Open(1, path, CreateFile.locks) |> ignore
                     files.Run(1, CreateFile.task (creation (8192L * mib) PreallocMode.Full))
 
-                    match files.Await 1 with
-                    | JobWorked(Some report) -> Expect.isTrue report.Stopped "stopped"
+                    match runner.Await 1 with
+                    | JobWorked(Some(JobReport.File report)) -> Expect.isTrue report.Stopped "stopped"
                     | _ -> failtest "a report"
 
                     pumpFor reactor 30L
                     Expect.equal told 0 "not told"
                     Expect.equal (FileInfo(path).Length) 0L "length"
 
-                    match files.Await 1 with
+                    match runner.Await 1 with
                     | JobWorked None -> ()
                     | _ -> failtest "nothing to wait for"))
         }

@@ -119,6 +119,21 @@ module BlockCodecs =
         ]
         |> Codec.documented "A node that exists, by its name, or one to be made." []
 
+    /// `BlockdevRefOrNull` over the node's own options.
+    let private refOrNullTo (options: StructCodec<BlockdevOptions>) : Codec<BlockdevRefOrNull> =
+        Alternate.alternate "BlockdevRefOrNull" [
+            Alternate.alternative (StructCodec.codec options) BlockdevRefOrNull.Definition (function
+                | BlockdevRefOrNull.Definition definition -> ValueSome definition
+                | _ -> ValueNone)
+            Alternate.alternative Codec.str BlockdevRefOrNull.Reference (function
+                | BlockdevRefOrNull.Reference name -> ValueSome name
+                | _ -> ValueNone)
+            Alternate.alternative Codec.nothing (fun () -> BlockdevRefOrNull.Null) (function
+                | BlockdevRefOrNull.Null -> ValueSome()
+                | _ -> ValueNone)
+        ]
+        |> Codec.documented "A node that exists, by its name, one to be made, or null for none." []
+
     let private rawOptionsOver child : StructCodec<BlockdevOptionsRaw> =
         record "BlockdevOptionsRaw" "An image without a format, or a part of it." {
             let! file = doc "The node below." (required "file" child _.File)
@@ -369,7 +384,7 @@ module BlockCodecs =
                 }
         }
 
-    let private driverBranches child : Branch<BlockdevDriver> list =
+    let private driverBranches child childOrNull : Branch<BlockdevDriver> list =
         let blkreplay = Unavailable.members "BlockdevOptionsBlkreplay" [ Unavailable.must "image" child ]
 
         [
@@ -408,6 +423,9 @@ module BlockCodecs =
                 | _ -> ValueNone)
             branch "preallocate" (preallocateOptionsOver child) BlockdevDriver.Preallocate (function
                 | BlockdevDriver.Preallocate options -> ValueSome options
+                | _ -> ValueNone)
+            branch "qcow2" (Qcow2Codecs.optionsOver child childOrNull) BlockdevDriver.Qcow2 (function
+                | BlockdevDriver.Qcow2 options -> ValueSome options
                 | _ -> ValueNone)
             branch "quorum" (quorumOptionsOver child) BlockdevDriver.Quorum (function
                 | BlockdevDriver.Quorum options -> ValueSome options
@@ -462,7 +480,7 @@ module BlockCodecs =
     /// `BlockdevOptions`: arguments of `blockdev-add`, and `--blockdev`.
     let blockdevOptions: StructCodec<BlockdevOptions> =
         StructCodec.recursiveAbout "BlockdevOptions" "A node: its driver, and how it behaves." (fun self ->
-            let branches = driverBranches (refTo self)
+            let branches = driverBranches (refTo self) (refOrNullTo self)
             StructCodec.unionWith "BlockdevOptions" "driver" "BlockdevDriver" branches commonOptions _.Driver)
 
     let blockdevRef: Codec<BlockdevRef> = refTo blockdevOptions

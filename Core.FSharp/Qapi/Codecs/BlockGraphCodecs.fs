@@ -182,6 +182,26 @@ module BlockGraphCodecs =
                 }
         }
 
+    let blockImageCorrupted: StructCodec<BlockImageCorrupted> =
+        record "BlockImageCorruptedData" "Data of BLOCK_IMAGE_CORRUPTED." {
+            let! device = doc "The guest device; empty, for there is none." (required "device" Codec.str _.Device)
+            let! nodeName = doc "The node." (optional "node-name" Codec.str _.NodeName)
+            let! msg = doc "The damage, in words." (required "msg" Codec.str _.Msg)
+            let! offset = doc "Where it would have led to write, in bytes." (optional "offset" Codec.int64 _.Offset)
+            let! size = doc "How much, in bytes." (optional "size" Codec.int64 _.Size)
+            let! fatal = doc "Whether the image cannot be used any more." (required "fatal" Codec.bool _.Fatal)
+
+            return
+                fun m -> {
+                    Device = device m
+                    NodeName = nodeName m
+                    Msg = msg m
+                    Offset = offset m
+                    Size = size m
+                    Fatal = fatal m
+                }
+        }
+
     let changeBackingFile: StructCodec<ChangeBackingFile> =
         record "ChangeBackingFileArgs" "Arguments of change-backing-file." {
             let! device =

@@ -28,10 +28,42 @@ module BlockInfoCodecs =
             return extentSizeHint
         }
 
+    let private specificQcow2: StructCodec<ImageInfoSpecificQcow2> =
+        record "ImageInfoSpecificQCow2" "A qcow2 image." {
+            let! compat = doc "0.10 for version 2, 1.1 for version 3." (required "compat" Codec.str _.Compat)
+            let! dataFile = doc "The name of the file with the data." (optional "data-file" Codec.str _.DataFile)
+            let! dataFileRaw =
+                doc
+                    "Whether that file is a raw image by itself."
+                    (optional "data-file-raw" Codec.bool _.DataFileRaw)
+            let! extendedL2 = doc "Whether clusters have subclusters." (optional "extended-l2" Codec.bool _.ExtendedL2)
+            let! lazyRefcounts =
+                doc
+                    "Whether refcounts may be out of date after a crash."
+                    (optional "lazy-refcounts" Codec.bool _.LazyRefcounts)
+            let! corrupt = doc "Whether damage was noticed." (optional "corrupt" Codec.bool _.Corrupt)
+            let! refcountBits = doc "The width of a refcount." (required "refcount-bits" Codec.int64 _.RefcountBits)
+            let! compressionType =
+                doc "How clusters are compressed." (required "compression-type" Qcow2Codecs.compressionType _.CompressionType)
+
+            return
+                fun m -> {
+                    Compat = compat m
+                    DataFile = dataFile m
+                    DataFileRaw = dataFileRaw m
+                    ExtendedL2 = extendedL2 m
+                    LazyRefcounts = lazyRefcounts m
+                    Corrupt = corrupt m
+                    RefcountBits = refcountBits m
+                    CompressionType = compressionType m
+                }
+        }
+
     let private imageInfoSpecific: StructCodec<ImageInfoSpecific> =
         let ofFile specific =
             match specific with
             | ImageInfoSpecific.File hint -> ValueSome hint
+            | ImageInfoSpecific.Qcow2 _ -> ValueNone
 
         StructCodec.union "ImageInfoSpecific" "type" "ImageInfoSpecificKind" [
             branch
@@ -39,6 +71,13 @@ module BlockInfoCodecs =
                 (StructCodec.wrapped "ImageInfoSpecificFileWrapper" specificFile)
                 ImageInfoSpecific.File
                 ofFile
+            branch
+                "qcow2"
+                (StructCodec.wrapped "ImageInfoSpecificQCow2Wrapper" specificQcow2)
+                ImageInfoSpecific.Qcow2
+                (function
+                | ImageInfoSpecific.Qcow2 info -> ValueSome info
+                | ImageInfoSpecific.File _ -> ValueNone)
         ]
         |> about "What only one format has."
 
@@ -53,6 +92,18 @@ module BlockInfoCodecs =
             let! clusterSize = doc "The bytes of a cluster." (optional "cluster-size" Codec.int64 _.ClusterSize)
             let! encrypted = doc "Whether it is encrypted." (optional "encrypted" Codec.bool _.Encrypted)
             let! compressed = doc "Whether it is compressed." (optional "compressed" Codec.bool _.Compressed)
+            let! backingFilename =
+                doc
+                    "The name of the backing image, as the image has it."
+                    (optional "backing-filename" Codec.str _.BackingFilename)
+            let! fullBackingFilename =
+                doc
+                    "Where that name leads to."
+                    (optional "full-backing-filename" Codec.str _.FullBackingFilename)
+            let! backingFilenameFormat =
+                doc
+                    "The format of the backing image."
+                    (optional "backing-filename-format" Codec.str _.BackingFilenameFormat)
             let! backingImage =
                 doc "The image of the backing node." (optional "backing-image" (StructCodec.codec below) _.BackingImage)
             let! formatSpecific =
@@ -70,6 +121,9 @@ module BlockInfoCodecs =
                     ClusterSize = clusterSize m
                     Encrypted = encrypted m
                     Compressed = compressed m
+                    BackingFilename = backingFilename m
+                    FullBackingFilename = fullBackingFilename m
+                    BackingFilenameFormat = backingFilenameFormat m
                     BackingImage = backingImage m
                     FormatSpecific = formatSpecific m
                 }
@@ -83,6 +137,8 @@ module BlockInfoCodecs =
             let! nodeName = doc "The name of the node." (optional "node-name" Codec.str _.NodeName)
             let! readOnly = doc "Whether it is read-only." (required "ro" Codec.bool _.ReadOnly)
             let! driver = doc "Its driver." (required "drv" Codec.str _.Driver)
+            let! backingFile =
+                doc "The file name of the backing node." (optional "backing_file" Codec.str _.BackingFile)
             let! backingFileDepth =
                 doc
                     "How many backing nodes are below it."
@@ -110,6 +166,7 @@ module BlockInfoCodecs =
                     NodeName = nodeName m
                     ReadOnly = readOnly m
                     Driver = driver m
+                    BackingFile = backingFile m
                     BackingFileDepth = backingFileDepth m
                     Active = active m
                     Encrypted = encrypted m

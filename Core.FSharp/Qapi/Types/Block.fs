@@ -84,6 +84,40 @@ type BlkdebugSetStateOptions = {
     NewState: int64
 }
 
+/// `Qcow2CompressionType` of qapi/block-core.json.
+[<RequireQualifiedAccess>]
+type Qcow2CompressionType =
+    | Zlib
+    | Zstd
+
+/// `Qcow2OverlapCheckMode` of qapi/block-core.json.
+[<RequireQualifiedAccess>]
+type Qcow2OverlapCheckMode =
+    | None
+    | Constant
+    | Cached
+    | All
+
+/// `Qcow2OverlapCheckFlags` of qapi/block-core.json: what is not given is as the template has it.
+type Qcow2OverlapCheckFlags = {
+    Template: Qcow2OverlapCheckMode option
+    MainHeader: bool option
+    ActiveL1: bool option
+    ActiveL2: bool option
+    RefcountTable: bool option
+    RefcountBlock: bool option
+    SnapshotTable: bool option
+    InactiveL1: bool option
+    InactiveL2: bool option
+    BitmapDirectory: bool option
+}
+
+/// `Qcow2OverlapChecks` of qapi/block-core.json.
+[<RequireQualifiedAccess>]
+type Qcow2OverlapChecks =
+    | Flags of Qcow2OverlapCheckFlags
+    | Mode of Qcow2OverlapCheckMode
+
 /// `BlockdevOptions` of qapi/block-core.json: a node to be made.
 type BlockdevOptions = {
     NodeName: string option
@@ -109,6 +143,7 @@ and [<RequireQualifiedAccess>] BlockdevDriver =
     | CopyOnRead of BlockdevOptionsCor
     | Compress of BlockdevOptionsGenericFormat
     | Preallocate of BlockdevOptionsPreallocate
+    | Qcow2 of BlockdevOptionsQcow2
     | Quorum of BlockdevOptionsQuorum
     | Blkverify of BlockdevOptionsBlkverify
     | Blkdebug of BlockdevOptionsBlkdebug
@@ -159,6 +194,27 @@ and BlockdevOptionsQuorum = {
     ReadPattern: QuorumReadPattern option
 }
 
+/// `BlockdevOptionsQcow2` of qapi/block-core.json. Sizes are in bytes.
+and BlockdevOptionsQcow2 = {
+    File: BlockdevRef
+    /// What the image names if absent.
+    Backing: BlockdevRefOrNull option
+    LazyRefcounts: bool option
+    PassDiscardRequest: bool option
+    PassDiscardSnapshot: bool option
+    PassDiscardOther: bool option
+    DiscardNoUnref: bool option
+    OverlapCheck: Qcow2OverlapChecks option
+    CacheSize: int64 option
+    L2CacheSize: int64 option
+    L2CacheEntrySize: int64 option
+    RefcountCacheSize: int64 option
+    /// Seconds.
+    CacheCleanInterval: int64 option
+    /// What the image names if absent.
+    DataFile: BlockdevRef option
+}
+
 /// `BlockdevOptionsBlkverify` of qapi/block-core.json.
 and BlockdevOptionsBlkverify = { Test: BlockdevRef; Raw: BlockdevRef }
 
@@ -194,6 +250,14 @@ and [<RequireQualifiedAccess>] BlockdevRef =
     | Definition of BlockdevOptions
     /// The name of a node.
     | Reference of string
+
+/// `BlockdevRefOrNull` of qapi/block-core.json.
+and [<RequireQualifiedAccess>] BlockdevRefOrNull =
+    | Definition of BlockdevOptions
+    /// The name of a node.
+    | Reference of string
+    /// No node at all.
+    | Null
 
 /// Arguments of `blockdev-del`.
 type BlockdevDel = { NodeName: string }

@@ -78,6 +78,19 @@ type BlockWriteThreshold = {
     WriteThreshold: uint64
 }
 
+/// Data of `BLOCK_IMAGE_CORRUPTED`.
+type BlockImageCorrupted = {
+    /// Empty: a storage daemon has no devices.
+    Device: string
+    NodeName: string option
+    Msg: string
+    /// Bytes.
+    Offset: int64 option
+    /// Bytes.
+    Size: int64 option
+    Fatal: bool
+}
+
 /// Arguments of `change-backing-file`.
 type ChangeBackingFile = {
     Device: string

@@ -3,11 +3,24 @@ namespace StorageDaemon.Core.Qapi
 /// `BlockdevCacheInfo` of qapi/block-core.json.
 type BlockdevCacheInfo = { Writeback: bool; Direct: bool; NoFlush: bool }
 
+/// `ImageInfoSpecificQCow2` of qapi/block-core.json.
+type ImageInfoSpecificQcow2 = {
+    Compat: string
+    DataFile: string option
+    DataFileRaw: bool option
+    ExtendedL2: bool option
+    LazyRefcounts: bool option
+    Corrupt: bool option
+    RefcountBits: int64
+    CompressionType: Qcow2CompressionType
+}
+
 /// `ImageInfoSpecific` of qapi/block-core.json, the branches of drivers that are built.
 [<RequireQualifiedAccess>]
 type ImageInfoSpecific =
     /// `ImageInfoSpecificFile`: XFS's extent size hint in bytes, if the file has one.
     | File of extentSizeHint: uint64 option
+    | Qcow2 of ImageInfoSpecificQcow2
 
 /// `ImageInfo` of qapi/block-core.json.
 type ImageInfo = {
@@ -23,6 +36,10 @@ type ImageInfo = {
     ClusterSize: int64 option
     Encrypted: bool option
     Compressed: bool option
+    BackingFilename: string option
+    /// What the name leads to.
+    FullBackingFilename: string option
+    BackingFilenameFormat: string option
     BackingImage: ImageInfo option
     FormatSpecific: ImageInfoSpecific option
 }
@@ -33,6 +50,7 @@ type BlockDeviceInfo = {
     NodeName: string option
     ReadOnly: bool
     Driver: string
+    BackingFile: string option
     BackingFileDepth: int64
     Active: bool
     Encrypted: bool

@@ -1,0 +1,119 @@
+namespace StorageDaemon.Core.Daemon
+
+open StorageDaemon.Core
+open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Job
+
+/// What finding a job's nodes has come to.
+[<NoComparison; NoEquality>]
+type NodesProgress =
+    | AskShell of Call * Continuation
+    | AllFound of PendingJobNodes
+    | NotFound of PendingJobNodes * QapiError
+
+/// How a job comes by the nodes that it works on: those that exist by their names, those that are described made for it;
+/// and how it gives them back.
+module JobNodes =
+    let pending (key: JobKey) (wanted: ChildSpec list) : PendingJobNodes = {
+        Key = key
+        Rest = wanted
+        Found = []
+        Made = []
+    }
+
+    /// The next node. `accept` tells whether the job goes on with so many.
+    let rec next (state: State) (accept: int -> Result<unit, string>) (pending: PendingJobNodes) : NodesProgress =
+        match accept pending.Found.Length, pending.Rest with
+        | Error reason, _ -> NotFound(pending, QapiError.generic reason)
+        | Ok(), [] -> AllFound pending
+        | Ok(), Reference name :: rest ->
+            match Graph.findReference name state.Graph with
+            | Error error -> NotFound(pending, error)
+            | Ok node ->
+                next state accept {
+                    pending with
+                        Rest = rest
+                        Found = pending.Found @ [ node.Id ]
+                }
+        | Ok(), Nothing :: rest -> next state accept { pending with Rest = rest }
+        | Ok(), Inline spec :: rest ->
+            match Add.planUnnamed spec state.Graph with
+            | Error error -> NotFound(pending, error)
+            | Ok plan -> AskShell(OpenFiles plan.Opens, JobNodeOpened({ pending with Rest = rest }, plan))
+
+    /// The node that was made: its own reference goes, the job's will keep it.
+    let made (pending: PendingJobNodes) (added: AddedNodes) : struct (Graph * PendingJobNodes) =
+        let graph = added.Change.Graph
+        let node = Graph.node added.Root graph
+
+        struct (Graph.putNode { node with MonitorOwned = false } graph,
+                {
+                    pending with
+                        Found = pending.Found @ [ added.Root ]
+                        Made = added.Root :: pending.Made
+                })
+
+    /// The name of a node that is to be made, or that error texts are to speak of; none is given twice.
+    let newName (state: State) : struct (string * State) =
+        let struct (name, names) = NodeName.generate state.Graph.Names
+        struct (name, { state with Graph = { state.Graph with Names = names } })
+
+    /// Makes the job a user of its nodes. To error texts all of it is a node of that name with these children.
+    let attach
+        (name: string)
+        (uses: NodeUse list)
+        (nodes: NodeId list)
+        (graph: Graph)
+        : Result<JobNodesTaken, QapiError> =
+        let spec label perms : BackendSpec = {
+            Perms = perms
+            Label = label
+            FixedContext = false
+            AllowInactive = false
+        }
+
+        let one (taken: Result<JobNodesTaken, QapiError>) (wanted: NodeUse, node: NodeId) =
+            result {
+                let! taken = taken
+
+                match wanted.First with
+                | Some perms ->
+                    let! _ = Backends.attach node (spec Backend.UnnamedLabel perms) taken.Change.Graph
+                    ()
+                | None -> ()
+
+                let! attached =
+                    Backends.attachAs
+                        wanted.ChildName
+                        node
+                        (spec ("node '" + name + "'") wanted.Perms)
+                        taken.Change.Graph
+
+                return {
+                    Users = taken.Users @ [ attached.Id ]
+                    Change = GraphChange.append taken.Change attached.Change
+                }
+            }
+
+        List.zip uses nodes
+        |> List.fold one (Ok { Users = []; Change = GraphChange.ofGraph graph })
+
+    /// Gives up nodes that were made for a job which cannot begin.
+    let release (state: State) (pending: PendingJobNodes) : struct (State * Effect list) =
+        Changes.release state pending.Made
+
+    /// The job's work is over: its nodes are free, and have the lengths that it has made of them.
+    let giveBack (state: State) (job: Job) (report: NodeScriptReport) : struct (State * Effect list) =
+        let nodes = job.Nodes |> List.map (fun user -> state.Graph.Backends[user].Node)
+
+        let settled = {
+            state with
+                Graph = NodeScript.followLengths nodes report state.Graph
+                Jobs = JobTable.set { job with Nodes = [] } state.Jobs
+        }
+
+        let one (struct (state: State, effects: Effect list)) (user: BackendId) : struct (State * Effect list) =
+            let struct (next, more) = Changes.relax state (Remove.backend user state.Graph)
+            struct (next, effects @ more)
+
+        List.fold one (struct (settled, [])) job.Nodes
