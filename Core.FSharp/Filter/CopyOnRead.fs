@@ -187,12 +187,9 @@ type CopyOnReadLayer() =
             let isThere = frame.Status &&& BlockStatus.Allocated <> BlockStatus.None
 
             if request.Asked = 0 then
-                if isThere then
-                    keep request &frame sink
-                elif ground.Lengths.Length = 1 then
-                    copy request &frame sink
-                else
-                    askBelow request 1 &frame sink
+                if isThere then keep request &frame sink
+                elif ground.Lengths.Length = 1 then copy request &frame sink
+                else askBelow request 1 &frame sink
             elif isThere then
                 copy request &frame sink
             else
@@ -215,18 +212,7 @@ type CopyOnReadLayer() =
             else
                 RequestKind.Write, 0
 
-        send
-            request
-            0
-            StoreTag
-            kind
-            RequestFlags.OnlyMissing
-            request.CopyFrom
-            request.CopyUntil
-            buffer
-            0L
-            &frame
-            sink
+        send request 0 StoreTag kind RequestFlags.OnlyMissing request.CopyFrom request.CopyUntil buffer 0L &frame sink
 
         request.Position <- request.Until
         request.PlainFrom <- request.Position
@@ -276,8 +262,7 @@ type CopyOnReadLayer() =
                 else
                     frame.Op <- FrameOp.Wait
 
-    override _.Resume(_, memory, frame, sink) =
-        load (requestOf memory) &frame sink
+    override _.Resume(_, memory, frame, sink) = load (requestOf memory) &frame sink
 
     override _.OutOfMemory(_, memory, frame, sink) =
         frame.ScratchCount <- 0

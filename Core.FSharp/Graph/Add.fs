@@ -117,11 +117,7 @@ and [<NoComparison; NoEquality>] LayerOpening = {
     Rest: AddCommit
 }
 
-and [<NoComparison; NoEquality>] ImageNaming = {
-    Parent: NodeId
-    Named: NamedImage
-    Rest: AddCommit
-}
+and [<NoComparison; NoEquality>] ImageNaming = { Parent: NodeId; Named: NamedImage; Rest: AddCommit }
 
 /// blockdev-add.
 module Add =
@@ -641,7 +637,10 @@ module Add =
                 Above = suspended :: state.Above
         }
 
-        if plan.Opens.IsEmpty then go next else Ok(Files(plan.Opens, next))
+        if plan.Opens.IsEmpty then
+            go next
+        else
+            Ok(Files(plan.Opens, next))
 
     /// Goes on with a plan after the files of a child have been tried, in order.
     let opened (state: AddCommit) (outcomes: OpenOutcome list) : Result<AddProgress, QapiError> =
@@ -768,7 +767,10 @@ module Add =
         |> List.fold
             (fun (error: QapiError) suspended ->
                 if suspended.Child = Driver.BackingName then
-                    { error with Desc = "Could not open backing file: " + error.Desc }
+                    {
+                        error with
+                            Desc = "Could not open backing file: " + error.Desc
+                    }
                 else
                     error)
             error
@@ -776,7 +778,10 @@ module Add =
     /// The error of a child that an image names wrongly.
     let explainChild (naming: ImageNaming) (error: QapiError) : QapiError =
         if naming.Named.Child = Driver.BackingName then
-            { error with Desc = "Could not open backing file: " + error.Desc }
+            {
+                error with
+                    Desc = "Could not open backing file: " + error.Desc
+            }
         else
             error
 

@@ -148,7 +148,8 @@ module Children =
         match node.Driver, children with
         | Raw options, child :: _ -> Filename.ofRaw options child
         | BlkVerify, [ raw; test ] -> Filename.ofBlkVerify raw test
-        | Qcow2 options, file :: _ when not options.GivesDataFile && hasNamedBacking node children -> Filename.ofImage file
+        | Qcow2 options, file :: _ when not options.GivesDataFile && hasNamedBacking node children ->
+            Filename.ofImage file
         | Qcow2 _, _ -> None
         | BlkDebug options, image :: _ -> Filename.ofBlkDebug node.Given options image
         | _ -> node.ExactFilename

@@ -104,7 +104,9 @@ module Filename =
         | BlkVerify -> children node
         | Qcow2 options ->
             let isShown (child: Child) =
-                child.Name = "file" || child.Name <> Driver.DataFileName || options.GivesDataFile
+                child.Name = "file"
+                || child.Name <> Driver.DataFileName
+                || options.GivesDataFile
 
             let shown = node.Children |> List.filter isShown
             let hasBacking = shown |> List.exists (fun child -> child.Name = Driver.BackingName)

@@ -35,9 +35,7 @@ module ImageFormat =
     let private over (driver: Driver) (isDevice: bool) (filename: string) =
         let kind = if isDevice then HostDevice else RegularFile
 
-        node driver [
-            "file", Inline(BlockdevSpec.ofDriver None (fileDriver kind filename) [])
-        ]
+        node driver [ "file", Inline(BlockdevSpec.ofDriver None (fileDriver kind filename) []) ]
 
     /// A null device has no file; its name is all that it can be opened by.
     let private nullDevice (kind: NullKind) (protocol: string) (_: bool) (filename: string) =
@@ -84,7 +82,8 @@ module ImageFormat =
         | None -> QapiError.fail ("Unknown driver '" + format + "'")
 
     /// The description of an image that exists in a file.
-    let describe (format: string) (filename: string) : Result<BlockdevSpec, QapiError> = describeOn false format filename
+    let describe (format: string) (filename: string) : Result<BlockdevSpec, QapiError> =
+        describeOn false format filename
 
     /// Whether a new image of that format can be an overlay.
     let checkOverlay (format: string) : Result<unit, QapiError> =

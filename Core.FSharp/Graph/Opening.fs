@@ -114,13 +114,7 @@ module Opening =
         : IoScript<Result<OpenedNode, QapiError>> =
         match driver, paths, children with
         | BlkLogWrites options, [ file; _ ], [ _; log ] ->
-            LogWritesLayer.Open(
-                options,
-                file.SizeBytes,
-                file.AlignmentBytes,
-                log.LengthBytes,
-                context.ErrorText.Invoke
-            )
+            LogWritesLayer.Open(options, file.SizeBytes, file.AlignmentBytes, log.LengthBytes, context.ErrorText.Invoke)
             |> asNode
         | Qcow2 options, _, _ ->
             Opener.readHeader (not path.ReadOnly) context.ErrorText.Invoke

@@ -190,11 +190,7 @@ module Reopen =
                     // Rules stay in force with what has become of them: none of their options may change.
                     match node.Driver, spec.Driver with
                     | BlkDebug _, _ -> node.Driver
-                    | Qcow2 present, Qcow2 next ->
-                        Qcow2 {
-                            next with
-                                GivesDataFile = present.GivesDataFile
-                        }
+                    | Qcow2 present, Qcow2 next -> Qcow2 { next with GivesDataFile = present.GivesDataFile }
                     | _ -> spec.Driver
                 Given = spec.Given
                 Children = children
