@@ -28,6 +28,8 @@ type internal CopyRequest() =
     member val CopyFrom = 0L with get, set
     member val CopyUntil = 0L with get, set
     member val Outstanding = 0 with get, set
+    /// Nothing is left but to wait for reads.
+    member val IsAtEnd = false with get, set
     member val Error = 0 with get, set
 
 /// The machine of copy-on-read: what a read finds missing in the image that is its first child is read from below it, and
@@ -127,6 +129,8 @@ type CopyOnReadLayer() =
         else
             if request.Error = 0 then
                 sendPlain request &frame sink
+
+            request.IsAtEnd <- true
 
             if request.Outstanding > 0 then
                 frame.Op <- FrameOp.Wait
@@ -233,6 +237,7 @@ type CopyOnReadLayer() =
             request.Position <- frame.Offset
             request.PlainFrom <- frame.Offset
             request.Outstanding <- 0
+            request.IsAtEnd <- false
             request.Error <- 0
             next request &frame sink
 
@@ -256,8 +261,8 @@ type CopyOnReadLayer() =
                 if error <> 0 && request.Error = 0 then
                     request.Error <- error
 
-                // A step that is under way goes on at its own end.
-                if request.Outstanding = 0 then
+                // A step that is under way, or a buffer that is to come, goes on at its own end.
+                if request.IsAtEnd then
                     next request &frame sink
                 else
                     frame.Op <- FrameOp.Wait
