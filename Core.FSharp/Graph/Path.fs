@@ -8,7 +8,8 @@ type Leaf =
     /// The host file of that node.
     | FileLeaf of NodeId
     | NullLeaf of latencyNs: int64 * readZeroes: bool
-    /// A node whose machine decides what becomes of a request, over the paths of its children.
+    /// A node whose machine decides what becomes of a request, over the paths of its children, and those of further
+    /// nodes that it only asks (`CopyChain.below`).
     | LayerLeaf of NodeId * Driver * children: DataPath list
 
 /// A chain of nodes as an I/O thread needs it: everything that decides about one request, flat. Chains meet where a
@@ -49,9 +50,9 @@ module Path =
     /// Whether requests pass a node as they are, but for their offset and the options that every node has.
     let private passesThrough (graph: Graph) (node: Node) =
         match node.Driver with
-        | Raw _
-        | CopyOnRead _
-        | Compress -> true
+        | Raw _ -> true
+        // Only an image over another one lacks anything.
+        | CopyOnRead _ -> not (CopyChain.canCopy graph node)
         | Preallocate _ -> (Preallocation.grownFile graph node).IsNone
         // Nobody waits for a group without limits.
         | Throttle group -> graph.ThrottleGroups.TryFind group <> Some true
@@ -60,6 +61,7 @@ module Path =
         | Qcow2 _
         | Quorum _
         | BlkVerify
+        | Compress
         | BlkDebug _
         | BlkLogWrites _ -> false
 
@@ -191,7 +193,11 @@ module Path =
                     | Some child when not (Driver.isImage driver) -> child.Extents
                     | _ -> ValueNone
 
-                bottom (LayerLeaf(node.Id, driver, paths)) node extents
+                let below =
+                    CopyChain.below graph node
+                    |> List.map (fun image -> compileOver graph false image.Id)
+
+                bottom (LayerLeaf(node.Id, driver, paths @ below)) node extents
 
         extend grows path node
 

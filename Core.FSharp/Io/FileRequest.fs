@@ -45,6 +45,9 @@ type RequestFlags =
     | OwnOnly = 16uy
     /// Write compressed, where the node can: whole clusters, or the last one of the disk.
     | Compressed = 32uy
+    /// Write only what the node does not have by itself: the data are what is read there already. Where all is there,
+    /// nothing is written.
+    | OnlyMissing = 64uy
 
 /// What the shell asks of the kernel for one open file.
 type FileOp =

@@ -121,7 +121,9 @@ module internal Clearing =
                 request.Fail Errno.EIO
             else
                 let next =
-                    if fault = EntryFault.None then
+                    if request.OnlyMissing && (old.Descriptor <> 0UL || old.Bitmap <> 0UL) then
+                        old
+                    elif fault = EntryFault.None then
                         cleared image request &old
                     else
                         // It is got rid of, and its place cannot be kept.

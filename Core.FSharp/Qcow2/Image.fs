@@ -191,6 +191,9 @@ type Image
         and set value = below <- value
 
     member _.ClusterBytes = clusterBytes
+
+    /// Bytes of a cluster, or of a subcluster where there are some: the unit of what the image has.
+    member _.GrainBytes = Geometry.subclusterBytes &geometry
     member _.SliceBytes = sliceBytes
     member _.SliceEntries = sliceBytes / entryBytes
     member _.SlicesPerTable = clusterBytes / sliceBytes

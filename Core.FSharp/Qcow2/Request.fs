@@ -53,6 +53,9 @@ type Request() =
     member val Memory: FrameMemory = null with get, set
     member val Kind = RequestKind.Read with get, set
     member val Flags = RequestFlags.None with get, set
+    /// Only what has no cluster is written.
+    member this.OnlyMissing = this.Flags &&& RequestFlags.OnlyMissing <> RequestFlags.None
+
     member val Start = 0L with get, set
 
     /// The first guest byte that nothing has been done about.

@@ -80,6 +80,10 @@ module internal Writing =
             let mutable last = image.Busy.Free(first, clusterOf image (until - 1L))
             request.IsInPlace <- not (needsNew image &entry)
 
+            if request.OnlyMissing && not (isNull slice) then
+                until <- min until (request.Position + sameKind)
+                last <- min last (clusterOf image (until - 1L))
+
             if request.IsInPlace then
                 last <- first
                 until <- min until (request.Position + sameKind)
@@ -110,6 +114,9 @@ module internal Writing =
         && not g.ExtendedL2
         && not (Entry.isAligned &g (descriptor &&& Entry.offsetMask))
 
+    let private isMissing (kind: ClusterKind) =
+        kind = ClusterKind.Unallocated || kind = ClusterKind.UnallocatedReserved
+
     /// Looks at the mapping of the next bytes.
     let map (image: Image) (request: Request) (sink: ChildRequests) : unit =
         let g = image.Geometry
@@ -129,6 +136,8 @@ module internal Writing =
                     (request.Limit - offset)
 
             match run.Kind with
+            | kind when request.OnlyMissing && not run.IsFaulty && not (isMissing kind) ->
+                request.Position <- offset + run.LengthBytes
             | _ when run.IsFaulty && isDispensable image run.Descriptor -> takePiece image request slice run.LengthBytes
             | _ when run.IsFaulty ->
                 Corruption.entry image slice offset true

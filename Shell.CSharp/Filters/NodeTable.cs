@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Diagnostics;
+using System.Linq;
 using StorageDaemon.Core.Filter;
 using StorageDaemon.Core.Graph;
 using StorageDaemon.Core.Io;
@@ -59,6 +60,7 @@ internal sealed class NodeTable
             _filters[node] = filter;
         }
 
+        Settle(filter.Machine, children);
         return new PathLayer
         {
             Node = node,
@@ -66,6 +68,32 @@ internal sealed class NodeTable
             Children = children,
             Throttle = filter.Throttle,
         };
+    }
+
+    /// <summary>Tells machines what they have to know of the image below them.</summary>
+    private static void Settle(Layer machine, NodePath[] children)
+    {
+        if (machine is CopyOnReadLayer copying)
+        {
+            long grain = ImageBelow(children[0])?.GrainBytes ?? 0;
+            copying.Ground = new CopyGround(grain, [.. children.Select(child => child.SizeBytes)]);
+        }
+        else if (machine is CompressLayer compressing)
+        {
+            compressing.Tune(ImageBelow(children[0])?.ClusterBytes ?? 0, children[0].SizeBytes);
+        }
+    }
+
+    /// <summary>The image that a path's requests reach in the end; null if there is none.</summary>
+    private static Image? ImageBelow(NodePath path)
+    {
+        PathLayer? layer = path.Layer;
+        while (layer != null && layer.Machine is not Qcow2Layer)
+        {
+            layer = layer.Children[0].Layer;
+        }
+
+        return (layer?.Machine as Qcow2Layer)?.Image;
     }
 
     /// <summary>A node has made its machine while it was opened.</summary>
@@ -101,6 +129,8 @@ internal sealed class NodeTable
         Driver.Preallocate preallocate =>
             new Filter(driver, new PreallocateLayer(preallocate.Item, children[0].RealLength), null),
         Driver.BlkLogWrites log => new Filter(driver, LogWritesLayer.Create(log.Item), null),
+        _ when driver.IsCopyOnRead => new Filter(driver, new CopyOnReadLayer(), null),
+        _ when driver.IsCompress => new Filter(driver, new CompressLayer(), null),
         _ when driver.IsBlkVerify => new Filter(driver, new BlkVerifyLayer(), null),
         _ => throw new UnreachableException(),
     };

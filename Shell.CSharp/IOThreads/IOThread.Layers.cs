@@ -97,7 +97,12 @@ internal sealed unsafe partial class IOThread
             path.NoteWrite(path.StatsOf(Index), at.Offset + at.Length);
         }
 
-        if (at.Kind == RequestKind.BlockStatus && path.Layer == null)
+        if (path.Layer == null && (at.Flags & RequestFlags.OnlyMissing) != 0)
+        {
+            // A file has all of itself.
+            End(path, ref at, 0, owner, tag, countedFrom);
+        }
+        else if (at.Kind == RequestKind.BlockStatus && path.Layer == null)
         {
             AnswerStatus(path, ref at);
             End(path, ref at, 0, owner, tag, countedFrom);

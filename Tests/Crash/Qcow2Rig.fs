@@ -360,6 +360,22 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
                 First = 0
                 Count = 0
             }
+        | 5 when backing.Length > 0 ->
+            // What the image lacks is copied from the backing image, which changes nothing.
+            let first = min first (backing.Length / SectorBytes - 1)
+            let count = min count (backing.Length / SectorBytes - first)
+            let change = model.Begin(first, 0, 0UL, true)
+            let offset = int64 first * int64 SectorBytes
+            let length = int64 count * int64 SectorBytes
+            let data = Array.sub backing (int offset) (int length)
+
+            pending.Add {
+                Slot = runner.Start(RequestKind.Write, RequestFlags.OnlyMissing, offset, length, data, false)
+                Change = change
+                FlushedSince = 0
+                First = first
+                Count = 0
+            }
         | kind ->
             let perCluster = max 1 ((1 <<< shape.ClusterBits) / SectorBytes)
             let isCompressed = kind >= 9
