@@ -88,7 +88,7 @@ internal sealed class LayerOpener(PathCompiler paths, NodeTable nodes, IOThreadP
     }
 
     private FSharpResult<Unit, int> RunOn(DataPath path, IoScript<FSharpResult<Unit, int>> script) =>
-        Run([paths.Compile(path, threads.IndexCount)], script);
+        Run([Compile(path)], script);
 
     private FSharpResult<Unit, int> RunIdle(DataPath path, Func<Image, IoScript<FSharpResult<Unit, int>>> script)
     {
@@ -107,7 +107,14 @@ internal sealed class LayerOpener(PathCompiler paths, NodeTable nodes, IOThreadP
     }
 
     private NodePath[] Children(Leaf.LayerLeaf leaf) =>
-        [.. leaf.children.Select(child => paths.Compile(child, threads.IndexCount))];
+        [.. leaf.children.Select(Compile)];
+
+    /// <summary>A path that the threads that there are can serve; one is made if there is none.</summary>
+    private NodePath Compile(DataPath path)
+    {
+        _ = threads.Any();
+        return paths.Compile(path, threads.IndexCount);
+    }
 
     private static IClusterCodec MakeCodec(byte compressionType) =>
         compressionType == 0 ? new DeflateClusters() : new ZstdClusters();

@@ -48,11 +48,12 @@ internal sealed class OverlayMaker(IOThreadPool threads)
 
     private FSharpResult<Unit, string> Write(OpenFile file, OverlayCreation overlay, StopSignal stop)
     {
+        IOThread thread = threads.Any();
         ResizeLeaf leaf = new(0, false, 0, FSharpList<long>.Empty);
         ScriptNode node = new(PathOf(file), FSharpResult<ResizeLeaf, QapiError>.NewOk(leaf), file);
         using ScriptNodes nodes = new([node], stop, (_, _) => { });
         _ = ScriptRunner.TryRun(
-            threads.Any(),
+            thread,
             nodes,
             CreateOverlay.script(overlay, FuncConvert.FromFunc<int, string>(Libc.Strerror)),
             out FSharpResult<Unit, string> made);

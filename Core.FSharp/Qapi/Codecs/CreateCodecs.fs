@@ -57,7 +57,13 @@ module CreateCodecs =
 
     /// A driver by its name, whether it is built here or not: an image may name it all the same.
     let private driverName: Codec<string> =
-        Codec.enum "BlockdevDriver" (BlockCodecs.drivers.Value |> List.map (fun driver -> driver.Name, driver.Name))
+        let drivers = BlockCodecs.drivers.Value
+
+        Codec.enum "BlockdevDriver" (drivers |> List.map (fun driver -> driver.Name, driver.Name))
+        |> Codec.documented
+            "A driver, by its name."
+            (drivers
+             |> List.map (fun driver -> driver.Name, (if driver.Doc = "" then "That driver." else driver.Doc)))
 
     let private qcow2Options: StructCodec<BlockdevCreateOptionsQcow2> =
         record "BlockdevCreateOptionsQcow2" "A qcow2 image." {
