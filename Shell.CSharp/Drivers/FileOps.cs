@@ -28,7 +28,7 @@ internal static unsafe class FileOps
                     s.Fd, Libc.FALLOC_FL_PUNCH_HOLE | Libc.FALLOC_FL_KEEP_SIZE, s.Offset, s.Length));
             case FileOp.ZeroRange:
                 return Check(Libc.Fallocate(
-                    s.Fd, Libc.FALLOC_FL_ZERO_RANGE | Libc.FALLOC_FL_KEEP_SIZE, s.Offset, s.Length));
+                    s.Fd, Libc.FALLOC_FL_ZERO_RANGE, s.Offset, s.Length));
             case FileOp.Allocate:
                 return Check(Libc.Fallocate(s.Fd, 0, s.Offset, s.Length));
             case FileOp.Fdatasync:

@@ -180,7 +180,7 @@ internal sealed unsafe class UringRing : IRing
                 FillFallocate(sqe, s, Libc.FALLOC_FL_PUNCH_HOLE | Libc.FALLOC_FL_KEEP_SIZE);
                 return;
             case FileOp.ZeroRange:
-                FillFallocate(sqe, s, Libc.FALLOC_FL_ZERO_RANGE | Libc.FALLOC_FL_KEEP_SIZE);
+                FillFallocate(sqe, s, Libc.FALLOC_FL_ZERO_RANGE);
                 return;
             case FileOp.Allocate:
                 FillFallocate(sqe, s, 0);
