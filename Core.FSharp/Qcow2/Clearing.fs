@@ -182,7 +182,13 @@ module internal Clearing =
         let bits = image.Geometry.ClusterBits
         let first = request.Position >>> bits
 
+        // A copy that was begun is finished first: whoever has the clusters may wait for it.
+        let isCopied =
+            isNull request.CopiedTable
+            || PrivateTable.ensure image request request.Position sink
+
         match image.Busy.Find first with
+        | _ when not isCopied -> ()
         | null ->
             let last = image.Busy.Free(first, (until - 1L) >>> bits)
             let until = min until ((last + 1L) <<< bits)

@@ -18,7 +18,7 @@ module Idle =
             do! Settling.settle image
             do! Settling.flush image
 
-            if image.Header.Incompatible &&& Feature.dirty <> 0UL then
+            if image.Header.Incompatible &&& Feature.dirty <> 0UL && not image.IsFenced then
                 do!
                     HeaderUpdate.putFeatures image (fun header -> {
                         header with

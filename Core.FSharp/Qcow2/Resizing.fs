@@ -239,7 +239,9 @@ module internal Resizing =
             Reason = FreeReason.Other
         }
 
-        if sizeBytes > Geometry.sizeMax &g then
+        if image.IsFenced then
+            Finished(Error Errno.EIO)
+        elif sizeBytes > Geometry.sizeMax &g then
             Finished(Error Errno.EFBIG)
         elif isFrozen image || (image.Header.Version < 3 && range.ZeroUntil > first) then
             Finished(Error Errno.ENOTSUP)
@@ -251,6 +253,8 @@ module internal Resizing =
                     do! moveL1 image (int entries)
 
                 do! clear image range
+                // Tables that were changed in their place have no checkpoint to be flushed by.
+                do! Settling.flush image
                 return! putSize image sizeBytes
             }
 
@@ -264,7 +268,9 @@ module internal Resizing =
             Reason = FreeReason.Shrink
         }
 
-        if isFrozen image then
+        if image.IsFenced then
+            Finished(Error Errno.EIO)
+        elif isFrozen image then
             Finished(Error Errno.ENOTSUP)
         else
             ioResult {

@@ -44,6 +44,7 @@ let internal run (inspect: byte[] -> unit) (seed: int) (requests: int) (crashes:
     let rig = Rig(shape, seed, int64 (8 <<< shape.ClusterBits), fails)
     isFailing <- failing
     let mutable started = 0
+    let mutable turns = 0
     let states = ref 0
     let depth = 1 + random.Next 12
 
@@ -55,6 +56,11 @@ let internal run (inspect: byte[] -> unit) (seed: int) (requests: int) (crashes:
             states.Value <- states.Value + 1
 
     while started < requests || rig.Pending.Count > 0 do
+        turns <- turns + 1
+
+        if turns > 500 * requests then
+            failtest ("seed " + string seed + ": requests wait for each other")
+
         if started < requests && rig.Pending.Count < depth && random.Next 2 = 0 then
             rig.StartOne()
             started <- started + 1

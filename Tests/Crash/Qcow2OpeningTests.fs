@@ -191,6 +191,11 @@ let tests =
             Expect.equal disk.Content file "nothing else has changed"
             Expect.isTrue image.IsFenced "fenced"
 
+            for change in [ Idle.grow image 131072L; Idle.shrink image 4096L ] do
+                Expect.equal (runIdle (carryOutAt disk) change) (Error Errno.EIO) "another length"
+
+            Expect.equal disk.Content file "nothing has changed"
+
         testCase "closing takes the mark of an image that was dirty"
         <| fun () ->
             let disk = plain (usedImage 1)

@@ -119,6 +119,11 @@ let internal kinds = [
             Compressed = false
             ExternalData = true
     }
+    {
+        kind "data_file=data.raw,data_file_raw=on,cluster_size=16k" with
+            Compressed = false
+            ExternalData = true
+    }
 ]
 
 let internal codecOf (header: Header) : IClusterCodec =
@@ -268,6 +273,10 @@ let private test (kind: Kind) =
         Expect.isTrue
             (content.AsSpan().SequenceEqual(ReadOnlySpan expected))
             (where "what the real tool reads afterwards")
+
+        if kind.Options.Contains "data_file_raw" then
+            let raw = File.ReadAllBytes(directory.File "data.raw")
+            Expect.isTrue (raw.AsSpan().SequenceEqual(ReadOnlySpan expected)) (where "the data file alone")
 
         if kind.Snapshot then
             let content = contentOf directory "image" [ "-l"; "s" ]
