@@ -40,10 +40,13 @@ let private chain (options: string) =
         use directory = new TempDir.TempDir()
         img directory "create -q -f qcow2 base.qcow2 64M" |> ignore
 
-        ChildProcess.runOk
-            directory.Path
-            (Requires.tool "qemu-io")
-            [ "-f"; "qcow2"; "-c"; "write -P 7 0 48M"; "base.qcow2" ]
+        ChildProcess.runOk directory.Path (Requires.tool "qemu-io") [
+            "-f"
+            "qcow2"
+            "-c"
+            "write -P 7 0 48M"
+            "base.qcow2"
+        ]
         |> ignore
 
         img directory $"create -q -f qcow2 -b base.qcow2 -F qcow2 -o {options} top.qcow2"
