@@ -1,11 +1,32 @@
 namespace StorageDaemon.Core.Daemon
 
 open StorageDaemon.Core
+open StorageDaemon.Core.Filter
 open StorageDaemon.Core.Graph
 
-/// How nodes come into the graph: files are opened, locked and read, step by step, for a command that goes on when all
-/// is there.
+/// How nodes come into the graph: files are read, opened, locked and read again, step by step, for a command that goes on
+/// when all is there.
 module Additions =
+    /// Goes on with the node, or with the error after what there was of the addition has been undone.
+    type Ending = State -> Effect list -> Result<NodeId, QapiError> -> Transition
+
+    let private planFor (purpose: AddPurpose) : BlockdevSpec -> Graph -> Result<AddPlan, QapiError> =
+        match purpose with
+        | ByCommand -> AddPlan.ofCommand
+        | AsOverlay _
+        | ForJob _ -> AddPlan.ofUsers
+
+    let private openFiles (state: State) (purpose: AddPurpose) (ending: Ending) (spec: BlockdevSpec) : Transition =
+        match planFor purpose spec state.Graph with
+        | Error error -> ending state [] (Error error)
+        | Ok plan -> Transition.wait state (OpenFiles plan.Opens) (Adding(purpose, FilesTried plan))
+
+    /// Begins with an addition.
+    let start (state: State) (purpose: AddPurpose) (spec: BlockdevSpec) (ending: Ending) : Transition =
+        match BlkDebugConfigs.paths spec with
+        | [] -> openFiles state purpose ending spec
+        | paths -> Transition.wait state (ReadFiles(paths, BlkDebugConfig.MaxBytes)) (Adding(purpose, ConfigsRead spec))
+
     /// Where the image that another one names is looked for.
     let private pathOf (naming: ImageNaming) : string =
         let name = naming.Named.Filename
@@ -18,114 +39,80 @@ module Additions =
             name
 
     let private goOn (state: State) (purpose: AddPurpose) (progress: AddProgress) : Transition =
-        let apply (files: NodeId list) (change: GraphChange) next =
+        let apply (files: NodeId list) (change: GraphChange) step =
             let adopt = files |> List.map (Changes.adopted change.Graph)
-            Transition.wait state (ApplyFiles(adopt, change.Files)) next
+            Transition.wait state (ApplyFiles(adopt, change.Files)) (Adding(purpose, step))
 
         match progress with
-        | Complete added -> apply added.Files added.Change (Adding(purpose, NodesLocked added))
-        | Opening opening -> apply opening.Files opening.Change (Adding(purpose, LayerLocked opening))
+        | Complete added -> apply added.Files added.Change (NodesLocked added)
+        | Opening opening -> apply opening.Files opening.Change (LayerLocked opening)
         | Naming naming -> Transition.wait state (ProbeImage(pathOf naming)) (Adding(purpose, ImageProbed naming))
         | Files(opens, rest) -> Transition.wait state (OpenFiles opens) (Adding(purpose, ChildFilesTried rest))
 
-    /// Begins with a planned addition.
-    let start (state: State) (purpose: AddPurpose) (plan: AddPlan) : Transition =
-        Transition.wait state (OpenFiles plan.Opens) (Adding(purpose, FilesTried plan))
-
-    /// Gives up what has been opened of an addition.
-    let private undo (state: State) (rest: AddCommit) (error: QapiError) : Transition =
+    /// Gives up what has been opened of an addition; `files` are the nodes whose files were to be adopted last.
+    let private undo (state: State) (ending: Ending) (files: NodeId list) (rest: AddCommit) (error: QapiError) =
         let change = Add.undo rest state.Graph
 
-        Transition.finished
+        ending
             state
             [
                 if not change.Files.IsEmpty then
                     RelaxFiles change.Files
-                CloseNodes change.Close
+                CloseNodes(files @ change.Close)
                 DiscardOpened
             ]
             (Error(Add.explain rest error))
 
-    /// Goes on with an addition, or gives it up.
-    let private proceed
-        (state: State)
-        purpose
-        (rest: AddCommit)
-        (progress: Result<AddProgress, QapiError>)
-        : Transition =
-        match progress with
-        | Ok progress -> goOn state purpose progress
-        | Error error -> undo state rest error
+    /// All is there.
+    let private finish (state: State) (ending: Ending) (added: AddedNodes) : Transition =
+        ending
+            { state with Graph = added.Change.Graph }
+            [
+                if not added.Change.Close.IsEmpty then
+                    CloseNodes added.Change.Close
+            ]
+            (Ok added.Root)
 
-    /// The files below a node that has to read them are open and locked, or not.
-    let private layerReady (state: State) (purpose: AddPurpose) (opening: LayerOpening) (answer: Answer) : Transition =
-        match answer with
-        | Answer.Refused error -> undo state opening.Rest error
-        | _ ->
+    /// What the shell has answered.
+    let step (state: State) (purpose: AddPurpose) (step: AddStep) (answer: Answer) (ending: Ending) : Transition =
+        let giveUp rest error = undo state ending [] rest error
+
+        let proceed rest (progress: Result<AddProgress, QapiError>) =
+            match progress with
+            | Ok progress -> goOn state purpose progress
+            | Error error -> giveUp rest error
+
+        match step, answer with
+        | ConfigsRead spec, Contents contents ->
+            match BlkDebugConfigs.apply (Map.ofList contents) spec with
+            | Ok spec -> openFiles state purpose ending spec
+            | Error error -> ending state [] (Error error)
+        | FilesTried plan, OpenOutcomes outcomes ->
+            match Add.start plan outcomes state.Graph with
+            | Ok progress -> goOn state purpose progress
+            | Error error -> ending state [ DiscardOpened ] (Error error)
+        | LayerLocked opening, (Applied _ | Finished) ->
             let path = Path.compile opening.Change.Graph opening.Node
             Transition.wait state (OpenLayer path) (Adding(purpose, LayerRead opening))
+        | LayerRead opening, LayerIsOpen facts -> Add.resume opening facts |> proceed opening.Rest
+        | LayerRead opening, LayerLacksDataFile named -> Add.provideDataFile opening named |> proceed opening.Rest
+        | ImageProbed naming, Probed(isDevice, start) ->
+            match NamedImages.describe naming.Named (pathOf naming) isDevice start with
+            | Ok spec -> Add.describe naming spec |> proceed naming.Rest
+            | Error error -> giveUp naming.Rest (Add.explainNamed naming error)
+        | ChildFilesTried rest, OpenOutcomes outcomes -> Add.opened rest outcomes |> proceed rest
+        | NodesLocked added, (Applied _ | Finished) -> finish state ending added
+        | _ ->
+            let error =
+                match answer with
+                | Answer.Refused error -> error
+                | _ -> Transition.unexpected
 
-    /// The node has read them.
-    let private layerOpened (state: State) (purpose: AddPurpose) (opening: LayerOpening) (answer: Answer) : Transition =
-        match answer with
-        | LayerIsOpen facts -> Add.resume opening facts |> proceed state purpose opening.Rest
-        | LayerLacksDataFile named -> Add.provideDataFile opening named |> proceed state purpose opening.Rest
-        | Answer.Refused error -> undo state opening.Rest error
-        | _ -> undo state opening.Rest Transition.unexpected
-
-    /// What the image is that another one names.
-    let private imageProbed (state: State) (purpose: AddPurpose) (naming: ImageNaming) (answer: Answer) : Transition =
-        let described =
-            match answer with
-            | Probed(isDevice, start) -> NamedImages.describe naming.Named (pathOf naming) isDevice start
-            | Answer.Refused error -> Error error
-            | _ -> Error Transition.unexpected
-
-        match described with
-        | Ok spec -> Add.describe naming spec |> proceed state purpose naming.Rest
-        | Error error -> undo state naming.Rest (Add.explainChild naming error)
-
-    /// The files of a node's child have been tried.
-    let private filesOpened (state: State) (purpose: AddPurpose) (rest: AddCommit) (answer: Answer) : Transition =
-        match answer with
-        | OpenOutcomes outcomes -> Add.opened rest outcomes |> proceed state purpose rest
-        | Answer.Refused error -> undo state rest error
-        | _ -> undo state rest Transition.unexpected
-
-    /// What the shell has answered. `finish` goes on once the nodes are in the graph; what was to be undone of a failed
-    /// addition has been, and the transition ends with the error.
-    let step
-        (state: State)
-        (purpose: AddPurpose)
-        (step: AddStep)
-        (answer: Answer)
-        (finish: State -> Effect list -> NodeId -> Transition)
-        : Transition =
-        match step with
-        | FilesTried plan ->
-            Changes.opened state answer (fun outcomes -> Add.start plan outcomes state.Graph) (goOn state purpose)
-        | LayerLocked opening -> layerReady state purpose opening answer
-        | LayerRead opening -> layerOpened state purpose opening answer
-        | ImageProbed naming -> imageProbed state purpose naming answer
-        | ChildFilesTried rest -> filesOpened state purpose rest answer
-        | NodesLocked added ->
-            match answer with
-            | Answer.Refused error ->
-                let change = Add.undo added.Rest state.Graph
-
-                Transition.finished
-                    state
-                    [
-                        if not change.Files.IsEmpty then
-                            RelaxFiles change.Files
-                        CloseNodes(added.Files @ change.Close)
-                        DiscardOpened
-                    ]
-                    (Error(Add.explain added.Rest error))
-            | _ ->
-                let effects = [
-                    if not added.Change.Close.IsEmpty then
-                        CloseNodes added.Change.Close
-                ]
-
-                finish { state with Graph = added.Change.Graph } effects added.Root
+            match step with
+            | ConfigsRead _
+            | FilesTried _ -> ending state [ DiscardOpened ] (Error error)
+            | LayerLocked opening
+            | LayerRead opening -> giveUp opening.Rest error
+            | ImageProbed naming -> giveUp naming.Rest (Add.explainNamed naming error)
+            | ChildFilesTried rest -> giveUp rest error
+            | NodesLocked added -> undo state ending added.Files added.Rest error

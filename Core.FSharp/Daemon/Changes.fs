@@ -91,24 +91,6 @@ module Changes =
             IsDevice = false
           }
 
-    /// Files have been tried: their outcomes make of a plan what the command goes on with, or they are closed again and
-    /// the command ends with the error.
-    let opened
-        (state: State)
-        (answer: Answer)
-        (plan: OpenOutcome list -> Result<'T, QapiError>)
-        (next: 'T -> Transition)
-        : Transition =
-        let planned =
-            match answer with
-            | OpenOutcomes outcomes -> plan outcomes
-            | Answer.Refused error -> Error error
-            | _ -> Error Transition.unexpected
-
-        match planned with
-        | Ok value -> next value
-        | Error error -> Transition.finished state [ DiscardOpened ] (Error error)
-
     let private withAlignment (graph: Graph) (node: NodeId, alignmentBytes: int) : Graph =
         Graph.setAlignment node alignmentBytes graph |> Children.refreshAbove node
 
@@ -240,9 +222,7 @@ module Changes =
         let settled = settle state.Graph change.Graph (change.Close @ change.Touched)
 
         if change.Files.IsEmpty then
-            let transition = applied state pending Finished
-
-            { transition with Effects = settled @ transition.Effects }
+            applied state pending Finished |> Transition.after settled
         else
             Transition.waitAfter settled state (ApplyFiles([], change.Files)) (GraphApplied pending)
 

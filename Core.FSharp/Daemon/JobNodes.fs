@@ -7,7 +7,8 @@ open StorageDaemon.Core.Job
 /// What finding a job's nodes has come to.
 [<NoComparison; NoEquality>]
 type NodesProgress =
-    | AskShell of Call * Continuation
+    /// A node is to be made as described, and counts as found then.
+    | ToMake of PendingJobNodes * BlockdevSpec
     | AllFound of PendingJobNodes
     | NotFound of PendingJobNodes * QapiError
 
@@ -36,22 +37,14 @@ module JobNodes =
                         Found = pending.Found @ [ node.Id ]
                 }
         | Ok(), Nothing :: rest -> next state accept { pending with Rest = rest }
-        | Ok(), Inline spec :: rest ->
-            match Add.planUnnamed spec state.Graph with
-            | Error error -> NotFound(pending, error)
-            | Ok plan -> AskShell(OpenFiles plan.Opens, JobNodeOpened({ pending with Rest = rest }, plan))
+        | Ok(), Inline spec :: rest -> ToMake({ pending with Rest = rest }, spec)
 
-    /// The node that was made: its own reference goes, the job's will keep it.
-    let made (pending: PendingJobNodes) (added: AddedNodes) : struct (Graph * PendingJobNodes) =
-        let graph = added.Change.Graph
-        let node = Graph.node added.Root graph
-
-        struct (Graph.putNode { node with MonitorOwned = false } graph,
-                {
-                    pending with
-                        Found = pending.Found @ [ added.Root ]
-                        Made = added.Root :: pending.Made
-                })
+    /// The node was made.
+    let made (pending: PendingJobNodes) (node: NodeId) : PendingJobNodes = {
+        pending with
+            Found = pending.Found @ [ node ]
+            Made = node :: pending.Made
+    }
 
     /// The name of a node that is to be made, or that error texts are to speak of; none is given twice.
     let newName (state: State) : struct (string * State) =

@@ -41,19 +41,19 @@ module Jobs =
         let struct (next, effects) = tell state job.Key (JobWorks.failed job reason)
         Transition.ok next effects
 
-    let private after (effects: Effect list) (transition: Transition) : Transition = {
-        transition with
-            Effects = effects @ transition.Effects
-    }
-
     let private giveUp (state: State) (job: Job) (pending: PendingJobNodes) (error: QapiError) : Transition =
         let struct (next, effects) = JobNodes.release state pending
-        fail next job error.Desc |> after effects
+        fail next job error.Desc |> Transition.after effects
+
+    let private ofKey (state: State) (key: JobKey) (next: Job -> Transition) : Transition =
+        match JobTable.tryKey key state.Jobs with
+        | None -> Transition.fail state Transition.unexpected
+        | Some job -> next job
 
     /// Goes on with finding a job's nodes.
-    let private findNodes (state: State) (job: Job) (pending: PendingJobNodes) : Transition =
+    let rec private findNodes (state: State) (job: Job) (pending: PendingJobNodes) : Transition =
         match JobNodes.next state (JobWorks.accept job) pending with
-        | AskShell(call, continuation) -> Transition.wait state call continuation
+        | ToMake(pending, spec) -> Additions.start state (ForJob pending) spec (nodeMade pending)
         | NotFound(pending, error) -> giveUp state job pending error
         | AllFound pending ->
             let struct (name, state) = JobNodes.newName state
@@ -62,36 +62,17 @@ module Jobs =
             | Error error -> giveUp state job pending error
             | Ok taken -> Transition.wait state (ApplyFiles([], taken.Change.Files)) (JobNodesTaken(pending, taken))
 
-    let private ofKey (state: State) (key: JobKey) (next: Job -> Transition) : Transition =
-        match JobTable.tryKey key state.Jobs with
-        | None -> Transition.fail state Transition.unexpected
-        | Some job -> next job
-
-    /// The files of a node that is made for a job have been tried.
-    let nodeOpened (state: State) (pending: PendingJobNodes) (plan: AddPlan) (answer: Answer) : Transition =
+    /// A node that is made for a job is there, or cannot be.
+    and private nodeMade (pending: PendingJobNodes) (state: State) effects result : Transition =
         ofKey state pending.Key (fun job ->
-            let planned =
-                match answer with
-                | OpenOutcomes outcomes -> Add.commit plan outcomes state.Graph
-                | Answer.Refused error -> Error error
-                | _ -> Error Transition.unexpected
+            match result with
+            | Ok node -> findNodes state job (JobNodes.made pending node)
+            | Error error -> giveUp state job pending error)
+        |> Transition.after effects
 
-            match planned with
-            | Error error -> giveUp state job pending error |> after [ DiscardOpened ]
-            | Ok added ->
-                let adopt = added.Files |> List.map (Changes.adopted added.Change.Graph)
-                Transition.wait state (ApplyFiles(adopt, added.Change.Files)) (JobNodeApplied(pending, added)))
-
-    /// The node is there, or not.
-    let nodeApplied (state: State) (pending: PendingJobNodes) (added: AddedNodes) (answer: Answer) : Transition =
-        ofKey state pending.Key (fun job ->
-            match answer with
-            | Answer.Refused error ->
-                giveUp state job pending error
-                |> after [ CloseNodes added.Files; DiscardOpened ]
-            | _ ->
-                let struct (graph, pending) = JobNodes.made pending added
-                findNodes { state with Graph = graph } job pending)
+    /// The next step of making a node for a job.
+    let makeStep (state: State) (pending: PendingJobNodes) (step: AddStep) (answer: Answer) : Transition =
+        Additions.step state (ForJob pending) step answer (nodeMade pending)
 
     /// The image locks of a job's nodes are taken, or not.
     let nodesTaken (state: State) (pending: PendingJobNodes) (taken: JobNodesTaken) (answer: Answer) : Transition =
@@ -126,11 +107,11 @@ module Jobs =
         let effects = created :: begun
 
         match JobWorks.start job with
-        | Error reason -> fail next job reason |> after effects
+        | Error reason -> fail next job reason |> Transition.after effects
         | Ok(Asking call) -> Transition.waitAfter effects next call (JobFileOpened job.Key)
         | Ok(OnNodes wanted) ->
             ofKey next job.Key (fun job -> findNodes next job (JobNodes.pending job.Key wanted))
-            |> after effects
+            |> Transition.after effects
 
     /// The file of a job's work is open, or not.
     let opened (state: State) (key: JobKey) (answer: Answer) : Transition =

@@ -26,18 +26,17 @@ module Listings =
 
     /// Bytes on disk: of the host file, or of all that a node stands on. Two test drivers do not say.
     let rec private actualSize (graph: Graph) (sizes: Map<NodeId, int64>) (node: Node) : int64 option =
+        let ofChild (child: Child) =
+            actualSize graph sizes (Graph.node child.Node graph)
+
         match node.Driver, Node.primary node with
         | (BlkDebug _ | BlkVerify), _ -> None
-        | driver, Some _ when Driver.isImage driver ->
+        | driver, Some child when not (Driver.isImage driver) -> ofChild child
+        | _ when node.Children.IsEmpty -> Some(Map.tryFind node.Id sizes |> Option.defaultValue 0L)
+        | _ ->
             node.Children
-            |> List.filter (fun child -> child.Name <> Driver.BackingName)
-            |> List.sumBy (fun child -> actualSize graph sizes (Graph.node child.Node graph) |> Option.defaultValue 0L)
-            |> Some
-        | _, Some child -> actualSize graph sizes (Graph.node child.Node graph)
-        | _, None when node.Children.IsEmpty -> Some(Map.tryFind node.Id sizes |> Option.defaultValue 0L)
-        | _, None ->
-            node.Children
-            |> List.sumBy (fun child -> actualSize graph sizes (Graph.node child.Node graph) |> Option.defaultValue 0L)
+            |> List.filter (fun child -> not (child.Role.HasFlag ChildRole.Cow))
+            |> List.sumBy (ofChild >> Option.defaultValue 0L)
             |> Some
 
     /// The image below as users see it: what a filter shows, or the backing image.
@@ -61,36 +60,36 @@ module Listings =
         (sizes: Map<NodeId, int64>)
         filename
         (node: Node)
-        : ImageInfo = {
-        Filename = filename
-        Format = Driver.name node.Driver
-        DirtyFlag =
-            match node.Header with
-            | Some header -> Some(header.Incompatible &&& Feature.dirty <> 0UL)
-            | None -> if hasFormatInfo graph node then Some false else None
-        ActualSize = actualSize graph sizes node
-        VirtualSize = node.SizeBytes
-        ClusterSize = node.Header |> Option.map (fun header -> 1L <<< header.ClusterBits)
-        Encrypted = None
-        Compressed = None
-        BackingFilename = node.Header |> Option.bind NamedImage.backing |> Option.map _.Filename
-        FullBackingFilename =
-            node.Header
-            |> Option.bind NamedImage.backing
-            |> Option.map (_.Filename >> ImageName.resolve graph node)
-        BackingFilenameFormat = node.Header |> Option.bind NamedImage.backing |> Option.bind _.Format
-        BackingImage =
-            if flat then
-                None
-            else
-                below graph node
-                |> Option.map (fun next -> imageInfo flat graph sizes (Filename.ofNode graph next) next)
-        FormatSpecific =
-            match node.Header with
-            | Some header -> Some(ImageInfoSpecific.Qcow2(Qcow2Mapping.info header))
-            | None when hasFileInfo node.Driver -> Some(ImageInfoSpecific.File None)
-            | None -> None
-    }
+        : ImageInfo =
+        let named = node.Header |> Option.bind NamedImage.backing
+
+        {
+            Filename = filename
+            Format = Driver.name node.Driver
+            DirtyFlag =
+                match node.Header with
+                | Some header -> Some(header.Incompatible &&& Feature.dirty <> 0UL)
+                | None -> if hasFormatInfo graph node then Some false else None
+            ActualSize = actualSize graph sizes node
+            VirtualSize = node.SizeBytes
+            ClusterSize = node.Header |> Option.map (fun header -> 1L <<< header.ClusterBits)
+            Encrypted = None
+            Compressed = None
+            BackingFilename = named |> Option.map _.Filename
+            FullBackingFilename = named |> Option.map (_.Filename >> ImageName.resolve graph node)
+            BackingFilenameFormat = named |> Option.bind _.Format
+            BackingImage =
+                if flat then
+                    None
+                else
+                    below graph node
+                    |> Option.map (fun next -> imageInfo flat graph sizes (Filename.ofNode graph next) next)
+            FormatSpecific =
+                match node.Header with
+                | Some header -> Some(ImageInfoSpecific.Qcow2(Qcow2Mapping.info header))
+                | None when hasFileInfo node.Driver -> Some(ImageInfoSpecific.File None)
+                | None -> None
+        }
 
     let private deviceInfo (flat: bool) (graph: Graph) sizes (node: Node) : BlockDeviceInfo =
         let filename = Filename.ofNode graph node

@@ -8,18 +8,15 @@ open StorageDaemon.Core.Qapi
 
 /// blockdev-add, blockdev-del, block_resize.
 module Nodes =
-    let private addSpec (state: State) (spec: BlockdevSpec) : Transition =
-        Transition.bind state (Add.plan spec state.Graph) (Additions.start state ByCommand)
+    let private added (state: State) (effects: Effect list) (result: Result<NodeId, QapiError>) : Transition =
+        result |> Result.map (fun _ -> Object []) |> Transition.finished state effects
 
     let add (state: State) (options: BlockdevOptions) : Transition =
-        Transition.bind state (BlockdevMapping.spec options) (fun spec ->
-            match BlkDebugConfigs.paths spec with
-            | [] -> addSpec state spec
-            | paths -> Transition.wait state (ReadFiles(paths, BlkDebugConfig.MaxBytes)) (AddConfigsRead spec))
+        Transition.bind state (BlockdevMapping.spec options) (fun spec -> Additions.start state ByCommand spec added)
 
-    /// The files with rules that a description names have been read.
-    let configsRead (state: State) (spec: BlockdevSpec) (contents: (string * Result<byte[], ReadFault>) list) =
-        Transition.bind state (BlkDebugConfigs.apply (Map.ofList contents) spec) (addSpec state)
+    /// The next step of blockdev-add.
+    let addStep (state: State) (step: AddStep) (answer: Answer) : Transition =
+        Additions.step state ByCommand step answer added
 
     let delete (state: State) (arguments: BlockdevDel) : Transition =
         Transition.bind state (Remove.node arguments.NodeName state.Graph) (fun change ->

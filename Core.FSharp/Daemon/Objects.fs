@@ -225,12 +225,8 @@ module Objects =
                 |> List.filter (fun (_, node) -> Driver.throttleGroup node.Driver = Some id)
                 |> List.map fst
 
-            let changed = Changes.run next { GraphChange.ofGraph graph with Touched = members }
-
-            {
-                changed with
-                    Effects = TuneObject(id, object) :: changed.Effects
-            }
+            Changes.run next { GraphChange.ofGraph graph with Touched = members }
+            |> Transition.after [ TuneObject(id, object) ]
 
     let set (state: State) (arguments: QomSet) : Transition =
         Transition.bind

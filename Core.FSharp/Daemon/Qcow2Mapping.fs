@@ -49,7 +49,6 @@ module Qcow2Mapping =
         L2CacheEntryBytes = o.L2CacheEntrySize
         RefcountCacheBytes = o.RefcountCacheSize
         CacheCleanIntervalS = o.CacheCleanInterval
-        GivesBacking = o.Backing.IsSome
         GivesDataFile = o.DataFile.IsSome
     }
 

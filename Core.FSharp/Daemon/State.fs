@@ -126,7 +126,6 @@ module State =
 /// What a command waits for, with all that it needs to go on.
 [<NoComparison; NoEquality>]
 type Continuation =
-    | AddConfigsRead of BlockdevSpec
     | Adding of AddPurpose * AddStep
     /// The file of an overlay was made; it is to be opened as described.
     | OverlayMade of PendingTransaction * below: NodeId * BlockdevSpec
@@ -155,8 +154,6 @@ type Continuation =
     | QomChardevsDescribed of QomGet
     | MonitorStarted of MonitorOptions
     | JobFileOpened of JobKey
-    | JobNodeOpened of PendingJobNodes * AddPlan
-    | JobNodeApplied of PendingJobNodes * AddedNodes
     | JobNodesTaken of PendingJobNodes * JobNodesTaken
     /// The daemon ends, by its own command or not.
     | QuitJobWorked of JobKey * isCommand: bool
@@ -174,6 +171,8 @@ and [<NoComparison; NoEquality>] PendingGraph = {
 
 /// What an addition waits for.
 and [<NoComparison; NoEquality>] AddStep =
+    /// Files with rules that its description names.
+    | ConfigsRead of BlockdevSpec
     /// The files of its description.
     | FilesTried of AddPlan
     /// The files below a node that reads them.
@@ -190,6 +189,8 @@ and [<NoComparison; NoEquality>] AddPurpose =
     | ByCommand
     /// The overlay that a transaction puts on top of a node.
     | AsOverlay of PendingTransaction * below: NodeId
+    /// A node that a job is to work on.
+    | ForJob of PendingJobNodes
 
 /// The nodes that a job is to work on, on their way.
 and [<NoComparison; NoEquality>] PendingJobNodes = {
@@ -254,6 +255,12 @@ module Transition =
         State = state
         Effects = effects
         Outcome = Waiting(call, continuation)
+    }
+
+    /// Does something before what a transition does.
+    let after (effects: Effect list) (transition: Transition) : Transition = {
+        transition with
+            Effects = effects @ transition.Effects
     }
 
     let wait state call continuation = waitAfter [] state call continuation

@@ -124,13 +124,10 @@ module Step =
     /// nothing else may happen to it, for the plans of changes are made for the state that they were made from.
     let resume (state: State) (continuation: Continuation) (answer: Answer) : Transition =
         match continuation, answer with
-        | AddConfigsRead spec, Contents contents -> Nodes.configsRead state spec contents
-        | Adding(ByCommand as purpose, step), _ ->
-            Additions.step state purpose step answer (fun next effects _ -> Transition.ok next effects)
+        | Adding(ByCommand, step), _ -> Nodes.addStep state step answer
+        | Adding(AsOverlay(pending, below), step), _ -> Transactions.openStep state pending below step answer
+        | Adding(ForJob pending, step), _ -> Jobs.makeStep state pending step answer
         | OverlayMade(pending, below, spec), _ -> Transactions.made state pending below spec answer
-        | Adding(AsOverlay(pending, below) as purpose, step), _ ->
-            Additions.step state purpose step answer (Transactions.opened pending below)
-            |> Transactions.orUndo pending
         | ResizeGranted plan, _ -> Nodes.resizeGranted state plan answer
         | ResizeMeasured plan, _ -> Nodes.resizeMeasured state plan answer
         | SizesKnown flat, Sizes sizes -> Listings.namedBlockNodesKnown state flat sizes
@@ -154,8 +151,6 @@ module Step =
         | QomChardevsDescribed question, Chardevs infos -> Objects.described state question infos
         | MonitorStarted options, _ -> Chardevs.monitorStarted state options answer
         | JobFileOpened key, _ -> Jobs.opened state key answer
-        | JobNodeOpened(pending, plan), _ -> Jobs.nodeOpened state pending plan answer
-        | JobNodeApplied(pending, added), _ -> Jobs.nodeApplied state pending added answer
         | JobNodesTaken(pending, taken), _ -> Jobs.nodesTaken state pending taken answer
         | QuitJobWorked(key, isCommand), _ -> Jobs.quitWorked state key isCommand answer
         | _ -> Transition.fail state Transition.unexpected

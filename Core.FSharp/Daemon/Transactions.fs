@@ -12,18 +12,6 @@ module Transactions =
         let struct (next, effects) = Changes.release state pending.Opened
         Transition.finished next effects (Error error)
 
-    /// An addition that has failed takes the whole transaction with it.
-    let orUndo (pending: PendingTransaction) (transition: Transition) : Transition =
-        match transition.Outcome with
-        | Done(Error error) ->
-            let failed = fail transition.State pending error
-
-            {
-                failed with
-                    Effects = transition.Effects @ failed.Effects
-            }
-        | _ -> transition
-
     /// What the actions so far come to.
     let private planned (graph: Graph) (pending: PendingTransaction) : Result<GraphChange, QapiError> =
         List.foldBack
@@ -81,11 +69,6 @@ module Transactions =
                             })
         }
 
-    let private openOverlay (state: State) (pending: PendingTransaction) (below: NodeId) (spec: BlockdevSpec) =
-        match Add.planOverlay spec state.Graph with
-        | Error error -> fail state pending error
-        | Ok plan -> Additions.start state (AsOverlay(pending, below)) plan
-
     let rec private next (state: State) (pending: PendingTransaction) : Transition =
         match pending.Rest, planned state.Graph pending with
         | _, Error error -> fail state pending error
@@ -118,22 +101,30 @@ module Transactions =
                             (MakeOverlay creation)
                             (OverlayMade(pending, node.Id, spec))
 
-    /// The image of an overlay is there, or not.
-    let made (state: State) (pending: PendingTransaction) (below: NodeId) (spec: BlockdevSpec) (answer: Answer) =
-        match answer with
-        | Answer.Refused error -> fail state pending error
-        | _ -> openOverlay state pending below spec
+    and private openOverlay (state: State) (pending: PendingTransaction) (below: NodeId) (spec: BlockdevSpec) =
+        Additions.start state (AsOverlay(pending, below)) spec (opened pending below)
 
-    /// An overlay is open.
-    let opened (pending: PendingTransaction) (below: NodeId) (state: State) effects (overlay: NodeId) : Transition =
-        let transition =
+    /// An overlay is open, or cannot be.
+    and private opened (pending: PendingTransaction) (below: NodeId) (state: State) effects result : Transition =
+        match result with
+        | Error error -> fail state pending error
+        | Ok overlay ->
             next state {
                 pending with
                     Overlaid = struct (below, overlay) :: pending.Overlaid
                     Opened = overlay :: pending.Opened
             }
+        |> Transition.after effects
 
-        { transition with Effects = effects @ transition.Effects }
+    /// The next step of opening an overlay.
+    let openStep (state: State) (pending: PendingTransaction) (below: NodeId) (step: AddStep) (answer: Answer) =
+        Additions.step state (AsOverlay(pending, below)) step answer (opened pending below)
+
+    /// The image of an overlay is there, or not.
+    let made (state: State) (pending: PendingTransaction) (below: NodeId) (spec: BlockdevSpec) (answer: Answer) =
+        match answer with
+        | Answer.Refused error -> fail state pending error
+        | _ -> openOverlay state pending below spec
 
     let private begin' (state: State) (actions: TransactionAction list) : Transition =
         next state { Rest = actions; Overlaid = []; Opened = [] }

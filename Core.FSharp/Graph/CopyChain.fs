@@ -8,7 +8,7 @@ module CopyChain =
         |> Option.map (fun child -> Graph.node child.Node graph)
 
     /// The nodes from one on down to the first that has a backing image, or that has no main child. Chains are as long as
-    /// nodes are stacked, which `Add.MaxDepth` bounds.
+    /// nodes are stacked, which `AddPlan.MaxDepth` bounds.
     let rec private toImage (graph: Graph) (node: Node) : Node list =
         match child ChildRole.Cow graph node, child ChildRole.Primary graph node with
         | None, Some next -> node :: toImage graph next

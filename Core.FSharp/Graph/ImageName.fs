@@ -1,6 +1,6 @@
 namespace StorageDaemon.Core.Graph
 
-open System
+open StorageDaemon.Core.Qcow2
 
 /// File names that images have of other images.
 module ImageName =
@@ -25,3 +25,32 @@ module ImageName =
         | Some child, _ -> resolve graph (Graph.node child.Node graph) name
         | None, Some file -> combine file name
         | None, None -> name
+
+/// An image that another one names as its child.
+type NamedImage = {
+    /// "backing" or "data-file".
+    Child: string
+    Filename: string
+    /// The driver, where it is named.
+    Format: string option
+}
+
+module NamedImage =
+    /// The backing image that a header names.
+    let backing (header: Header) : NamedImage option =
+        header.BackingFile
+        |> Option.map (fun name -> {
+            Child = Driver.BackingName
+            Filename = Header.nameText name
+            Format = Header.backingFormat header |> ValueOption.toOption
+        })
+
+    /// The file with the data that a header names.
+    let dataFile (header: Header) : NamedImage option =
+        Header.dataFileName header
+        |> ValueOption.toOption
+        |> Option.map (fun name -> {
+            Child = Driver.DataFileName
+            Filename = name
+            Format = Some "file"
+        })

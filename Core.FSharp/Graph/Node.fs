@@ -85,15 +85,6 @@ type BlkDebugOptions = {
     UnsharePerms: Perm
 }
 
-/// An image that another one names as its child.
-type NamedImage = {
-    /// "backing" or "data-file".
-    Child: string
-    Filename: string
-    /// The driver, where it is named.
-    Format: string option
-}
-
 /// What a node finds out when it is opened.
 [<NoComparison; NoEquality>]
 type NodeFacts = {
@@ -102,26 +93,6 @@ type NodeFacts = {
     AlignmentBytes: int
     Header: Header option
 }
-
-module NamedImage =
-    /// The backing image that a header names.
-    let backing (header: Header) : NamedImage option =
-        header.BackingFile
-        |> Option.map (fun name -> {
-            Child = "backing"
-            Filename = Header.nameText name
-            Format = Header.backingFormat header |> ValueOption.toOption
-        })
-
-    /// The file with the data that a header names.
-    let dataFile (header: Header) : NamedImage option =
-        Header.dataFileName header
-        |> ValueOption.toOption
-        |> Option.map (fun name -> {
-            Child = "data-file"
-            Filename = name
-            Format = Some "file"
-        })
 
 /// A block driver with its own options; children are given apart.
 [<NoComparison>]
@@ -236,12 +207,6 @@ module Driver =
         match driver with
         | Qcow2 _ -> childName <> "file"
         | _ -> false
-
-    /// Whether a backing child, or that there is none, was given: then the image does not say.
-    let givesBacking (driver: Driver) =
-        match driver with
-        | Qcow2 options -> options.GivesBacking
-        | _ -> true
 
     /// Whether a child is written beyond its end, and grows then.
     let growsChild (driver: Driver) (childName: string) =

@@ -147,26 +147,18 @@ module Path =
             | _ -> struct (node, above)
 
         let struct (leaf, above) = descend [] (Graph.node id graph)
-        // A node of fixed size hides that what is below it could grow.
-        let leafGrows = grows && List.forall growsAlong above
+        // Whether each of the layers above, and the leaf before them, may grow: one of fixed size hides what is below it.
+        let growing = List.scanBack (fun layer outer -> outer && growsAlong layer) above grows
 
         let path = {
-            compileLeaf graph leafGrows leaf with
+            compileLeaf graph growing.Head leaf with
                 ViaFormat =
                     match above with
                     | first :: _ -> first.Driver.IsRaw
                     | [] -> false
         }
 
-        let struct (path, _) =
-            above
-            |> List.fold
-                (fun struct (path, (rest: Node list)) layer ->
-                    let rest = List.tail rest
-                    struct (extend (grows && List.forall growsAlong rest) path layer, rest))
-                struct (path, above)
-
-        path
+        List.fold2 (fun path layer outer -> extend outer path layer) path above growing.Tail
 
     and private compileLeaf (graph: Graph) (grows: bool) (node: Node) : DataPath =
         let path =
@@ -201,7 +193,7 @@ module Path =
 
         extend grows path node
 
-    /// Flattens the chain below `id`. The recursion is as deep as layers are stacked, which `Add.MaxDepth` bounds.
+    /// Flattens the chain below `id`. The recursion is as deep as layers are stacked, which `AddPlan.MaxDepth` bounds.
     let compile (graph: Graph) (id: NodeId) : DataPath = compileOver graph false id
 
     /// The path of a node of another length.

@@ -126,8 +126,3 @@ module Snapshot =
             let! top = Graph.findReference overlay graph
             return struct (target.Id, top.Id)
         }
-
-    /// The command as a whole.
-    let plan supportsBacking (node: string) (overlay: string) (graph: Graph) : Result<GraphChange, QapiError> =
-        find node overlay graph
-        |> Result.bind (fun struct (node, overlay) -> append supportsBacking node overlay graph)

@@ -16,8 +16,6 @@ type Qcow2Options = {
     L2CacheEntryBytes: int64 option
     RefcountCacheBytes: int64 option
     CacheCleanIntervalS: int64 option
-    /// The backing child was given, or that there is none; else the image says.
-    GivesBacking: bool
     /// The data file was given; else the image says.
     GivesDataFile: bool
 }
@@ -47,7 +45,6 @@ module Qcow2Options =
         L2CacheEntryBytes = None
         RefcountCacheBytes = None
         CacheCleanIntervalS = None
-        GivesBacking = false
         GivesDataFile = false
     }
 

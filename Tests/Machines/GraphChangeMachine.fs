@@ -85,7 +85,7 @@ let rec private actions (pairs: (byte * byte) list) (change: GraphChange) : Resu
     match pairs with
     | [] -> Ok change
     | (node, overlay) :: rest ->
-        match Snapshot.plan everyNode (name node) (name overlay) change.Graph with
+        match planSnapshot everyNode (name node) (name overlay) change.Graph with
         | Error error -> Error error
         | Ok snapshot -> actions rest (GraphChange.append change snapshot)
 
@@ -173,7 +173,7 @@ let private step (life: Life) (step: Step) : Life =
     | TakeSnapshot(node, overlay) ->
         let before = life.Users |> List.map (fun id -> id, life.World.Graph.Backends[id].Node)
 
-        match planned life (Snapshot.plan everyNode (name node) (name overlay)) with
+        match planned life (planSnapshot everyNode (name node) (name overlay)) with
         | Error _ as failed -> settle life failed
         | Ok world ->
             let below, top = world.Graph.ByName[name node], world.Graph.ByName[name overlay]

@@ -13,7 +13,7 @@ let private exportOf name writable world =
     get (export name (Perm.forDeviceExport writable) world)
 
 let private snapshot node overlay (world: World) : Result<World, string> =
-    Snapshot.plan everyNode node overlay world.Graph
+    planSnapshot everyNode node overlay world.Graph
     |> Result.map (fun change -> apply change world)
     |> Result.mapError _.Desc
 
@@ -57,7 +57,7 @@ let private snapshotTests =
             let _, used = exportOf "o" false w
             snapshot "r" "o" used |> fails "The overlay is already in use"
 
-            Snapshot.plan Driver.supportsBacking "r" "o" w.Graph
+            planSnapshot Driver.supportsBacking "r" "o" w.Graph
             |> Result.mapError _.Desc
             |> Result.map ignore
             |> fails "The overlay does not support backing images"

@@ -13,9 +13,9 @@ let private paths (limiting: bool) : DataPath =
     let groups = Map.ofList [ "free", false; "tight", limiting ]
 
     let add (graph: Graph) (spec: BlockdevSpec) =
-        match Add.plan spec graph with
+        match AddPlan.ofCommand spec graph with
         | Ok plan ->
-            match Add.commit plan [] graph with
+            match commit plan [] graph with
             | Ok added -> added.Change.Graph
             | Error error -> failtest error.Desc
         | Error error -> failtest error.Desc

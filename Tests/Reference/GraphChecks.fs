@@ -86,12 +86,24 @@ let apply (change: GraphChange) (world: World) : World =
         Files = List.fold (fun files node -> Map.remove node files) files change.Close
     }
 
+/// A plan of nodes none of which has to read its children.
+let commit (plan: AddPlan) (outcomes: OpenOutcome list) (graph: Graph) : Result<AddedNodes, QapiError> =
+    match Add.start plan outcomes graph with
+    | Ok(Complete added) -> Ok added
+    | Ok _ -> failtest "a node that reads its children"
+    | Error error -> Error error
+
+/// blockdev-snapshot.
+let planSnapshot supportsBacking (node: string) (overlay: string) (graph: Graph) : Result<GraphChange, QapiError> =
+    Snapshot.find node overlay graph
+    |> Result.bind (fun struct (node, overlay) -> Snapshot.append supportsBacking node overlay graph)
+
 /// blockdev-add with these outcomes of opening.
 let addWith (outcome: OpenRequest -> OpenOutcome) (spec: BlockdevSpec) (world: World) : Result<World, string> =
-    match Add.plan spec world.Graph with
+    match AddPlan.ofCommand spec world.Graph with
     | Error error -> Error error.Desc
     | Ok plan ->
-        match Add.commit plan (List.map outcome plan.Opens) world.Graph with
+        match commit plan (List.map outcome plan.Opens) world.Graph with
         | Error error -> Error error.Desc
         | Ok added ->
             let openFiles =
