@@ -147,7 +147,7 @@ type Effect =
     | Emit of name: string * data: (string * Json) list
     /// Tell people on standard error, as an error.
     | Complain of text: string
-    /// Tell people what is being done.
+    /// A line on standard error as it is.
     | Announce of text: string
     /// Close the files that were opened last and not adopted.
     | DiscardOpened

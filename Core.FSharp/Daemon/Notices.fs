@@ -102,7 +102,7 @@ module Notices =
             }
 
             [
-                Complain("qcow2: " + notice.LogText)
+                Announce("qcow2: " + notice.LogText)
                 Emit(Events.blockImageCorrupted.Name, StructCodec.encode Events.blockImageCorrupted.Data data)
             ]
         | :? BlkVerifyNotice as notice ->

@@ -27,16 +27,7 @@ type CompressLayer() =
         frame.Counter <- frame.Counter + 1
         frame.Op <- FrameOp.Wait
 
-        sink.Add {
-            Child = child
-            Tag = tag
-            Kind = kind
-            Flags = flags
-            Offset = from
-            Length = until - from
-            Buffer = buffer
-            BufferOffset = at
-        }
+        sink.Add(ChildRequest.between child tag kind flags from until buffer at)
 
     /// Reads what surrounds the data: the bytes of the first cluster into one buffer, those of the last into the other.
     let load (frame: byref<Frame>) (sink: ChildRequests) =

@@ -82,16 +82,7 @@ type CopyOnReadLayer() =
         request.Outstanding <- request.Outstanding + 1
         frame.Op <- FrameOp.Wait
 
-        sink.Add {
-            Child = child
-            Tag = tag
-            Kind = kind
-            Flags = flags
-            Offset = from
-            Length = until - from
-            Buffer = buffer
-            BufferOffset = at
-        }
+        sink.Add(ChildRequest.between child tag kind flags from until buffer at)
 
     /// Reads what is in the image already.
     let sendPlain (request: CopyRequest) (frame: byref<Frame>) (sink: ChildRequests) =

@@ -77,6 +77,19 @@ type ChildRequest = {
     BufferOffset: int64
 }
 
+module ChildRequest =
+    /// A request for the bytes from one offset up to another.
+    let between child tag kind flags (from: int64) (until: int64) buffer bufferOffset : ChildRequest = {
+        Child = child
+        Tag = tag
+        Kind = kind
+        Flags = flags
+        Offset = from
+        Length = until - from
+        Buffer = buffer
+        BufferOffset = bufferOffset
+    }
+
 /// Something about a node that its users may want to know; rare.
 type LayerNotice = interface end
 

@@ -30,10 +30,18 @@ module internal Corruption =
 
     let unalignedTable (image: Image) (l1Index: int) : unit =
         let offset = L1Entry.l2Offset image.L1[l1Index]
-        fatal image $"L2 table offset {hex offset} unaligned (L1 index: {hex (int64 l1Index)})" -1L -1L
+        fatal
+            image
+            ("L2 table offset "
+             + hex offset
+             + " unaligned (L1 index: "
+             + hex (int64 l1Index)
+             + ")")
+            -1L
+            -1L
 
     let cannotFree (image: Image) (hostOffset: int64) : unit =
-        harmless image $"Cannot free unaligned cluster {hex hostOffset}"
+        harmless image ("Cannot free unaligned cluster " + hex hostOffset)
 
     /// An entry that cannot be, at a guest offset that has a table. `isWrite` is whether its place was to be written.
     let entry (image: Image) (slice: CachedTable) (guestOffset: int64) (isWrite: bool) : unit =
@@ -44,7 +52,7 @@ module internal Corruption =
         let entry = L2Entry.read &g entries inSlice
         let host = hex (L2Entry.hostOffset entry.Descriptor)
         let table = L1Entry.l2Offset image.L1[int place.L1Index]
-        let where = $"(L2 offset: {hex table}, L2 index: {hex (int64 place.L2Index)})"
+        let where = "(L2 offset: " + hex table + ", L2 index: " + hex (int64 place.L2Index) + ")"
 
         let message =
             match L2Entry.fault &g &entry with
@@ -52,12 +60,17 @@ module internal Corruption =
                 let isZero = L2Entry.clusterKind &g entry.Descriptor = ClusterKind.ZeroAllocated
                 let what = if isZero then "Preallocated zero" else "Data"
                 let cluster = guestOffset &&& ~~~(int64 (image.ClusterBytes - 1))
-                $"{what} cluster offset {host} unaligned (guest offset: {hex cluster})"
-            | EntryFault.Unaligned -> $"Cluster allocation offset {host} unaligned {where}"
-            | EntryFault.ZeroFlag -> $"Zero cluster entry found in pre-v3 image {where}"
+                what
+                + " cluster offset "
+                + host
+                + " unaligned (guest offset: "
+                + hex cluster
+                + ")"
+            | EntryFault.Unaligned -> "Cluster allocation offset " + host + " unaligned " + where
+            | EntryFault.ZeroFlag -> "Zero cluster entry found in pre-v3 image " + where
             | EntryFault.CompressedExternal ->
-                $"Compressed cluster entry found in image with external data file {where}"
-            | _ -> $"Invalid cluster entry found  {where}"
+                "Compressed cluster entry found in image with external data file " + where
+            | _ -> "Invalid cluster entry found  " + where
 
         fatal image message -1L -1L
 
@@ -87,7 +100,7 @@ module internal Corruption =
         match Overlap.find chosen (tables image) offset length with
         | ValueSome section ->
             let words = Overlap.description section
-            fatal image $"Preventing invalid write on metadata (overlaps with {words})" offset length
+            fatal image ("Preventing invalid write on metadata (overlaps with " + words + ")") offset length
             true
         | ValueNone -> false
 
@@ -116,7 +129,15 @@ module internal Corruption =
             && RefcountTableEntry.fault &g table[int index] <> EntryFault.None
         then
             let block = RefcountTableEntry.blockOffset table[int index]
-            fatal image $"Refblock offset {hex block} unaligned (reftable index: {hex index})" -1L -1L
+            fatal
+                image
+                ("Refblock offset "
+                 + hex block
+                 + " unaligned (reftable index: "
+                 + hex index
+                 + ")")
+                -1L
+                -1L
         else
             overlap image Overlap.all (cluster <<< g.ClusterBits) (int64 image.ClusterBytes)
             |> ignore

@@ -20,6 +20,20 @@ type NewSnapshot = {
     Icount: uint64 voption
 }
 
+/// What an image is to have instead of its present tables, and where.
+[<NoComparison; NoEquality>]
+type internal NewTables = {
+    /// The present snapshots.
+    Existing: Snapshot list
+    Snapshots: Snapshot list
+    /// The snapshot table.
+    Table: byte[]
+    TableOffset: int64
+    /// The offset of the L1 table.
+    ActiveL1: int64
+    Refcounts: RefcountsCopy
+}
+
 /// Internal snapshots of an open image, while no request is under way. Everything that a snapshot's creation or deletion
 /// changes - refcounts, "copied" flags, the active L1 table, the snapshot table - is written to other clusters, and one
 /// write of the header makes all of it valid: the file has the snapshot, or it has not, and is sound in either case, even
@@ -155,24 +169,57 @@ module InternalSnapshots =
         else
             Settling.write offset table
 
-    /// The new tables are written but for the refcounts: those, and then the header that tells of all.
+    let private tablesOf (l1: uint64[]) : int64 =
+        l1 |> Array.sumBy (fun entry -> if L1Entry.l2Offset entry = 0L then 0L else 1L)
+
+    /// Gets places for the tables of an image that is to have these snapshots.
+    let private place (image: Image) (places: NewPlaces) existing snapshots : IoScript<Result<NewTables, int>> =
+        ioResult {
+            let! table = Snapshots.encode snapshots |> Finished
+            let! activeL1 = places.Run(l1Clusters image)
+            let! tableOffset = places.Run(clustersOf image table.LongLength)
+            do! places.AddSpare(tablesOf image.L1)
+            let! refcounts = refcountPlaces image places
+
+            return {
+                Existing = existing
+                Snapshots = snapshots
+                Table = table
+                TableOffset = tableOffset
+                ActiveL1 = activeL1
+                Refcounts = refcounts
+            }
+        }
+
+    /// The L2 tables and what snapshots have are written: the active L1 table, the snapshot table and the refcounts, and
+    /// then the header that tells of all.
     let private switch
         (image: Image)
         (places: NewPlaces)
-        (refcounts: RefcountsCopy)
+        (tables: NewTables)
         (l1: uint64[])
-        (snapshots: Snapshot list)
-        (tableOffset: int64)
-        (activeL1: int64)
         : IoScript<Result<unit, int>> =
+        let refcounts = tables.Refcounts
+        let snapshots = tables.Snapshots
+
         let change (header: Header) = {
             header with
-                L1Offset = activeL1
+                L1Offset = tables.ActiveL1
                 SnapshotCount = snapshots.Length
-                SnapshotTableOffset = tableOffset
+                SnapshotTableOffset = tables.TableOffset
         }
 
         ioResult {
+            do! writeL1 image tables.ActiveL1 l1
+            do! writeTable tables.TableOffset tables.Table
+
+            do!
+                refcounts.Drop(
+                    FreeReason.Snapshot,
+                    image.Header.SnapshotTableOffset,
+                    clustersOf image (tableBytes tables.Existing)
+                )
+
             // In time: after the switch there is no way back.
             let! protectedTables =
                 ProtectedTables.find image.OverlapCheck (change image.Header) snapshots (tableBytes snapshots)
@@ -218,17 +265,18 @@ module InternalSnapshots =
 
             Finished result)
 
-    let private tablesOf (l1: uint64[]) : int64 =
-        l1 |> Array.sumBy (fun entry -> if L1Entry.l2Offset entry = 0L then 0L else 1L)
-
-    /// Puts a table at another place in the stead of the one at `old`; the new place.
-    let private moveTable (places: NewPlaces) (refcounts: RefcountsCopy) (old: int64) (l2: byte[]) =
-        let offset = places.Next()
-
+    /// Gives a table the "copied" flags that belong to the new refcounts; where it is then: elsewhere, if they were others.
+    let private reflag (places: NewPlaces) (refcounts: RefcountsCopy) (old: int64) (l2: byte[]) =
         ioResult {
-            do! Settling.write offset l2
-            do! refcounts.Drop(FreeReason.Other, old, 1L)
-            return offset
+            let! isChanged = refcounts.Flag l2
+
+            if isChanged then
+                let offset = places.Next()
+                do! Settling.write offset l2
+                do! refcounts.Drop(FreeReason.Other, old, 1L)
+                return offset
+            else
+                return old
         }
 
     /// An L1 table for both the active disk and the snapshot: everything that the present one refers to has one more
@@ -241,14 +289,7 @@ module InternalSnapshots =
                 forTables image image.L1 (fun index old l2 ->
                     ioResult {
                         do! refcounts.ShareEntries l2
-                        let! isChanged = refcounts.Flag l2
-
-                        let! offset =
-                            if isChanged then
-                                moveTable places refcounts old l2
-                            else
-                                Finished(Ok old)
-
+                        let! offset = reflag places refcounts old l2
                         do! refcounts.Share offset
                         shared[index] <- L1Entry.encode offset false
                     })
@@ -257,30 +298,13 @@ module InternalSnapshots =
         }
 
     let private take (image: Image) (existing: Snapshot list) (wanted: Snapshot) (places: NewPlaces) =
-        let clusters = l1Clusters image
-
         ioResult {
-            let! activeL1 = places.Run clusters
-            let! snapshotL1 = places.Run clusters
+            let! snapshotL1 = places.Run(l1Clusters image)
             let snapshot = { wanted with L1Offset = snapshotL1 }
-            let snapshots = existing @ [ snapshot ]
-            let! table = Snapshots.encode snapshots |> Finished
-            let! tableOffset = places.Run(clustersOf image table.LongLength)
-            do! places.AddSpare(tablesOf image.L1)
-            let! refcounts = refcountPlaces image places
-            let! l1 = share image places refcounts
-            do! writeL1 image activeL1 l1
+            let! tables = place image places existing (existing @ [ snapshot ])
+            let! l1 = share image places tables.Refcounts
             do! writeL1 image snapshotL1 l1
-            do! writeTable tableOffset table
-            do!
-                refcounts.Drop(
-                    FreeReason.Snapshot,
-                    image.Header.SnapshotTableOffset,
-                    clustersOf image (tableBytes existing)
-                )
-
-            do! switch image places refcounts l1 snapshots tableOffset activeL1
-
+            do! switch image places tables l1
             return snapshot
         }
 
@@ -354,14 +378,7 @@ module InternalSnapshots =
             do!
                 forTables image image.L1 (fun index old l2 ->
                     ioResult {
-                        let! isChanged = refcounts.Flag l2
-
-                        let! offset =
-                            if isChanged then
-                                moveTable places refcounts old l2
-                            else
-                                Finished(Ok old)
-
+                        let! offset = reflag places refcounts old l2
                         let! isOnlyOne = refcounts.IsOnlyOne(offset >>> image.Geometry.ClusterBits)
                         flagged[index] <- L1Entry.encode offset isOnlyOne
                     })
@@ -375,24 +392,10 @@ module InternalSnapshots =
                 existing
                 |> List.filter (fun other -> not (obj.ReferenceEquals(other, snapshot)))
             let! snapshotL1 = readL1 image snapshot
-            let! table = Snapshots.encode left |> Finished
-            let! activeL1 = places.Run(l1Clusters image)
-            let! tableOffset = places.Run(clustersOf image table.LongLength)
-            do! places.AddSpare(tablesOf image.L1)
-            let! refcounts = refcountPlaces image places
-            do! release image refcounts snapshot snapshotL1
-            let! l1 = flag image places refcounts
-            do! writeL1 image activeL1 l1
-            do! writeTable tableOffset table
-            do!
-                refcounts.Drop(
-                    FreeReason.Snapshot,
-                    image.Header.SnapshotTableOffset,
-                    clustersOf image (tableBytes existing)
-                )
-
-            do! switch image places refcounts l1 left tableOffset activeL1
-
+            let! tables = place image places existing left
+            do! release image tables.Refcounts snapshot snapshotL1
+            let! l1 = flag image places tables.Refcounts
+            do! switch image places tables l1
             return snapshot
         }
 

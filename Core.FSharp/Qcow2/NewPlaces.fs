@@ -42,18 +42,10 @@ type internal NewPlaces(image: Image) =
         }
 
     let allocateAtEnd (clusters: int64) : IoScript<Result<int64, int>> =
-        let found = ref 0L
-
         ioResult {
-            do!
-                Settling.withBlocks image (fun () ->
-                    let mutable first = 0L
-                    let progress = image.Refcounts.AllocateRun(clusters, image.FileClusters, &first)
-                    found.Value <- first
-                    progress)
-
-            take found.Value clusters
-            return found.Value
+            let! first = Settling.allocateRun image clusters
+            take first clusters
+            return first
         }
 
     /// Takes clusters for tables of one cluster.

@@ -39,19 +39,11 @@ module internal Resizing =
         let g = image.Geometry
         let old = clustersAt g image.Header.L1Offset image.Header.L1Entries
         let count = Geometry.clusters &g (int64 entries * 8L)
-        let place = ref 0L
 
         ioResult {
-            do!
-                Settling.withBlocks image (fun () ->
-                    let mutable first = 0L
-                    let progress = image.Refcounts.AllocateRun(count, image.FileClusters, &first)
-                    place.Value <- first
-                    progress)
-
-            let offset = place.Value <<< g.ClusterBits
+            let! first = Settling.allocateRun image count
+            let offset = first <<< g.ClusterBits
             let taken = clustersAt g offset entries
-            image.FileClusters <- max image.FileClusters (place.Value + count)
 
             return!
                 writeL1 image offset entries

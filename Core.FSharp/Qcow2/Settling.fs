@@ -56,6 +56,22 @@ module internal Settling =
 
         untilReady load operation
 
+    /// Takes clusters in one piece behind everything that the file has; the first one.
+    let allocateRun (image: Image) (clusters: int64) : IoScript<Result<int64, int>> =
+        let found = ref 0L
+
+        ioResult {
+            do!
+                withBlocks image (fun () ->
+                    let mutable first = 0L
+                    let progress = image.Refcounts.AllocateRun(clusters, image.FileClusters, &first)
+                    found.Value <- first
+                    progress)
+
+            image.FileClusters <- max image.FileClusters (found.Value + clusters)
+            return found.Value
+        }
+
     let private writeParts (image: Image) (checkpoint: Checkpoint) : IoScript<Result<unit, int>> =
         IoScript.forAll 0L (int64 Checkpoint.PartCount - 1L) (fun part ->
             let writes = checkpoint.Writes(int part)

@@ -34,10 +34,7 @@ internal sealed unsafe class DeflateClusters : IClusterCodec, IDisposable
         fixed (byte* source = input)
         fixed (byte* target = output)
         {
-            _stream->NextIn = source;
-            _stream->AvailableIn = (uint)input.Length;
-            _stream->NextOut = target;
-            _stream->AvailableOut = (uint)output.Length;
+            Point(_stream, source, input.Length, target, output.Length);
             int result = Zlib.Inflate(_stream, Zlib.Z_FINISH);
 
             // The sectors behind the data belong to somebody else: a full cluster is all that is wanted.
@@ -55,14 +52,19 @@ internal sealed unsafe class DeflateClusters : IClusterCodec, IDisposable
         fixed (byte* source = input)
         fixed (byte* target = output)
         {
-            _deflate->NextIn = source;
-            _deflate->AvailableIn = (uint)input.Length;
-            _deflate->NextOut = target;
-            _deflate->AvailableOut = (uint)output.Length;
+            Point(_deflate, source, input.Length, target, output.Length);
             return Zlib.Deflate(_deflate, Zlib.Z_FINISH) == Zlib.Z_STREAM_END
                 ? output.Length - (int)_deflate->AvailableOut
                 : 0;
         }
+    }
+
+    private static void Point(ZStream* stream, byte* source, int inputBytes, byte* target, int outputBytes)
+    {
+        stream->NextIn = source;
+        stream->AvailableIn = (uint)inputBytes;
+        stream->NextOut = target;
+        stream->AvailableOut = (uint)outputBytes;
     }
 
     private bool TryResetDeflate()
@@ -75,14 +77,7 @@ internal sealed unsafe class DeflateClusters : IClusterCodec, IDisposable
         ZStream* stream = (ZStream*)NativeMemory.AllocZeroed((nuint)sizeof(ZStream));
         int result = Zlib.DeflateInit(
             stream, DefaultLevel, DeflateMethod, WriteWindow, DefaultMemory, 0, Zlib.Version(), sizeof(ZStream));
-        if (result != Zlib.Z_OK)
-        {
-            NativeMemory.Free(stream);
-            return false;
-        }
-
-        _deflate = stream;
-        return true;
+        return Keep(ref _deflate, stream, result);
     }
 
     private bool TryReset()
@@ -93,13 +88,19 @@ internal sealed unsafe class DeflateClusters : IClusterCodec, IDisposable
         }
 
         ZStream* stream = (ZStream*)NativeMemory.AllocZeroed((nuint)sizeof(ZStream));
-        if (Zlib.InflateInit(stream, RawWindow, Zlib.Version(), sizeof(ZStream)) != Zlib.Z_OK)
+        return Keep(ref _stream, stream, Zlib.InflateInit(stream, RawWindow, Zlib.Version(), sizeof(ZStream)));
+    }
+
+    /// <summary>A new stream stays for later calls, unless it could not be begun.</summary>
+    private static bool Keep(ref ZStream* place, ZStream* stream, int result)
+    {
+        if (result != Zlib.Z_OK)
         {
             NativeMemory.Free(stream);
             return false;
         }
 
-        _stream = stream;
+        place = stream;
         return true;
     }
 

@@ -6,6 +6,7 @@ open System
 open Expecto
 open StorageDaemon.Core
 open StorageDaemon.Core.Qcow2
+open StorageDaemon.Tests.Crash.Qcow2Shapes
 open StorageDaemon.Tests.Crash.Qcow2Rig
 
 let private shapeOf (random: Random) : Shape =

@@ -9,6 +9,7 @@ open StorageDaemon.Core.Qcow2
 open StorageDaemon.Tests.Reference
 open StorageDaemon.Tests.Reference.LayerRunner
 open StorageDaemon.Tests.Crash.SimulatedDisk
+open StorageDaemon.Tests.Crash.Qcow2Shapes
 open StorageDaemon.Tests.Crash.Qcow2Rig
 
 let private u64 (file: byte[]) (at: int) =

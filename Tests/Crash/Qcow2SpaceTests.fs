@@ -7,7 +7,7 @@ open StorageDaemon.Core
 open StorageDaemon.Core.Io
 open StorageDaemon.Core.Qcow2
 open StorageDaemon.Shell.Codecs
-open StorageDaemon.Tests.Crash.Qcow2Rig
+open StorageDaemon.Tests.Crash.Qcow2Shapes
 open StorageDaemon.Tests.Reference
 open StorageDaemon.Tests.Reference.LayerRunner
 

@@ -8,7 +8,7 @@ open StorageDaemon.Core
 open StorageDaemon.Core.Io
 open StorageDaemon.Core.Qcow2
 open StorageDaemon.Shell.Codecs
-open StorageDaemon.Tests.Crash.Qcow2Rig
+open StorageDaemon.Tests.Crash.Qcow2Shapes
 open StorageDaemon.Tests.Harness
 open StorageDaemon.Tests.Harness.TempDir
 open StorageDaemon.Tests.Reference.LayerRunner
@@ -217,6 +217,36 @@ let internal settle (image: Image) (runner: Runner) =
         let error, _ = runner.Run(RequestKind.Flush, RequestFlags.None, 0L, 0L, [||], false)
         Expect.equal error 0 "a flush"
 
+/// An image of the real tool's, over `base.raw` where it has a backing image, with something of everything in it.
+let internal makeImage (directory: TempDir) (kind: Kind) (random: Random) : unit =
+    let over =
+        if kind.Backing then
+            [ "-b"; "base.raw"; "-F"; "raw" ]
+        else
+            []
+
+    qemuImg
+        directory
+        ([ "create"; "-q"; "-f"; "qcow2"; "-o"; kind.Options ]
+         @ over
+         @ [ "image"; string DiskBytes ])
+
+    scribble directory "image" (scribbles random kind.Compressed)
+
+/// The same over a backing image half as long; its bytes.
+let internal prepare (directory: TempDir) (kind: Kind) (random: Random) : byte[] =
+    let backing =
+        if kind.Backing then
+            let bytes = Array.zeroCreate<byte>(DiskBytes / 2)
+            random.NextBytes bytes
+            File.WriteAllBytes(directory.File "base.raw", bytes)
+            bytes
+        else
+            Array.empty
+
+    makeImage directory kind random
+    backing
+
 let private test (kind: Kind) =
     testCase kind.Name
     <| fun () ->
@@ -225,26 +255,7 @@ let private test (kind: Kind) =
         let random = Random seed
         let where what = what + ", seed " + string seed
 
-        let backing =
-            if kind.Backing then
-                let bytes = Array.zeroCreate<byte>(DiskBytes / 2)
-                random.NextBytes bytes
-                File.WriteAllBytes(directory.File "base.raw", bytes)
-                bytes
-            else
-                Array.empty
-
-        let over =
-            if kind.Backing then
-                [ "-b"; "base.raw"; "-F"; "raw" ]
-            else
-                []
-        qemuImg
-            directory
-            ([ "create"; "-q"; "-f"; "qcow2"; "-o"; kind.Options ]
-             @ over
-             @ [ "image"; string DiskBytes ])
-        scribble directory "image" (scribbles random kind.Compressed)
+        let backing = prepare directory kind random
 
         if kind.Snapshot then
             qemuImg directory [ "snapshot"; "-c"; "s"; "image" ]

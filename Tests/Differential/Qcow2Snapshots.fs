@@ -8,7 +8,7 @@ open Expecto
 open StorageDaemon.Core
 open StorageDaemon.Core.Io
 open StorageDaemon.Core.Qcow2
-open StorageDaemon.Tests.Crash.Qcow2Rig
+open StorageDaemon.Tests.Crash.Qcow2Shapes
 open StorageDaemon.Tests.Differential.Qcow2Images
 open StorageDaemon.Tests.Harness
 open StorageDaemon.Tests.Harness.TempDir
@@ -24,31 +24,6 @@ let private named (name: string) : NewSnapshot = {
     GuestNs = 7UL
     Icount = ValueNone
 }
-
-/// An image with everything in it, and a snapshot of the real tool's where it can have one.
-let private prepare (directory: TempDir) (kind: Kind) (random: Random) : byte[] =
-    let backing =
-        if kind.Backing then
-            let bytes = Array.zeroCreate<byte>(DiskBytes / 2)
-            random.NextBytes bytes
-            File.WriteAllBytes(directory.File "base.raw", bytes)
-            bytes
-        else
-            Array.empty
-
-    let over =
-        if kind.Backing then
-            [ "-b"; "base.raw"; "-F"; "raw" ]
-        else
-            []
-
-    qemuImg
-        directory
-        ([ "create"; "-q"; "-f"; "qcow2"; "-o"; kind.Options ]
-         @ over
-         @ [ "image"; string DiskBytes ])
-    scribble directory "image" (scribbles random kind.Compressed)
-    backing
 
 let private isNarrow (kind: Kind) =
     kind.Options.Contains "refcount_bits=1"

@@ -8,7 +8,7 @@ open Expecto
 open StorageDaemon.Core.Io
 open StorageDaemon.Core.Qcow2
 open StorageDaemon.Shell.Drivers
-open StorageDaemon.Tests.Crash.Qcow2Rig
+open StorageDaemon.Tests.Crash.Qcow2Shapes
 open StorageDaemon.Tests.Differential.Qcow2Images
 open StorageDaemon.Tests.Harness
 open StorageDaemon.Tests.Harness.TempDir
@@ -95,27 +95,17 @@ let private test (kind: Kind) =
         let seed = Random.Shared.Next 1_000_000
         let random = Random seed
 
-        let over =
-            if kind.Backing then
-                // Shorter than the disk, with holes.
-                let bytes = Array.zeroCreate<byte>(DiskBytes / 4)
-                random.NextBytes bytes
-                use file = File.Create(directory.File "base.raw")
-                file.Write bytes
-                file.SetLength(int64 DiskBytes / 2L)
-                file.Position <- int64 DiskBytes * 3L / 8L
-                file.Write(bytes, 0, 8192)
-                [ "-b"; "base.raw"; "-F"; "raw" ]
-            else
-                []
+        if kind.Backing then
+            // Shorter than the disk, with holes.
+            let bytes = Array.zeroCreate<byte>(DiskBytes / 4)
+            random.NextBytes bytes
+            use file = File.Create(directory.File "base.raw")
+            file.Write bytes
+            file.SetLength(int64 DiskBytes / 2L)
+            file.Position <- int64 DiskBytes * 3L / 8L
+            file.Write(bytes, 0, 8192)
 
-        qemuImg
-            directory
-            ([ "create"; "-q"; "-f"; "qcow2"; "-o"; kind.Options ]
-             @ over
-             @ [ "image"; string DiskBytes ])
-
-        scribble directory "image" (scribbles random kind.Compressed)
+        makeImage directory kind random
         let file = childOf directory "image"
         let backing =
             if kind.Backing then

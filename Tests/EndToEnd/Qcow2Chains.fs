@@ -1,6 +1,7 @@
 /// qcow2 images of the published binary under real clients: chains, snapshots under an export, requests that meet.
 module StorageDaemon.Tests.EndToEnd.Qcow2Chains
 
+open System.Text.Json
 open Expecto
 open StorageDaemon.Tests.Harness
 open StorageDaemon.Tests.Harness.QmpClient
@@ -98,9 +99,34 @@ let private snapshotUnderExport =
 
         expectSame directory "over.qcow2" "seen.raw")
 
+/// Nothing follows writes into bitmaps yet: those that were to must not look complete to whoever reads them next.
+let private bitmaps =
+    testCase "bitmaps that do not follow writes are in use" (fun () ->
+        use directory = new TempDir.TempDir()
+        img directory "create -q -f qcow2 top.qcow2 16M" |> ignore
+        img directory "bitmap --add top.qcow2 follows" |> ignore
+        img directory "bitmap --add --disable top.qcow2 rests" |> ignore
+        use child = export directory "top.qcow2"
+        io directory [ "write -P 1 0 1M" ]
+        Expect.equal (Daemon.stop child) 0 "exit code"
+        use info = JsonDocument.Parse(img directory "info --output=json top.qcow2")
+
+        let flags =
+            info.RootElement.GetProperty("format-specific").GetProperty("data").GetProperty("bitmaps").EnumerateArray()
+            |> Seq.map (fun bitmap ->
+                bitmap.GetProperty("name").GetString(),
+                bitmap.GetProperty("flags").EnumerateArray()
+                |> Seq.map _.GetString()
+                |> List.ofSeq)
+            |> List.ofSeq
+
+        Expect.equal flags [ "follows", [ "in-use"; "auto" ]; "rests", [] ] "flags"
+        expectClean directory "top.qcow2")
+
 [<Tests>]
 let tests =
     testList "qcow2 chains" [
+        bitmaps
         chain "compat=1.1"
         chain "compat=0.10,cluster_size=4k"
         chain "extended_l2=on"

@@ -10,7 +10,7 @@ open StorageDaemon.Core.Qcow2
 open StorageDaemon.Shell.Codecs
 open StorageDaemon.Shell.Drivers
 open StorageDaemon.Shell.Filters
-open StorageDaemon.Tests.Crash.Qcow2Rig
+open StorageDaemon.Tests.Crash.Qcow2Shapes
 open StorageDaemon.Tests.Reference.LayerRunner
 open StorageDaemon.Tests.Sim.NbdPeer
 open StorageDaemon.Tests.Sim.Rig
