@@ -133,6 +133,8 @@ module BitmapDirectory =
         (count: uint32)
         (directory: ReadOnlySpan<byte>)
         : Result<BitmapEntry list, QapiError> =
+        // The sectors that an open image has: a rest of less than one is cut off.
+        let diskBytes = diskBytes &&& ~~~511L
         let mutable at = 0
         let mutable found = 0u
         let mutable entries = []
