@@ -167,6 +167,18 @@ type FrameMemory() =
             length
         )
 
+/// Where a machine would pass a read on to, as it is. Offsets are bytes of the machine's node.
+[<Struct; NoEquality; NoComparison>]
+type Route = {
+    /// In the order of the node's children.
+    Child: int
+    /// To be added to an offset for the child's.
+    Shift: int64
+    /// The bytes that all go the same way.
+    From: int64
+    Until: int64
+}
+
 /// The machine of a node that does more with a request than to pass it on. Its methods are transitions of the frame
 /// (and of the layer's own state, which the caller guards): they set `Frame.Op` and put child requests into the sink.
 /// A frame ends when its `Op` is `Done` and no child request is under way.
@@ -176,6 +188,18 @@ type Layer() =
     abstract IsStateful: bool
 
     default _.IsStateful = false
+
+    /// Binary logarithm of the bytes in whose multiples routes begin and end as a rule.
+    abstract RouteGrainBits: int
+
+    default _.RouteGrainBits = 16
+
+    /// Where a read of the bytes from `offset` goes, if that is known at once, does not change as long as the node's
+    /// children are the same ones, and the machine does nothing else with it: users may then keep the answer and leave
+    /// the machine out. False if not.
+    abstract TryRoute: offset: int64 * limit: int64 * route: byref<Route> -> bool
+
+    default _.TryRoute(_, _, _) = false
 
     /// Says how much memory of its own a request needs, before it starts.
     abstract Prepare: memory: FrameMemory * frame: byref<Frame> -> unit

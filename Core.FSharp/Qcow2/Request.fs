@@ -287,6 +287,16 @@ module internal Tables =
         // Another request reads it.
         | table -> request.ParkAt table.Waiters
 
+    let private sliceNumber (image: Image) (guestOffset: int64) : int =
+        let g = image.Geometry
+        let inTable = int (guestOffset >>> g.ClusterBits) &&& (Geometry.l2Entries &g - 1)
+        inTable / image.SliceEntries
+
+    /// The key in `Image.Slices` of the slice that has a guest offset's entry.
+    let sliceKey (image: Image) (guestOffset: int64) : int64 =
+        let g = image.Geometry
+        image.SliceKey(int (guestOffset >>> Geometry.l1Bits &g), sliceNumber image guestOffset)
+
     /// The slice of an L2 table for a guest offset, ready. Null where there is no table, and where the request waits
     /// or has failed.
     let slice (image: Image) (request: Request) (guestOffset: int64) (sink: ChildRequests) : CachedTable =
@@ -301,8 +311,7 @@ module internal Tables =
             request.Fail Errno.EIO
             null
         else
-            let inTable = int (guestOffset >>> g.ClusterBits) &&& (Geometry.l2Entries &g - 1)
-            let number = inTable / image.SliceEntries
+            let number = sliceNumber image guestOffset
             let key = image.SliceKey(l1Index, number)
             let hostOffset = L1Entry.l2Offset entry + int64 (number * image.SliceBytes)
 

@@ -26,6 +26,7 @@ internal sealed class NodePath
 {
     private readonly IoStats?[] _stats;
     private readonly DataExtent[] _extents;
+    private readonly Shortcuts?[] _shortcuts;
     private long _writeLimit = long.MaxValue;
 
     /// <param name="threads">More than the greatest <c>IOThread.Index</c> of those that serve the path.</param>
@@ -33,13 +34,28 @@ internal sealed class NodePath
     {
         _stats = new IoStats?[threads];
         _extents = new DataExtent[threads];
+        _shortcuts = new Shortcuts?[threads];
     }
 
     /// <summary>The file at the end; null for the null drivers and for layers.</summary>
     internal required OpenFile? File { get; init; }
 
     /// <summary>The node at the end that does more than to pass requests on; null for files and null drivers.</summary>
-    internal PathLayer? Layer { get; init; }
+    internal PathLayer? Layer
+    {
+        get;
+        init
+        {
+            field = value;
+            foreach (NodePath child in value?.Children ?? [])
+            {
+                child.Parent = this;
+            }
+        }
+    }
+
+    /// <summary>The path whose layer is right above this one; null at the top.</summary>
+    internal NodePath? Parent { get; private set; }
 
     /// <summary>Where the export's first byte lies in the leaf.</summary>
     internal required long BaseOffset { get; init; }
@@ -124,6 +140,10 @@ internal sealed class NodePath
 
     /// <summary>The stretch of data that one IOThread has found last in the path's file.</summary>
     internal ref DataExtent ExtentOf(int threadIndex) => ref _extents[threadIndex];
+
+    /// <summary>Where reads of a path with a layer end, as far as one IOThread knows.</summary>
+    internal Shortcuts ShortcutsOf(int threadIndex) =>
+        _shortcuts[threadIndex] ?? (_shortcuts[threadIndex] = new Shortcuts(this));
 
     /// <summary>The counts of one IOThread; only that thread changes them.</summary>
     internal IoStats StatsOf(int threadIndex) => _stats[threadIndex] ?? (_stats[threadIndex] = new IoStats());

@@ -62,16 +62,16 @@ internal sealed unsafe partial class IOThread
     /// <param name="request">Kind, flags, and a range of the path's top node.</param>
     /// <param name="buffer">Data to read into or write from; null for requests without data.</param>
     internal void StartOn(NodePath path, in FileRequest request, byte* buffer, IRequestOwner owner, int tag) =>
-        StartOn(path, in request, buffer, owner, tag, countedFrom: 0);
+        StartOn(path, in request, buffer, owner, tag, default);
 
     private void StartOn(
-        NodePath path, in FileRequest request, byte* buffer, IRequestOwner owner, int tag, long countedFrom)
+        NodePath path, in FileRequest request, byte* buffer, IRequestOwner owner, int tag, Counting counting)
     {
         FileRequest at = request;
         bool modifies = at.Kind is RequestKind.Write or RequestKind.WriteZeroes or RequestKind.Discard;
         if (modifies && path.ReadOnly)
         {
-            End(path, ref at, Errno.EPERM, owner, tag, countedFrom);
+            End(path, ref at, Errno.EPERM, owner, tag, counting);
             return;
         }
 
@@ -85,7 +85,7 @@ internal sealed unsafe partial class IOThread
             if (at.Offset + at.Length > path.SizeBytes)
             {
                 // The graph has changed, and there is less now than the client was told.
-                End(path, ref at, Errno.EIO, owner, tag, countedFrom);
+                End(path, ref at, Errno.EIO, owner, tag, counting);
                 return;
             }
 
@@ -100,22 +100,27 @@ internal sealed unsafe partial class IOThread
         if (path.Layer == null && (at.Flags & RequestFlags.OnlyMissing) != 0)
         {
             // A file has all of itself.
-            End(path, ref at, 0, owner, tag, countedFrom);
+            End(path, ref at, 0, owner, tag, counting);
         }
         else if (at.Kind == RequestKind.BlockStatus && path.Layer == null)
         {
             AnswerStatus(path, ref at);
-            End(path, ref at, 0, owner, tag, countedFrom);
+            End(path, ref at, 0, owner, tag, counting);
         }
         else if (path.File is { } file)
         {
-            Start(file, path, in at, buffer, owner, tag, countedFrom);
+            Start(file, path, in at, buffer, owner, tag, counting);
         }
         else if (path.Layer == null)
         {
-            EndOnNull(path, ref at, buffer, owner, tag, countedFrom);
+            EndOnNull(path, ref at, buffer, owner, tag, counting);
         }
-        else if (!EndsWithoutDiscard(path, ref at, owner, tag, countedFrom))
+        else if (at.Kind == RequestKind.Read && path.ShortcutsOf(Index).Find(at.Offset, at.Length, out Shortcut shortcut))
+        {
+            at.Offset += shortcut.Shift;
+            StartOn(shortcut.End, in at, buffer, owner, tag, counting.Below(path));
+        }
+        else if (!EndsWithoutDiscard(path, ref at, owner, tag, counting))
         {
             int index = AllocateFrame();
             ref LayerFrame slot = ref FrameAt(index);
@@ -132,7 +137,7 @@ internal sealed unsafe partial class IOThread
             slot.Memory.ChildCount = path.Layer.Children.Length;
             slot.Owner = owner;
             slot.Tag = tag;
-            slot.CountedFrom = countedFrom;
+            slot.Counting = counting;
             slot.Outstanding = 0;
             Tell(new FrameEvent(index, FrameEventKind.Start, 0, 0));
         }
@@ -174,7 +179,7 @@ internal sealed unsafe partial class IOThread
     /// Discards that a node above the layer ignores: nothing is left of them but their FUA. Zeroes keep their space.
     /// </summary>
     private bool EndsWithoutDiscard(
-        NodePath path, ref FileRequest request, IRequestOwner owner, int tag, long countedFrom)
+        NodePath path, ref FileRequest request, IRequestOwner owner, int tag, Counting counting)
     {
         if ((path.Traits & FileTraits.Unmap) != 0)
         {
@@ -192,7 +197,7 @@ internal sealed unsafe partial class IOThread
         {
             if ((request.Flags & RequestFlags.Fua) == 0)
             {
-                End(path, ref request, 0, owner, tag, countedFrom);
+                End(path, ref request, 0, owner, tag, counting);
                 return true;
             }
 
@@ -203,7 +208,7 @@ internal sealed unsafe partial class IOThread
     }
 
     private void EndOnNull(
-        NodePath path, ref FileRequest request, byte* buffer, IRequestOwner owner, int tag, long countedFrom)
+        NodePath path, ref FileRequest request, byte* buffer, IRequestOwner owner, int tag, Counting counting)
     {
         if (request.Kind == RequestKind.Read && buffer != null)
         {
@@ -214,30 +219,36 @@ internal sealed unsafe partial class IOThread
         bool refused = request.Kind == RequestKind.WriteZeroes && (request.Flags & RequestFlags.NoFallback) != 0;
         if (path.LatencyNs > 0 && !refused)
         {
-            Count(path, in request, countedFrom);
+            Count(path, in request, counting);
             After(path.LatencyNs, owner, tag);
         }
         else
         {
-            End(path, ref request, refused ? Errno.ENOTSUP : 0, owner, tag, countedFrom);
+            End(path, ref request, refused ? Errno.ENOTSUP : 0, owner, tag, counting);
         }
     }
 
-    private void End(NodePath path, ref FileRequest request, int error, IRequestOwner owner, int tag, long countedFrom)
+    private void End(NodePath path, ref FileRequest request, int error, IRequestOwner owner, int tag, Counting counting)
     {
         request.Op = FileOp.Done;
         request.Error = error;
         request.ZeroTail = 0;
-        Count(path, in request, countedFrom);
+        Count(path, in request, counting);
         owner.OnRequestDone(tag, in request);
     }
 
-    private void Count(NodePath path, in FileRequest request, long countedFrom)
+    private void Count(NodePath path, in FileRequest request, Counting counting)
     {
-        if (countedFrom != 0 && request.Kind != RequestKind.BlockStatus)
+        if (counting.From != 0 && request.Kind != RequestKind.BlockStatus)
         {
-            path.StatsOf(Index).Note(
-                request.Kind, request.Length, countedFrom, Stopwatch.GetTimestamp(), request.Error != 0);
+            long now = Stopwatch.GetTimestamp();
+            NodePath? passed = path;
+            do
+            {
+                passed.StatsOf(Index).Note(request.Kind, request.Length, counting.From, now, request.Error != 0);
+                passed = passed.Parent;
+            }
+            while (passed != counting.UpTo && passed != null);
         }
     }
 
@@ -390,7 +401,7 @@ internal sealed unsafe partial class IOThread
         }
 
         slot.Outstanding += count;
-        long now = Stopwatch.GetTimestamp();
+        Counting counting = new(Stopwatch.GetTimestamp(), slot.Path);
         ChildEnd owner = _childEnd ??= new ChildEnd(this);
         for (int i = 0; i < count; i++)
         {
@@ -403,7 +414,7 @@ internal sealed unsafe partial class IOThread
                 Length = child.Length,
             };
             byte* buffer = AddressOf(in child, slot.Memory);
-            StartOn(layer.Children[child.Child], in request, buffer, owner, (index << TagBits) | child.Tag, now);
+            StartOn(layer.Children[child.Child], in request, buffer, owner, (index << TagBits) | child.Tag, counting);
         }
 
         _children.Clear();
@@ -477,7 +488,7 @@ internal sealed unsafe partial class IOThread
         NodePath path = slot.Path;
         IRequestOwner owner = slot.Owner!;
         int tag = slot.Tag;
-        long countedFrom = slot.CountedFrom;
+        Counting counting = slot.Counting;
         int error = slot.Frame.Error;
         if (request.Kind == RequestKind.BlockStatus && error == 0
             && (request.Completed <= 0 || request.Completed > request.Length))
@@ -490,7 +501,7 @@ internal sealed unsafe partial class IOThread
         slot.Path = null!;
         slot.Next = _freeFrame;
         _freeFrame = index;
-        End(path, ref request, error, owner, tag, countedFrom);
+        End(path, ref request, error, owner, tag, counting);
     }
 
     private ref LayerFrame FrameAt(int index) =>

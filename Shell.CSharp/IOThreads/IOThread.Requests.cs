@@ -18,7 +18,7 @@ internal sealed unsafe partial class IOThread
     /// <param name="prototype">Kind, flags, and a range of the file.</param>
     /// <param name="buffer">Data to read into or write from; null for requests without data.</param>
     /// <param name="tag">Comes back with the end.</param>
-    /// <param name="countedFrom">When the request began, if its end counts for the path; zero where the owner counts.</param>
+    /// <param name="counting">What its end counts for.</param>
     private void Start(
         OpenFile file,
         NodePath path,
@@ -26,7 +26,7 @@ internal sealed unsafe partial class IOThread
         byte* buffer,
         IRequestOwner owner,
         int tag,
-        long countedFrom)
+        Counting counting)
     {
         int index = AllocateSlot();
         ref IoSlot slot = ref SlotAt(index);
@@ -36,7 +36,7 @@ internal sealed unsafe partial class IOThread
         slot.Owner = owner;
         slot.Tag = tag;
         slot.Path = path;
-        slot.CountedFrom = countedFrom;
+        slot.Counting = counting;
         slot.Traits = file.Traits | path.Traits;
         FileRequestModule.start(slot.Traits, ref slot.Request);
         if (slot.Request.Op == FileOp.Fdatasync && file.FlushError != 0)
@@ -163,7 +163,7 @@ internal sealed unsafe partial class IOThread
             file.NoteDiscard(request.Length, request.Error == 0);
         }
 
-        Count(slot.Path!, in request, slot.CountedFrom);
+        Count(slot.Path!, in request, slot.Counting);
         if (request.ZeroTail > 0)
         {
             // What lies past the end of the file.

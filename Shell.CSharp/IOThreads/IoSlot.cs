@@ -23,7 +23,7 @@ internal unsafe struct IoSlot
 
     /// <summary>The path whose counts the request's end belongs to, and when it began; zero where the owner counts.</summary>
     internal NodePath? Path;
-    internal long CountedFrom;
+    internal Counting Counting;
     internal byte* Buffer;
     internal int Tag;
 

@@ -26,7 +26,7 @@ internal struct LayerFrame
     internal int Tag;
 
     /// <summary>When the request began, if its end counts for the path; zero where the owner counts.</summary>
-    internal long CountedFrom;
+    internal Counting Counting;
 
     /// <summary>Next in the free list or in a throttle group's queue; -1 at its end.</summary>
     internal int Next;

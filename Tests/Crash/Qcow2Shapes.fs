@@ -145,8 +145,9 @@ let carryOutAt (target: MemoryChild) (child: int) (kind: RequestKind) (offset: i
     | 0 -> Ok data
     | errno -> Error errno
 
-/// The script that opens the image in a child for writing; `codec` is for its compressed clusters.
-let opening
+/// The script that opens the image in a child; `codec` is for its compressed clusters.
+let private openingFor
+    (writable: bool)
     (overlapCheck: MetadataSection)
     (discards: DiscardSettings)
     (disk: MemoryChild)
@@ -169,7 +170,7 @@ let opening
     }
 
     let settings = {
-        Writable = true
+        Writable = writable
         L2CacheBytes = cacheBytes
         RefcountCacheBytes = cacheBytes
         Codec = codec
@@ -178,6 +179,18 @@ let opening
     }
 
     Opener.script settings children string
+
+/// The script that opens the image in a child for writing.
+let opening overlapCheck discards disk backing dataChild cacheBytes codec =
+    openingFor true overlapCheck discards disk backing dataChild cacheBytes codec
+
+/// The image, opened for reading only.
+let openReadOnly (disk: MemoryChild) backing dataChild cacheBytes codec : Image =
+    let script = openingFor false Overlap.cached noDiscards disk backing dataChild cacheBytes codec
+
+    match runIdle (carryOutAt disk) script with
+    | Ok image -> image
+    | Error error -> failtest error.Desc
 
 /// The image, opened.
 let openChecking overlapCheck discards (disk: MemoryChild) backing dataChild cacheBytes codec : Image =

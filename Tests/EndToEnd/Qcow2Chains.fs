@@ -1,6 +1,8 @@
 /// qcow2 images of the published binary under real clients: chains, snapshots under an export, requests that meet.
 module StorageDaemon.Tests.EndToEnd.Qcow2Chains
 
+open System
+open System.IO
 open System.Text.Json
 open Expecto
 open StorageDaemon.Tests.Harness
@@ -99,6 +101,102 @@ let private snapshotUnderExport =
 
         expectSame directory "over.qcow2" "seen.raw")
 
+/// Images of all kinds over one another and over a part of a raw file, some of them shorter than those above. Many reads
+/// meet the same clusters, so that what the first ones found out serves the others.
+let private mixedChain =
+    let seed = Environment.TickCount
+
+    testCase $"reads through images of all kinds, seed {seed}" (fun () ->
+        use directory = new TempDir.TempDir()
+        let random = Random seed
+        let sizes = [ 8; 6; 8; 7; 8; 8 ]
+
+        let kinds = [
+            "cluster_size=2M"
+            "cluster_size=4k"
+            "compat=0.10,cluster_size=16k"
+            "extended_l2=on"
+            "cluster_size=512"
+            "cluster_size=64k"
+        ]
+
+        File.WriteAllBytes(directory.File "base.raw", Array.init (7 <<< 20) (fun i -> byte (i / 4096 + 1)))
+
+        img directory "create -q -f qcow2 -b base.raw -F raw -o cluster_size=2M l0.qcow2 8M"
+        |> ignore
+
+        let qemuIo (image: string) (commands: string list) =
+            ChildProcess.runOk
+                directory.Path
+                (Requires.tool "qemu-io")
+                ([ "-f"; "qcow2" ]
+                 @ (commands |> List.collect (fun command -> [ "-c"; command ]))
+                 @ [ image ])
+            |> ignore
+
+        List.zip sizes kinds
+        |> List.iteri (fun index (size, kind) ->
+            let image = $"l{index}.qcow2"
+
+            if index > 0 then
+                img directory $"create -q -f qcow2 -b l{index - 1}.qcow2 -F qcow2 -o {kind} {image} {size}M"
+                |> ignore
+
+            qemuIo image [
+                for _ in 1..8 do
+                    let offset = random.Next(size * 2048 - 256) * 512
+                    let length = random.Next(1, 256) * 512
+                    let how = [| "write"; "write"; "write -z" |][random.Next 3]
+                    let pattern = if how = "write" then $"-P {random.Next(1, 255)} " else ""
+                    $"{how} {pattern}{offset} {length}"
+            ])
+
+        img directory "convert -f qcow2 -O raw l5.qcow2 seen.raw" |> ignore
+        let expected = File.ReadAllBytes(directory.File "seen.raw")
+        use child = export directory "l5.qcow2"
+        use qmp = QmpClient.Negotiated(directory.File "q.sock")
+        use client = NbdClient.NbdClient.Connect(directory.File "n.sock")
+        client.Go(NbdClient.Structured, "q") |> ignore
+
+        let expectRead (offset: int) (length: int) =
+            let found = client.Read(uint64 offset, length)
+            let same = found.AsSpan().SequenceEqual(expected.AsSpan(offset, length))
+            Expect.isTrue same $"seed {seed}: {length} bytes from {offset}"
+
+        for _ in 1..3000 do
+            let length = random.Next(1, 40) * 512
+            expectRead (random.Next((expected.Length - length) / 512) * 512) length
+
+        // A write changes the top image only, and what is known of those below stays true.
+        for _ in 1..300 do
+            let length = random.Next(1, 40) * 512
+            let offset = random.Next((expected.Length - length) / 512) * 512
+            let data = Array.create length (byte (random.Next 256))
+            Expect.equal (client.Write(0us, uint64 offset, data)) 0u "write"
+            data.CopyTo(expected, offset)
+            let from = max 0 (offset - 4096)
+            expectRead from (min (expected.Length - from) (length + 8192))
+
+
+        let stats = qmp.Execute("query-blockstats", """{"query-nodes": true}""")
+
+        let reads =
+            stats.EnumerateArray()
+            |> Seq.map (fun entry ->
+                entry.GetProperty("node-name").GetString(),
+                entry.GetProperty("stats").GetProperty("rd_operations").GetInt64())
+            |> Map.ofSeq
+
+        Expect.equal reads["q"] 3300L "reads of the top image"
+        // Those that reads only passed have their counts as well.
+        let passed = reads |> Map.filter (fun _ count -> count > 0L)
+        Expect.isGreaterThan passed.Count 8 "nodes with reads"
+
+        Expect.equal (Daemon.stop child) 0 "exit code"
+
+        for index in 0..5 do
+            expectClean directory $"l{index}.qcow2")
+
 /// Nothing follows writes into bitmaps yet: those that were to must not look complete to whoever reads them next.
 let private bitmaps =
     testCase "bitmaps that do not follow writes are in use" (fun () ->
@@ -127,6 +225,7 @@ let private bitmaps =
 let tests =
     testList "qcow2 chains" [
         bitmaps
+        mixedChain
         chain "compat=1.1"
         chain "compat=0.10,cluster_size=4k"
         chain "extended_l2=on"

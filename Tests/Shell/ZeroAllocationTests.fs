@@ -99,6 +99,11 @@ let private kinds = [
             Content = StatusTests.fileContent
     }
     {
+        kind "4 KiB read past three images" NBD_CMD_READ 4096 false with
+            Wrap = StatusTests.readOnlyChain 2
+            Content = StatusTests.fileContent
+    }
+    {
         kind "1 MiB read through sendfile" NBD_CMD_READ (1 <<< 20) false with
             Count = 100
     }

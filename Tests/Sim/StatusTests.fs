@@ -53,8 +53,8 @@ let private content: byte[] =
     run RequestKind.Flush 0L [||]
     file.Content
 
-/// An image in a path, in front of a path for its file.
-let private imageOver (content: byte[]) (backing: NodePath option) (file: NodePath) : NodePath =
+/// An image in a path, in front of a path for its file. Only one that is read-only lets reads pass by it.
+let private imageOver (readOnly: bool) (content: byte[]) (backing: NodePath option) (file: NodePath) : NodePath =
     let disk = MemoryChild(content, fun _ -> 0)
 
     let backingBytes =
@@ -62,7 +62,8 @@ let private imageOver (content: byte[]) (backing: NodePath option) (file: NodePa
         | Some _ -> Array.zeroCreate<byte>(int diskBytes)
         | None -> [||]
 
-    let image = openOver disk backingBytes 0 65536L (new DeflateClusters())
+    let openAs = if readOnly then openReadOnly else openOver
+    let image = openAs disk backingBytes 0 65536L (new DeflateClusters())
 
     NodePath(
         1,
@@ -81,18 +82,21 @@ let private imageOver (content: byte[]) (backing: NodePath option) (file: NodePa
             ),
         BaseOffset = 0L,
         SizeBytes = diskBytes,
-        ReadOnly = false,
+        ReadOnly = readOnly,
         Traits = FileTraits.Unmap,
         DetectZeroes = DetectZeroes.Off,
         Nodes = [||]
     )
 
 /// `depth` empty images over the one with the content; the file of each is the same, and read by the lowest only.
-let internal chain (depth: int) (file: NodePath) : NodePath =
+let private chainOf (readOnly: bool) (depth: int) (file: NodePath) : NodePath =
     let empty = newImage shape
 
-    (imageOver content None file, seq { 1..depth })
-    ||> Seq.fold (fun below _ -> imageOver empty (Some below) file)
+    (imageOver readOnly content None file, seq { 1..depth })
+    ||> Seq.fold (fun below _ -> imageOver readOnly empty (Some below) file)
+
+let internal chain = chainOf false
+let internal readOnlyChain = chainOf true
 
 let internal fileContent = Array.append (Array.zeroCreate (int baseOffset)) content
 
