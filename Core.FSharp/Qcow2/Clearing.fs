@@ -31,7 +31,7 @@ module internal Clearing =
         if not (hasZeroFlag image) then
             // Without a backing image a cluster that is not mapped reads as zeroes, too.
             { Descriptor = 0UL; Bitmap = 0UL }
-        elif not isMapped && not (hasBacking image) then
+        elif not isMapped && not (hasBacking image) && request.Kind = RequestKind.Discard then
             entry
         elif g.ExtendedL2 then
             {
@@ -177,6 +177,12 @@ module internal Clearing =
             Writing.leave image request sink
             request.Stage <- Stage.Map
 
+    /// Whether there is nothing to do about bytes that no table has an entry for. Zeroes that were written are told from
+    /// bytes that never were, where the format can: whoever changes the backing image relies on it.
+    let private readsZero (image: Image) (request: Request) =
+        not (hasZeroFlag image)
+        || (not (hasBacking image) && request.Kind = RequestKind.Discard)
+
     /// Whole clusters, up to `until` in one slice.
     let private clearWhole (image: Image) (request: Request) (until: int64) (sink: ChildRequests) =
         let bits = image.Geometry.ClusterBits
@@ -196,7 +202,7 @@ module internal Clearing =
 
             if request.Waits || request.Stage = Stage.End then
                 ()
-            elif isNull existing && (not (hasBacking image) || not (hasZeroFlag image)) then
+            elif isNull existing && readsZero image request then
                 request.Position <- until
             elif PrivateTable.ensure image request request.Position sink then
                 match Tables.slice image request request.Position sink with
@@ -212,7 +218,29 @@ module internal Clearing =
                             request.Stage <- Stage.Unmap
         | busy -> request.ParkAt busy.Waiters
 
-    /// Bytes of a cluster that is not covered: written, unless they are zero already.
+    /// Bytes of a cluster that is not covered, mapped all in the same way: written, unless they are zero already or the
+    /// mapping can say so.
+    let private clearRun (image: Image) (request: Request) (run: inref<Run>) (sink: ChildRequests) =
+        let offset = request.Position
+        let isFree = isNull (image.Busy.Find(offset >>> image.Geometry.ClusterBits))
+
+        let isZero =
+            match run.Kind with
+            | _ when run.IsFaulty -> false
+            | ClusterKind.ZeroPlain
+            | ClusterKind.ZeroAllocated -> true
+            | ClusterKind.Unallocated
+            | ClusterKind.UnallocatedReserved -> not (hasBacking image) || offset >= image.Children.BackingBytes
+            | _ -> false
+
+        if Zeroing.isPossible image request &run then
+            Zeroing.start image request run.LengthBytes
+        elif isZero && isFree then
+            let clusterEnd = (offset ||| int64 (image.ClusterBytes - 1)) + 1L
+            request.Position <- min (offset + run.LengthBytes) clusterEnd
+        else
+            Writing.map image request sink
+
     let private clearEdge (image: Image) (request: Request) (sink: ChildRequests) =
         let g = image.Geometry
         let offset = request.Position
@@ -220,27 +248,12 @@ module internal Clearing =
         match Tables.slice image request offset sink with
         | null ->
             if not request.Waits && request.Stage <> Stage.End then
-                if hasBacking image && offset < image.Children.BackingBytes then
-                    Writing.map image request sink
-                else
-                    request.Position <- min request.Until ((offset ||| int64 (image.ClusterBytes - 1)) + 1L)
+                let run = Mapping.unallocated (request.Until - offset)
+                clearRun image request &run sink
         | slice ->
             let bytes = ReadOnlySpan slice.Bytes
             let run = Mapping.runAt &g bytes (Tables.indexInSlice image offset) offset (request.Until - offset)
-            let isZero =
-                match run.Kind with
-                | _ when run.IsFaulty -> false
-                | ClusterKind.ZeroPlain
-                | ClusterKind.ZeroAllocated -> true
-                | ClusterKind.Unallocated
-                | ClusterKind.UnallocatedReserved -> not (hasBacking image) || offset >= image.Children.BackingBytes
-                | _ -> false
-
-            if isZero && isNull (image.Busy.Find(offset >>> g.ClusterBits)) then
-                let clusterEnd = (offset ||| int64 (image.ClusterBytes - 1)) + 1L
-                request.Position <- min (offset + run.LengthBytes) clusterEnd
-            else
-                Writing.map image request sink
+            clearRun image request &run sink
 
     /// The next bytes of zeroes or of a discard.
     let map (image: Image) (request: Request) (sink: ChildRequests) : unit =

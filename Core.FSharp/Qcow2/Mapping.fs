@@ -28,6 +28,16 @@ module Mapping =
     let private isSound (g: inref<Geometry>) (entry: inref<L2Entry>) =
         L2Entry.fault &g &entry = EntryFault.None
 
+    /// Bytes that no table has an entry for.
+    let unallocated (lengthBytes: int64) : Run = {
+        IsFaulty = false
+        Kind = ClusterKind.Unallocated
+        HostOffset = 0L
+        LengthBytes = lengthBytes
+        IsCopied = false
+        Descriptor = 0UL
+    }
+
     /// The longest run from a guest offset, at most to `limitBytes` and to the slice's end. `index` is the number of the
     /// first cluster's entry in the slice.
     let runAt

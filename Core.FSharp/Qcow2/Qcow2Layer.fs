@@ -119,6 +119,7 @@ type Qcow2Layer(image: Image) =
             | Stage.Surround -> Writing.surround image request sink
             | Stage.Fill -> Writing.fill image request sink
             | Stage.Commit -> Writing.commit image request sink
+            | Stage.Probe -> Zeroing.step image request sink
             | Stage.Unmap -> Clearing.settle image request sink
             | Stage.Discard -> Discarding.step image request sink
             | Stage.Checkpoint -> Flushing.step image request sink
@@ -178,6 +179,8 @@ type Qcow2Layer(image: Image) =
 
         if tag = Tag.table then
             Tables.loaded request error sink
+        elif tag = Tag.probe then
+            Zeroing.take request error frame.Status frame.StatusBytes
         elif error <> 0 then
             if tag <> Tag.advice then
                 request.NoteError error

@@ -28,6 +28,8 @@ type Stage =
     | Pack = 10uy
     /// Map a compressed cluster, once it is written.
     | Packed = 11uy
+    /// Ask whether a unit with zeroes in it is zero as a whole.
+    | Probe = 12uy
 
 /// Tags of child requests.
 module internal Tag =
@@ -46,6 +48,10 @@ module internal Tag =
     /// As `step`, but what it comes to does not matter.
     [<Literal>]
     let advice = 3
+
+    /// As `step`: a question about the backing image.
+    [<Literal>]
+    let probe = 4
 
 /// One request at an image: kept with its slot and used again.
 [<Sealed; AllowNullLiteral>]
@@ -127,6 +133,9 @@ type Request() =
     member val AnswerStatus = BlockStatus.None with get, set
     member val AnswerBytes = 0L with get, set
     member val AnswerMask = BlockStatus.None with get, set
+
+    /// Where it was asked last whether zeroes can be a matter of the mapping; -1 if nowhere.
+    member val ProbedAt = -1L with get, set
 
     // A table that is shared, being copied.
     member val CopiedTable: BusyRange = null with get, set
@@ -215,6 +224,7 @@ type Request() =
         this.Compressed <- 0UL
         this.AnswerStatus <- BlockStatus.None
         this.AnswerBytes <- 0L
+        this.ProbedAt <- -1L
         this.AllocatedClusters <- 0
 
     /// Sends a child request.

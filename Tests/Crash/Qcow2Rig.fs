@@ -43,7 +43,7 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
             sectorsMax,
             fun sector ->
                 if sector * SectorBytes < backing.Length then
-                    0xb000000000000000UL + uint64 sector
+                    backingValue sector
                 else
                     0UL
         )

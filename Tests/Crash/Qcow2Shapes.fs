@@ -223,6 +223,13 @@ let valueOf (bytes: byte[]) (sector: int) : uint64 voption =
     else
         ValueNone
 
+/// What a sector of the backing image holds: there are zeroes here and there.
+let backingValue (sector: int) : uint64 =
+    if sector / 11 % 3 = 1 then
+        0UL
+    else
+        0xb000000000000000UL + uint64 sector
+
 let backingOf (shape: Shape) : byte[] =
-    Array.init (shape.BackingBytes / SectorBytes) (fun sector -> sectorOf (0xb000000000000000UL + uint64 sector))
+    Array.init (shape.BackingBytes / SectorBytes) (backingValue >> sectorOf)
     |> Array.concat

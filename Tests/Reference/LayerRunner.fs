@@ -39,11 +39,23 @@ type MemoryChild(content: byte[], fails: ChildRequest -> int) =
     /// The space that the content takes, in bytes.
     member val SpaceBytes = int64 content.Length with get, set
 
-    /// What is known of the first bytes of a range.
+    /// What is known of the first bytes of a range. Sectors that are zero are known to be.
     abstract Status: offset: int64 * length: int64 -> struct (BlockStatus * int64)
 
-    default _.Status(_, length) =
-        struct (BlockStatus.Data ||| BlockStatus.Allocated, length)
+    default this.Status(offset, length) =
+        let isZero (at: int64) =
+            let from = int (min at this.Content.LongLength)
+            let until = int (min ((at ||| 511L) + 1L) this.Content.LongLength)
+            not (this.Content.AsSpan(from, until - from).ContainsAnyExcept 0uy)
+
+        let first = isZero offset
+        let mutable at = (offset ||| 511L) + 1L
+
+        while at < offset + length && isZero at = first do
+            at <- at + 512L
+
+        let status = if first then BlockStatus.Zero else BlockStatus.Data
+        struct (status ||| BlockStatus.Allocated, min length (at - offset))
 
     /// A request has been sent; it is carried out later.
     abstract Issued: request: ChildRequest -> unit
