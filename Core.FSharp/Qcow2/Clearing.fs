@@ -230,15 +230,18 @@ module internal Clearing =
             | ClusterKind.ZeroPlain
             | ClusterKind.ZeroAllocated -> true
             | ClusterKind.Unallocated
-            | ClusterKind.UnallocatedReserved -> not (hasBacking image) || offset >= image.Children.BackingBytes
+            | ClusterKind.UnallocatedReserved -> not (hasBacking image)
             | _ -> false
+
+        let clusterEnd = (offset ||| int64 (image.ClusterBytes - 1)) + 1L
 
         if Zeroing.isPossible image request &run then
             Zeroing.start image request run.LengthBytes
         elif isZero && isFree then
-            let clusterEnd = (offset ||| int64 (image.ClusterBytes - 1)) + 1L
             request.Position <- min (offset + run.LengthBytes) clusterEnd
         else
+            // The next cluster may be a matter of the mapping again.
+            request.Limit <- min request.Until clusterEnd
             Writing.map image request sink
 
     let private clearEdge (image: Image) (request: Request) (sink: ChildRequests) =
