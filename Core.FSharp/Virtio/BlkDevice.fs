@@ -6,7 +6,7 @@ open System.Runtime.CompilerServices
 open StorageDaemon.Core.Virtio.BlkWire
 
 /// What a block device shows to its driver.
-[<Struct; IsReadOnly; NoEquality; NoComparison>]
+[<Struct; IsReadOnly; NoComparison>]
 type BlkDevice =
     /// Sectors of 512 bytes.
     val CapacitySectors: uint64
