@@ -316,9 +316,25 @@ module PackedRing =
         else
             ring.UsedIndex <- usedIndex
             ring.UsedWrap <- usedWrap
-            let next = int usedIndex + descriptors
-            ring.LastAvail <- uint16 (if next >= int ring.Size then next - int ring.Size else next)
-            ring.AvailWrap <- (next >= int ring.Size) <> usedWrap
+            ring.LastAvail <- usedIndex
+            ring.AvailWrap <- usedWrap
+
+            for _ in 1..descriptors do
+                // A batch that was not published may have left used descriptors behind its first one, and the driver
+                // would believe them when it comes there.
+                Shared.writeU16
+                    (slotPlace &ring ring.LastAvail + 14n)
+                    (if ring.AvailWrap then
+                         VIRTQ_DESC_F_AVAIL
+                     else
+                         VIRTQ_DESC_F_USED)
+
+                ring.LastAvail <- ring.LastAvail + 1us
+
+                if ring.LastAvail = ring.Size then
+                    ring.LastAvail <- 0us
+                    ring.AvailWrap <- not ring.AvailWrap
+
             true
 
     /// Gives a buffer of so many descriptors back, with the number of bytes that were written to its start. The driver
