@@ -69,7 +69,8 @@ module Inflight =
         && Shared.readU16 (region + nativeint OffsetDescNum) = queueSize
 
     /// Whether the region is new.
-    let isNew (region: nativeint) : bool = Shared.readU16 (region + nativeint OffsetVersion) = 0us
+    let isNew (region: nativeint) : bool =
+        Shared.readU16 (region + nativeint OffsetVersion) = 0us
 
     let internal finishInit<'S when 'S: struct and 'S :> IStores> (stores: 'S) (region: nativeint) (size: uint16) =
         stores.U16(region + nativeint OffsetDescNum, size)
@@ -109,22 +110,12 @@ module SplitInflight =
     let private OffsetCounter = 8
 
     /// A new region, which the shell has filled with zeroes.
-    let init<'S when 'S: struct and 'S :> IStores>
-        (stores: 'S)
-        (region: nativeint)
-        (size: uint16)
-        (usedIndex: uint16)
-        =
+    let init<'S when 'S: struct and 'S :> IStores> (stores: 'S) (region: nativeint) (size: uint16) (usedIndex: uint16) =
         stores.U16(region + nativeint OffsetUsedIndex, usedIndex)
         Inflight.finishInit stores region size
 
     /// A buffer was taken from the available ring. To be called in the order of taking.
-    let take<'S when 'S: struct and 'S :> IStores>
-        (stores: 'S)
-        (region: nativeint)
-        (head: uint16)
-        (counter: uint64)
-        =
+    let take<'S when 'S: struct and 'S :> IStores> (stores: 'S) (region: nativeint) (head: uint16) (counter: uint64) =
         stores.U64(entry region head + nativeint OffsetCounter, counter)
         stores.U8(entry region head, 1uy)
 
@@ -407,8 +398,10 @@ module PackedInflight =
 
             ValueSome(Inflight.ordered entries)
 
-    let usedIndex (region: nativeint) : uint16 = Shared.readU16 (region + nativeint OffsetUsedIndex)
-    let usedWrap (region: nativeint) : bool = Shared.readU8 (region + nativeint OffsetUsedWrap) <> 0uy
+    let usedIndex (region: nativeint) : uint16 =
+        Shared.readU16 (region + nativeint OffsetUsedIndex)
+    let usedWrap (region: nativeint) : bool =
+        Shared.readU8 (region + nativeint OffsetUsedWrap) <> 0uy
 
     /// Copies the descriptors of an entry; how many, or -1 if they make no sense.
     let load (region: nativeint) (size: uint16) (head: uint16) (descriptors: Span<PackedDescriptor>) : int =

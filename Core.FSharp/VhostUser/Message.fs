@@ -98,7 +98,10 @@ module Message =
                 Bad("payload of " + string size + " bytes")
             else
                 let length = HeaderLength + int size
-                if received.Length < length then Needs length else Whole length
+                if received.Length < length then
+                    Needs length
+                else
+                    Whole length
 
     /// The request of a whole message.
     let request (message: ReadOnlySpan<byte>) : uint32 = u32 message 0

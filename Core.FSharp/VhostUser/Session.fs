@@ -34,7 +34,7 @@ type QueueSetup = {
 }
 
 /// What the shell must do. Descriptors that came with a message belong to its effects, in their order; those that no
-/// effect mentions are to be closed.
+/// effect mentions are to be closed. The outcome of an effect that has one goes to `Session.completed`.
 [<NoComparison>]
 type Effect =
     | Reply of byte[]
@@ -44,14 +44,14 @@ type Effect =
     | MapMemory of RegionMessage list
     /// Map one more. Has an outcome.
     | AddMemory of RegionMessage
-    /// Unmap one, which no running queue may use from now on.
+    /// Unmap one, which no running queue may use from now on. Has an outcome.
     | RemoveMemory of Region
     | SetKick of queue: int * hasFd: bool
     | SetCall of queue: int * hasFd: bool
     | SetErr of queue: int * hasFd: bool
     /// Serve a queue, and look at once whether something is available: kicks may have been before.
     | StartQueue of QueueSetup
-    /// A running queue has other addresses, or its used ring is logged or not.
+    /// A running queue has other addresses, or its used ring is logged or not. Has an outcome.
     | RebindQueue of QueueSetup
     /// Let the requests in flight end and serve the queue no more. The outcome is `Session.stopped`.
     | StopQueue of queue: int
@@ -61,7 +61,8 @@ type Effect =
     | UseWriteCache of bool
     /// Map the dirty log from this descriptor. Has an outcome.
     | MapLog of lengthBytes: uint64 * offsetBytes: uint64
-    | SetLogFd
+    /// An event to signal when the log has changed.
+    | UseLogFd
     | SetBackendChannel
     /// Make an area of zeroes, as a file without a name that may not shrink; the one before it is forgotten. Has an
     /// outcome.
@@ -138,7 +139,10 @@ module Session =
 
         {
             Device = device
-            Features = BlkDevice.features &device ||| VHOST_F_LOG_ALL ||| VHOST_USER_F_PROTOCOL_FEATURES
+            Features =
+                BlkDevice.features &device
+                ||| VHOST_F_LOG_ALL
+                ||| VHOST_USER_F_PROTOCOL_FEATURES
             Acknowledged = 0UL
             ProtocolFeatures = 0UL
             Status = 0uy
@@ -155,14 +159,10 @@ module Session =
     type private Step = (struct (SessionState * Effect list))
 
     let private has (features: uint64) (feature: uint64) = features &&& feature <> 0UL
-    let private isPacked state = has state.Acknowledged BlkWire.VIRTIO_F_RING_PACKED
+    let private isPacked state =
+        has state.Acknowledged BlkWire.VIRTIO_F_RING_PACKED
     let private close reason state : Step =
-        struct ({
-                    state with
-                        Closed = true
-                        Pending = Nothing
-                },
-                [ Close reason ])
+        struct ({ state with Closed = true; Pending = Nothing }, [ Close reason ])
 
     /// The peer's mistake: it is told if it waits, and the connection ends.
     let private refuse request needReply reason state : Step =
@@ -180,7 +180,10 @@ module Session =
         else
             []
 
-    let private withQueue index queue state = { state with Queues = Array.updateAt index queue state.Queues }
+    let private withQueue index queue state = {
+        state with
+            Queues = Array.updateAt index queue state.Queues
+    }
 
     // Starting and stopping -----------------------------------------------------------------------------------------
 
@@ -257,12 +260,7 @@ module Session =
         | Stops(queues, request, needReply) ->
             match List.filter ((<>) queue) queues with
             | [] -> settle request needReply { state with Pending = Nothing }
-            | rest ->
-                struct ({
-                            state with
-                                Pending = Stops(rest, request, needReply)
-                        },
-                        [])
+            | rest -> struct ({ state with Pending = Stops(rest, request, needReply) }, [])
         | _ -> struct (state, [])
 
     /// An effect with an outcome has ended, well or not.
@@ -274,10 +272,7 @@ module Session =
             struct ({ state with Pending = Nothing }, [ ReplyWithInflight(Message.replyInflight area) ])
         | InflightReply area ->
             // A length of zero is the refusal.
-            struct ({ state with Pending = Nothing },
-                    [
-                        Reply(Message.replyInflight { area with LengthBytes = 0UL })
-                    ])
+            struct ({ state with Pending = Nothing }, [ Reply(Message.replyInflight { area with LengthBytes = 0UL }) ])
         | _ -> struct (state, [])
 
     // Memory --------------------------------------------------------------------------------------------------------
@@ -305,14 +300,16 @@ module Session =
 
         match Region.check regions with
         | RegionError.None when isMappable region && fds = 1 ->
-            { state with Regions = regions }
-            |> await request needReply [ AddMemory region ]
+            { state with Regions = regions } |> await request needReply [ AddMemory region ]
         | RegionError.None -> refuse request needReply "a memory region without its descriptor" state
         | error -> refuse request needReply (regionError error) state
 
     let private removeMemory request needReply (region: RegionMessage) state =
         if List.contains region.Region state.Regions then
-            { state with Regions = state.Regions |> List.filter ((<>) region.Region) }
+            {
+                state with
+                    Regions = state.Regions |> List.filter ((<>) region.Region)
+            }
             |> await request needReply [ RemoveMemory region.Region ]
         else
             refuse request needReply "an unknown memory region" state
@@ -404,12 +401,7 @@ module Session =
 
     let private setEnabled request needReply index enabled state =
         state
-        |> withQueue
-            index
-            {
-                state.Queues[index] with
-                    Enabled = enabled
-            }
+        |> withQueue index { state.Queues[index] with Enabled = enabled }
         |> settle request needReply
 
     /// All queues are as at the start, once they have stopped; memory and features stay, which a front end does not
@@ -442,8 +434,7 @@ module Session =
         elif not (has features BlkWire.VIRTIO_F_VERSION_1) then
             refuse request needReply "legacy devices are not supported" state
         else
-            let struct (next, effects) =
-                settle request needReply { state with Acknowledged = features }
+            let struct (next, effects) = settle request needReply { state with Acknowledged = features }
 
             struct (next,
                     if features <> state.Acknowledged then
@@ -466,15 +457,10 @@ module Session =
 
     /// Only config.wce may be written (5.2.5.2).
     let private setConfig request needReply (offset: uint32) (flags: uint32) (bytes: byte[]) state =
-        if
-            offset = uint32 BlkWire.ConfigWce
-            && bytes.Length = 1
-            && flags = 0u
-        then
+        if offset = uint32 BlkWire.ConfigWce && bytes.Length = 1 && flags = 0u then
             let writeCache = bytes[0] <> 0uy
 
-            struct ({ state with WriteCache = writeCache },
-                    UseWriteCache writeCache :: acknowledge request needReply)
+            struct ({ state with WriteCache = writeCache }, UseWriteCache writeCache :: acknowledge request needReply)
         else
             refuse request needReply "the configuration space is read-only" state
 
@@ -497,10 +483,7 @@ module Session =
 
             struct ({ state with Pending = InflightReply area }, [ CreateInflight area.LengthBytes ])
         else
-            struct (state,
-                    [
-                        Reply(Message.replyInflight { area with LengthBytes = 0UL })
-                    ])
+            struct (state, [ Reply(Message.replyInflight { area with LengthBytes = 0UL }) ])
 
     let private setInflight request needReply (area: InflightArea) fds state =
         if
@@ -535,7 +518,8 @@ module Session =
         | _ -> ValueNone
 
     let private answer (message: Message) request needReply fds state : Step =
-        let number value : Step = struct (state, [ Reply(Message.replyU64 request value) ])
+        let number value : Step =
+            struct (state, [ Reply(Message.replyU64 request value) ])
 
         match message with
         | GetFeatures -> number state.Features
@@ -555,7 +539,7 @@ module Session =
             ->
             await request true [ MapLog(length, offset) ] state
         | SetLogBase _ -> refuse request true "not a log" state
-        | Message.SetLogFd -> setFd request needReply fds true Effect.SetLogFd state
+        | SetLogFd -> setFd request needReply fds true UseLogFd state
         | SetVringNum(queue, size) -> setSize request needReply (int queue) size state
         | SetVringAddr(queue, address) -> setAddress request needReply (int queue) address state
         | SetVringBase(queue, index) -> setBase request needReply (int queue) index state
@@ -570,7 +554,10 @@ module Session =
         | SetVringErr(queue, hasFd) -> setFd request needReply fds hasFd (SetErr(int queue, hasFd)) state
         | GetProtocolFeatures -> number protocolFeatures
         | SetProtocolFeatures features ->
-            settle request needReply { state with ProtocolFeatures = features &&& protocolFeatures }
+            settle request needReply {
+                state with
+                    ProtocolFeatures = features &&& protocolFeatures
+            }
         | GetQueueNum -> number (uint64 state.Device.NumQueues)
         | SetVringEnable(queue, enable) -> setEnabled request needReply (int queue) enable state
         | SetBackendReqFd ->

@@ -163,13 +163,7 @@ module PackedRing =
                         if flags &&& VIRTQ_DESC_F_INDIRECT <> 0us then
                             RingError.NestedIndirect
                         else
-                            Chain.add
-                                memory
-                                segments
-                                &chain
-                                address
-                                (uint32 rest)
-                                (flags &&& VIRTQ_DESC_F_WRITE <> 0us)
+                            Chain.add memory segments &chain address (uint32 rest) (flags &&& VIRTQ_DESC_F_WRITE <> 0us)
 
                     offset <- offset + 16UL
 
@@ -188,13 +182,7 @@ module PackedRing =
         chain.Id <- descriptor.Id
 
         if flags &&& VIRTQ_DESC_F_INDIRECT = 0us then
-            Chain.add
-                memory
-                segments
-                &chain
-                descriptor.Address
-                descriptor.Length
-                (flags &&& VIRTQ_DESC_F_WRITE <> 0us)
+            Chain.add memory segments &chain descriptor.Address descriptor.Length (flags &&& VIRTQ_DESC_F_WRITE <> 0us)
         elif not indirect then
             RingError.IndirectNotNegotiated
         elif flags &&& VIRTQ_DESC_F_NEXT <> 0us || chain.Descriptors > 1us then
@@ -305,12 +293,7 @@ module PackedRing =
 
     /// After buffers of `descriptors` descriptors in all are known to be in flight, and before they are taken again:
     /// the available side goes on behind those used and these. False if there cannot be so many.
-    let resumeAfter
-        (usedIndex: uint16)
-        (usedWrap: bool)
-        (descriptors: int)
-        (ring: byref<PackedRing>)
-        : bool =
+    let resumeAfter (usedIndex: uint16) (usedWrap: bool) (descriptors: int) (ring: byref<PackedRing>) : bool =
         if descriptors < 0 || descriptors > int ring.Size || usedIndex >= ring.Size then
             false
         else

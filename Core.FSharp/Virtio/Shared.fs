@@ -9,10 +9,14 @@ open Microsoft.FSharp.NativeInterop
 /// looked at afterwards. Virtio 1.x is little-endian, and so are the machines that the daemon runs on: fields are read
 /// as they are. The caller has translated and aligned the addresses.
 module Shared =
-    let inline readU8 (address: nativeint) : byte = NativePtr.read (NativePtr.ofNativeInt address)
-    let inline readU16 (address: nativeint) : uint16 = NativePtr.read (NativePtr.ofNativeInt address)
-    let inline readU32 (address: nativeint) : uint32 = NativePtr.read (NativePtr.ofNativeInt address)
-    let inline readU64 (address: nativeint) : uint64 = NativePtr.read (NativePtr.ofNativeInt address)
+    let inline readU8 (address: nativeint) : byte =
+        NativePtr.read (NativePtr.ofNativeInt address)
+    let inline readU16 (address: nativeint) : uint16 =
+        NativePtr.read (NativePtr.ofNativeInt address)
+    let inline readU32 (address: nativeint) : uint32 =
+        NativePtr.read (NativePtr.ofNativeInt address)
+    let inline readU64 (address: nativeint) : uint64 =
+        NativePtr.read (NativePtr.ofNativeInt address)
     let inline writeU8 (address: nativeint) (value: byte) =
         NativePtr.write (NativePtr.ofNativeInt address) value
     let inline writeU16 (address: nativeint) (value: uint16) =

@@ -71,7 +71,8 @@ module SplitRing =
     let private usedEvent (ring: byref<SplitRing>) =
         Shared.readU16 (ring.Avail + 4n + 2n * nativeint ring.Size)
 
-    let private availEventPlace (ring: byref<SplitRing>) = ring.Used + 4n + 8n * nativeint ring.Size
+    let private availEventPlace (ring: byref<SplitRing>) =
+        ring.Used + 4n + 8n * nativeint ring.Size
 
     /// Binds a ring to its memory: the front end's addresses, which become this process's. False if one is zero
     /// (not mapped) or not aligned as the specification wants.
@@ -107,12 +108,9 @@ module SplitRing =
     let private indirectPlace (memory: MemoryTable) (table: nativeint) (guestAddress: uint64) (index: uint32) =
         let offset = uint64 index * 16UL
 
-        if table <> 0n then
-            table + nativeint offset
-        elif guestAddress + offset < guestAddress then
-            0n
-        else
-            memory.TranslateWhole(guestAddress + offset, 16UL)
+        if table <> 0n then table + nativeint offset
+        elif guestAddress + offset < guestAddress then 0n
+        else memory.TranslateWhole(guestAddress + offset, 16UL)
 
     /// Walks an indirect table. Each descriptor adds a segment, so that the walk ends with the segments.
     let private walkIndirect
@@ -149,13 +147,7 @@ module SplitRing =
                         error <- RingError.NestedIndirect
                     else
                         error <-
-                            Chain.add
-                                memory
-                                segments
-                                &chain
-                                address
-                                (uint32 rest)
-                                (flags &&& VIRTQ_DESC_F_WRITE <> 0us)
+                            Chain.add memory segments &chain address (uint32 rest) (flags &&& VIRTQ_DESC_F_WRITE <> 0us)
 
                         more <- flags &&& VIRTQ_DESC_F_NEXT <> 0us
                         index <- uint32 (rest >>> 48)
@@ -288,11 +280,7 @@ module SplitRing =
         // The driver writes what it waits for and then reads the used index; this is the other order.
         Thread.MemoryBarrier()
 
-        if
-            ring.NotifyOnEmpty
-            && ring.InUse = 0
-            && availIndex &ring = ring.LastAvail
-        then
+        if ring.NotifyOnEmpty && ring.InUse = 0 && availIndex &ring = ring.LastAvail then
             ring.Signalled <- ring.UsedIndex
             ring.HasSignalled <- true
             true

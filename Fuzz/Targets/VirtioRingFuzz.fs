@@ -15,7 +15,9 @@ let private RegionLength = 4096
 let private Gap = 64
 
 let private block =
-    NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte> (NativeMemory.AlignedAlloc(unativeint (2 * RegionLength + 3 * Gap), 64un)))
+    NativePtr.toNativeInt (
+        NativePtr.ofVoidPtr<byte>(NativeMemory.AlignedAlloc(unativeint (2 * RegionLength + 3 * Gap), 64un))
+    )
 
 let private first = block + nativeint Gap
 let private second = first + nativeint (RegionLength + Gap)
@@ -59,7 +61,10 @@ let private serve (chain: inref<Chain>) : uint32 =
     match Blk.parse &device true (segments.AsSpan()) &chain &request with
     | BlkVerdict.Malformed -> 0u
     | BlkVerdict.Execute ->
-        if request.OffsetBytes < 0L || request.OffsetBytes + request.LengthBytes > 64L * 512L then
+        if
+            request.OffsetBytes < 0L
+            || request.OffsetBytes + request.LengthBytes > 64L * 512L
+        then
             failwith "a range outside the disk"
 
         Blk.complete BlkWire.VIRTIO_BLK_S_OK &request true

@@ -82,11 +82,7 @@ type private SplitProcess(memory: GuestMemory, driver: SplitDriver, size: int, r
                     | Pop.Taken -> ()
                     | _ -> failwith "a request cannot be taken again"
 
-                    {
-                        Id = head
-                        Descriptors = 1us
-                        Entry = head
-                    }
+                    { Id = head; Descriptors = 1us; Entry = head }
             ]
 
     override _.Take() =
@@ -97,11 +93,7 @@ type private SplitProcess(memory: GuestMemory, driver: SplitDriver, size: int, r
             SplitInflight.take stores region chain.Id counter
             counter <- counter + 1UL
 
-            ValueSome {
-                Id = chain.Id
-                Descriptors = 1us
-                Entry = chain.Id
-            }
+            ValueSome { Id = chain.Id; Descriptors = 1us; Entry = chain.Id }
         | Pop.Empty -> ValueNone
         | _ -> failwith ("broken: " + string ring.Error)
 
@@ -214,7 +206,7 @@ type private PackedProcess(memory: GuestMemory, driver: PackedDriver, size: int,
 let private run isPacked (random: Random) (lives: unit -> int) =
     use memory = new GuestMemory()
     let size = if isPacked then 2 + random.Next 9 else 2 <<< random.Next 3
-    let region = NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte> (NativeMemory.AllocZeroed 4096un))
+    let region = NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte>(NativeMemory.AllocZeroed 4096un))
     let left = ref 0
     let split = SplitDriver(memory, size, false)
     let packed = PackedDriver(memory, size, false)
@@ -248,11 +240,7 @@ let private run isPacked (random: Random) (lives: unit -> int) =
 
         if offered < total && random.Next 2 = 0 then
             let parts = [
-                for i in 0 .. random.Next(min 3 size) -> {
-                    Address = uint64 (64 * i)
-                    Length = 16
-                    Writable = i > 0
-                }
+                for i in 0 .. random.Next(min 3 size) -> { Address = uint64 (64 * i); Length = 16; Writable = i > 0 }
             ]
 
             match driver.Offer(parts, ValueNone) with
@@ -331,7 +319,8 @@ let private garbage isPacked seed =
     use memory = new GuestMemory()
     let size = 1 + random.Next 12
     let length = int (Inflight.regionLength isPacked (uint16 size))
-    let region = NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte> (NativeMemory.AlignedAlloc(unativeint (length + 64), 64un)))
+    let region =
+        NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte>(NativeMemory.AlignedAlloc(unativeint (length + 64), 64un)))
 
     try
         let bytes = Span<byte>(NativePtr.toVoidPtr (NativePtr.ofNativeInt<byte> region), length + 64)
@@ -363,7 +352,12 @@ let private garbage isPacked seed =
                     PackedInflight.free (MemoryStores()) region (uint16 size) entry
 
             if isPacked then
-                PackedInflight.take (MemoryStores()) region (uint16 size) (ReadOnlySpan<PackedDescriptor>(descriptors, 0, 3)) 1UL
+                PackedInflight.take
+                    (MemoryStores())
+                    region
+                    (uint16 size)
+                    (ReadOnlySpan<PackedDescriptor>(descriptors, 0, 3))
+                    1UL
                 |> ignore
         | ValueNone -> ()
 

@@ -66,7 +66,14 @@ let private sendAll messages state =
     state, effects
 
 let private u64Reply request (value: uint64) =
-    Reply(Array.concat [ BitConverter.GetBytes(request: uint32); BitConverter.GetBytes 5u; BitConverter.GetBytes 8u; BitConverter.GetBytes value ])
+    Reply(
+        Array.concat [
+            BitConverter.GetBytes(request: uint32)
+            BitConverter.GetBytes 5u
+            BitConverter.GetBytes 8u
+            BitConverter.GetBytes value
+        ]
+    )
 
 let private isClosed effects =
     effects
@@ -89,7 +96,11 @@ let private starts effects =
         | _ -> None)
 
 let private running =
-    [ SetFeatures withProtocol; SetProtocolFeatures 0x1be2bUL; SetMemTable [ memory ] ]
+    [
+        SetFeatures withProtocol
+        SetProtocolFeatures 0x1be2bUL
+        SetMemTable [ memory ]
+    ]
     @ setUp 0u
     @ [ SetVringEnable(0u, true) ]
 
@@ -138,7 +149,10 @@ let private examples =
 
             match effects with
             | [ Reply bytes ] ->
-                Expect.equal (decodeReply bytes) (11u, Array.append (BitConverter.GetBytes 0u) (BitConverter.GetBytes 4711u)) "base"
+                Expect.equal
+                    (decodeReply bytes)
+                    (11u, Array.append (BitConverter.GetBytes 0u) (BitConverter.GetBytes 4711u))
+                    "base"
             | _ -> failtest "no reply"
 
             let state, effects = send false (SetVringEnable(0u, true)) state
@@ -184,7 +198,14 @@ let private examples =
         testCase "the configuration space"
         <| fun () ->
             for offset, length, expected in
-                [ 0u, 60u, 72; 8u, 8u, 20; 0u, 96u, 108; 0u, 256u, 0; 90u, 10u, 0; UInt32.MaxValue, 1u, 0 ] do
+                [
+                    0u, 60u, 72
+                    8u, 8u, 20
+                    0u, 96u, 108
+                    0u, 256u, 0
+                    90u, 10u, 0
+                    UInt32.MaxValue, 1u, 0
+                ] do
                 match send false (GetConfig(ValueSome(struct (offset, length, 0u)))) fresh with
                 | _, [ Reply bytes ] -> Expect.equal (snd (decodeReply bytes)).Length expected "length"
                 | _ -> failtest "no reply"
@@ -222,8 +243,7 @@ let private examples =
 
         testCase "no more regions than slots"
         <| fun () ->
-            let state, effects =
-                sendAll [ for i in 0..508 -> AddMemReg(region (uint64 i * 8192UL) 4096UL) ] fresh
+            let state, effects = sendAll [ for i in 0..508 -> AddMemReg(region (uint64 i * 8192UL) 4096UL) ] fresh
 
             Expect.isFalse (isClosed effects) "509 are accepted"
             let _, effects = send false (AddMemReg(region 0x10000000UL 4096UL)) state
@@ -250,7 +270,10 @@ let private examples =
             let state, effects = sendAll (SetInflightFd given :: List.truncate 8 running) fresh
             Expect.equal effects[0] (UseInflight given) "given back"
             let _, effects = sendAll (SetVringEnable(0u, true) :: setUp 1u @ [ SetVringEnable(1u, true) ]) state
-            Expect.equal [ for setup in starts effects -> setup.InflightOffset ] [ ValueSome 0UL; ValueSome 2112UL ] "each has its region"
+            Expect.equal
+                [ for setup in starts effects -> setup.InflightOffset ]
+                [ ValueSome 0UL; ValueSome 2112UL ]
+                "each has its region"
 
             for message in
                 [
@@ -267,7 +290,12 @@ let private examples =
             Expect.isEmpty effects "nobody is there"
             let state, _ = sendAll [ SetProtocolFeatures 0x220UL; SetBackendReqFd ] fresh
             let struct (state, effects) = Session.resize 99UL state
-            Expect.equal effects [ SendToFrontend [| 2uy; 0uy; 0uy; 0uy; 1uy; 0uy; 0uy; 0uy; 0uy; 0uy; 0uy; 0uy |] ] "told"
+            Expect.equal
+                effects
+                [
+                    SendToFrontend [| 2uy; 0uy; 0uy; 0uy; 1uy; 0uy; 0uy; 0uy; 0uy; 0uy; 0uy; 0uy |]
+                ]
+                "told"
 
             match send false (GetConfig(ValueSome(struct (0u, 8u, 0u)))) state with
             | _, [ Reply bytes ] -> Expect.equal (BitConverter.ToUInt64(bytes, 24)) 99UL "capacity"
@@ -370,7 +398,8 @@ let private genArea =
 let private genRegions =
     Gen.oneof [
         Gen.choose (0, 8) |> Gen.bind (fun count -> Gen.listOfLength count genRegion)
-        Gen.choose (0, 2) |> Gen.bind (fun count -> Gen.listOfLength count genSmallRegion)
+        Gen.choose (0, 2)
+        |> Gen.bind (fun count -> Gen.listOfLength count genSmallRegion)
         Gen.constant [ memory ]
     ]
 
@@ -442,9 +471,12 @@ let private roundTrip (message: Message, needReply: bool) =
         let bytes = Array.append bytes [| 1uy; 2uy; 3uy |]
 
         let expected =
-            if received < 12 then Needs 12
-            elif received < bytes.Length - 3 then Needs(bytes.Length - 3)
-            else Whole(bytes.Length - 3)
+            if received < 12 then
+                Needs 12
+            elif received < bytes.Length - 3 then
+                Needs(bytes.Length - 3)
+            else
+                Whole(bytes.Length - 3)
 
         Expect.equal (Message.frame (ReadOnlySpan<byte>(bytes, 0, received))) expected "however many bytes there are"
 
@@ -529,7 +561,11 @@ let private follow (script: (Message * bool * int * bool) list) =
                 Expect.equal (Region.check state.Regions) RegionError.None "regions make a table"
 
                 Expect.equal
-                    (set [ for i, queue in Array.indexed state.Queues do if queue.Running then i ])
+                    (set [
+                        for i, queue in Array.indexed state.Queues do
+                            if queue.Running then
+                                i
+                    ])
                     runningQueues
                     "the session knows what runs"
 
@@ -537,10 +573,7 @@ let private forAll gen check = Prop.forAll (Arb.fromGen gen) check
 let private many = { FsCheckConfig.defaultConfig with maxTest = 2000 }
 
 let private genStep =
-    Gen.zip3
-        genMessage
-        (Gen.elements [ true; false ])
-        (Gen.frequency [ 9, Gen.constant -1; 1, Gen.choose (0, 3) ])
+    Gen.zip3 genMessage (Gen.elements [ true; false ]) (Gen.frequency [ 9, Gen.constant -1; 1, Gen.choose (0, 3) ])
     |> Gen.bind (fun (message, needReply, fds) ->
         Gen.frequency [ 9, Gen.constant true; 1, Gen.constant false ]
         |> Gen.map (fun succeeds -> message, needReply, fds, succeeds))

@@ -16,10 +16,18 @@ let private readOnly = BlkDevice(8192UL, 512u, 1us, true, false)
 let private largeBlocks = BlkDevice(8192UL, 4096u, 4us, false, false)
 
 let private header (kind: uint32) (sector: uint64) =
-    Array.concat [ BitConverter.GetBytes kind; BitConverter.GetBytes 0u; BitConverter.GetBytes sector ]
+    Array.concat [
+        BitConverter.GetBytes kind
+        BitConverter.GetBytes 0u
+        BitConverter.GetBytes sector
+    ]
 
 let private rangeOf (sector: uint64) (count: uint32) (flags: uint32) =
-    Array.concat [ BitConverter.GetBytes sector; BitConverter.GetBytes count; BitConverter.GetBytes flags ]
+    Array.concat [
+        BitConverter.GetBytes sector
+        BitConverter.GetBytes count
+        BitConverter.GetBytes flags
+    ]
 
 /// A chain as a ring gives it, of bytes to read and a number of bytes to write, cut at random.
 let private chainOf (memory: GuestMemory) (random: Random) (readable: byte[]) (writableLength: int) =
@@ -31,11 +39,13 @@ let private chainOf (memory: GuestMemory) (random: Random) (readable: byte[]) (w
         let mutable at = 0
 
         while at < length do
-            let part = if random.Next 2 = 0 then length - at else 1 + random.Next(min 600 (length - at))
+            let part =
+                if random.Next 2 = 0 then
+                    length - at
+                else
+                    1 + random.Next(min 600 (length - at))
 
-            match
-                Chain.add memory.Table (segments.AsSpan()) &chain (address + uint64 at) (uint32 part) isWritable
-            with
+            match Chain.add memory.Table (segments.AsSpan()) &chain (address + uint64 at) (uint32 part) isWritable with
             | RingError.None -> at <- at + part
             | error -> failwith (string error)
 
@@ -57,7 +67,10 @@ let private statusOf device kind sector (data: byte[]) (room: int) =
     let struct (verdict, request) =
         parse device false (chainOf memory random (Array.append (header kind sector) data) (room + 1))
 
-    if verdict = BlkVerdict.Answer then Some request.Status else None
+    if verdict = BlkVerdict.Answer then
+        Some request.Status
+    else
+        None
 
 let private io = Some VIRTIO_BLK_S_IOERR
 let private unsupported = Some VIRTIO_BLK_S_UNSUPP
@@ -161,7 +174,10 @@ let private garbage seed =
         Expect.isTrue (rest |> Array.forall memory.Contains) "pieces of the memory"
 
         if verdict = BlkVerdict.Execute && request.Kind <= RequestKind.Discard then
-            Expect.isTrue (request.OffsetBytes >= 0L && request.OffsetBytes + request.LengthBytes <= 8192L * 512L) "a range of the disk"
+            Expect.isTrue
+                (request.OffsetBytes >= 0L
+                 && request.OffsetBytes + request.LengthBytes <= 8192L * 512L)
+                "a range of the disk"
 
         if verdict = BlkVerdict.Identify then
             Blk.writeId (ReadOnlySpan<byte> "vhost_user_blk"B) (segments.AsSpan()) &request
@@ -239,7 +255,10 @@ let private measure isPacked useTable (count: int) =
 
         if result <> Pop.Taken then
             bad <- bad + 1
-        elif Blk.parse &device false (segments.AsSpan()) &chain &request <> BlkVerdict.Execute then
+        elif
+            Blk.parse &device false (segments.AsSpan()) &chain &request
+            <> BlkVerdict.Execute
+        then
             bad <- bad + 1
         else
             let written = Blk.complete VIRTIO_BLK_S_OK &request true
@@ -312,8 +331,7 @@ let tests =
                 use memory = new GuestMemory()
                 memory.Write(0x11000UL, Array.create 40 7uy)
 
-                let struct (segments, chain) =
-                    chainOf memory (Random 3) (header VIRTIO_BLK_T_GET_ID 0UL) (room + 1)
+                let struct (segments, chain) = chainOf memory (Random 3) (header VIRTIO_BLK_T_GET_ID 0UL) (room + 1)
 
                 let struct (verdict, request) = parse writable false (struct (segments, chain))
                 Expect.equal verdict BlkVerdict.Identify "verdict"
@@ -337,7 +355,9 @@ let tests =
         <| fun () ->
             Expect.isTrue (BlkDevice.writesThrough 0UL true) "the driver cannot flush"
             Expect.isFalse (BlkDevice.writesThrough VIRTIO_BLK_F_FLUSH false) "it can"
-            Expect.isTrue (BlkDevice.writesThrough (VIRTIO_BLK_F_FLUSH ||| VIRTIO_BLK_F_CONFIG_WCE) false) "it has said so"
+            Expect.isTrue
+                (BlkDevice.writesThrough (VIRTIO_BLK_F_FLUSH ||| VIRTIO_BLK_F_CONFIG_WCE) false)
+                "it has said so"
             Expect.isFalse (BlkDevice.writesThrough (VIRTIO_BLK_F_FLUSH ||| VIRTIO_BLK_F_CONFIG_WCE) true) "or not"
 
         allocations

@@ -26,11 +26,7 @@ let private randomParts (random: Random) (address: uint64) : Part list =
     [
         for i in 0 .. readable + writable - 1 do
             let length = 1 + random.Next 40
-            yield {
-                Address = at
-                Length = length
-                Writable = i >= readable
-            }
+            yield { Address = at; Length = length; Writable = i >= readable }
             at <- at + uint64 length
     ]
 
@@ -63,7 +59,11 @@ type private Client(memory: GuestMemory, driver: Driver, random: Random, slots: 
                         for _ in 1 .. part.Length -> byte (random.Next 256)
             |]
             memory.Write(address, content)
-            let table = if random.Next 3 = 0 then ValueSome(address + 512UL) else ValueNone
+            let table =
+                if random.Next 3 = 0 then
+                    ValueSome(address + 512UL)
+                else
+                    ValueNone
 
             match driver.Offer(parts, table) with
             | ValueSome id ->
@@ -78,7 +78,10 @@ type private Client(memory: GuestMemory, driver: Driver, random: Random, slots: 
             let slot, parts, content = inFlight[id]
             let writable = parts |> List.filter _.Writable
             let expected = echo content (writable |> List.sumBy _.Length)
-            let got = writable |> List.map (fun part -> memory.Read(part.Address, part.Length)) |> Array.concat
+            let got =
+                writable
+                |> List.map (fun part -> memory.Read(part.Address, part.Length))
+                |> Array.concat
             Expect.equal written expected.Length "bytes written"
             Expect.equal got expected "the device's bytes"
             inFlight.Remove id |> ignore
@@ -184,7 +187,9 @@ let private noLostNotification isPacked eventIndex seed =
             | 1 ->
                 match device.Pop() with
                 | ValueSome buffer -> taken.Add buffer
-                | ValueNone -> if not (device.EnableKicks()) then devicePolls <- false
+                | ValueNone ->
+                    if not (device.EnableKicks()) then
+                        devicePolls <- false
             | _ -> ()
 
         // Requests in flight end whether or not the device polls.
@@ -311,8 +316,7 @@ let private garbage isPacked seed =
         | 0 when not isPacked ->
             let index = memory.Get(RingBase + 0x20000UL + 2UL, 2)
             memory.Set(RingBase + 0x20000UL + 2UL, 2, (index + uint64 (random.Next 4)) &&& 0xffffUL)
-        | 1 ->
-            memory.Set(RingBase + 0x20000UL + 4UL + uint64 (2 * random.Next size), 2, uint64 (random.Next(size + 1)))
+        | 1 -> memory.Set(RingBase + 0x20000UL + 4UL + uint64 (2 * random.Next size), 2, uint64 (random.Next(size + 1)))
         | 2 -> pokeDescriptor (uint64 (16 * random.Next 64))
         | _ -> pokeDescriptor (RingBase + uint64 (16 * random.Next size))
 
@@ -476,6 +480,30 @@ let private details =
             available memory 0UL
             let taken = device.Pop().Value
             Expect.equal (taken.Readable.Length, taken.Writable.Length) (1, 1) "one of each"
+
+        testCase "no more in use than the ring has"
+        <| fun () ->
+            use memory = new GuestMemory()
+            let _, device = pair memory false 8 false 0us
+            descriptor memory 0UL 0UL 16UL 2UL 0UL
+
+            for i in 1UL .. 8UL do
+                memory.Set(RingBase + 0x20002UL, 2, i)
+                Expect.isTrue (device.Pop()).IsSome "taken"
+
+            memory.Set(RingBase + 0x20002UL, 2, 9UL)
+            Expect.isTrue (device.Pop()).IsNone "not taken"
+            Expect.equal device.Error RingError.TooManyInUse "why"
+
+        testCase "a ring that cannot be bound"
+        <| fun () ->
+            let mutable ring = SplitRing()
+            use memory = new GuestMemory()
+            let at = memory.Place RingBase
+            Expect.isFalse (SplitRing.bind 0n at at &ring) "not mapped"
+            Expect.isFalse (SplitRing.bind (at + 8n) at at &ring) "not aligned"
+            Expect.isFalse (SplitRing.bind at (at + 1n) at &ring) "not aligned"
+            Expect.isFalse (SplitRing.bind at at (at + 2n) &ring) "not aligned"
 
         testCase "an event is passed"
         <| fun () ->

@@ -25,7 +25,8 @@ let private guardByte = 0xa5uy
 
 type GuestMemory() =
     let length = layout |> List.sumBy (fun (_, length) -> int length + guard)
-    let block = NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte> (NativeMemory.AlignedAlloc(unativeint (length + guard), 64un)))
+    let block =
+        NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte>(NativeMemory.AlignedAlloc(unativeint (length + guard), 64un)))
 
     let regions =
         // In another order than the guest's.
@@ -40,7 +41,10 @@ type GuestMemory() =
     do Span<byte>(NativePtr.toVoidPtr (NativePtr.ofNativeInt<byte> block), length + guard).Fill guardByte
 
     let place (address: uint64) =
-        match regions |> List.tryFind (fun (guest, length, _) -> address >= guest && address - guest < length) with
+        match
+            regions
+            |> List.tryFind (fun (guest, length, _) -> address >= guest && address - guest < length)
+        with
         | Some(guest, _, at) -> at + nativeint (address - guest)
         | None -> failwith ("the guest has no memory at " + string address)
 
@@ -66,8 +70,10 @@ type GuestMemory() =
     member _.Table = table
     member _.Regions = regions
     member _.Place(address: uint64) = place address
-    member _.GetByte(address: uint64) : byte = NativePtr.read (NativePtr.ofNativeInt (place address))
-    member _.SetByte(address: uint64, value: byte) = NativePtr.write (NativePtr.ofNativeInt (place address)) value
+    member _.GetByte(address: uint64) : byte =
+        NativePtr.read (NativePtr.ofNativeInt (place address))
+    member _.SetByte(address: uint64, value: byte) =
+        NativePtr.write (NativePtr.ofNativeInt (place address)) value
 
     member this.Get(address: uint64, bytes: int) : uint64 =
         let mutable value = 0UL
@@ -118,7 +124,7 @@ type GuestMemory() =
 let bytesOf (segments: Iovec[]) : byte[] = [|
     for segment in segments do
         for i in 0 .. int segment.Length - 1 do
-            NativePtr.read (NativePtr.ofNativeInt<byte> (segment.Base + nativeint i))
+            NativePtr.read (NativePtr.ofNativeInt<byte>(segment.Base + nativeint i))
 |]
 
 /// Puts bytes into segments, as far as they go.
@@ -128,5 +134,5 @@ let fill (segments: Iovec[]) (bytes: byte[]) =
     for segment in segments do
         for i in 0 .. int segment.Length - 1 do
             if at < bytes.Length then
-                NativePtr.write (NativePtr.ofNativeInt<byte> (segment.Base + nativeint i)) bytes[at]
+                NativePtr.write (NativePtr.ofNativeInt<byte>(segment.Base + nativeint i)) bytes[at]
                 at <- at + 1

@@ -13,7 +13,8 @@ let private bytesOf (write: BinaryWriter -> unit) : byte[] =
     writer.Flush()
     stream.ToArray()
 
-let private u64 (value: uint64) = bytesOf (fun writer -> writer.Write value)
+let private u64 (value: uint64) =
+    bytesOf (fun writer -> writer.Write value)
 
 let private state (index: uint32) (number: uint32) =
     bytesOf (fun writer ->
@@ -84,7 +85,7 @@ let private content (message: Message) : uint32 * byte[] =
             writer.Write offset
             writer.Write length
             writer.Write flags
-            writer.Write(Array.zeroCreate<byte> (int length)))
+            writer.Write(Array.zeroCreate<byte>(int length)))
     | GetConfig ValueNone -> 24u, [||]
     | SetConfig(offset, flags, bytes) ->
         25u,
@@ -129,7 +130,10 @@ let descriptors (message: Message) : int =
 
 /// Request and payload of a reply; it throws if that is none.
 let decodeReply (bytes: byte[]) : uint32 * byte[] =
-    if BitConverter.ToUInt32(bytes, 4) <> 5u || BitConverter.ToUInt32(bytes, 8) <> uint32 (bytes.Length - 12) then
+    if
+        BitConverter.ToUInt32(bytes, 4) <> 5u
+        || BitConverter.ToUInt32(bytes, 8) <> uint32 (bytes.Length - 12)
+    then
         failwith "not a reply"
 
     BitConverter.ToUInt32(bytes, 0), Array.skip 12 bytes

@@ -45,7 +45,9 @@ type SplitDevice(memory: GuestMemory, driver: SplitDriver, size: int, eventIndex
         ring.EventIndex <- eventIndex
         ring.Indirect <- true
 
-        if not (SplitRing.bind (memory.Place driver.Desc) (memory.Place driver.Avail) (memory.Place driver.Used) &ring) then
+        if
+            not (SplitRing.bind (memory.Place driver.Desc) (memory.Place driver.Avail) (memory.Place driver.Used) &ring)
+        then
             failwith "the ring cannot be bound"
 
         SplitRing.start (uint16 size) (Shared.readU16 (memory.Place(driver.Used + 2UL))) &ring
@@ -73,7 +75,11 @@ type PackedDevice(memory: GuestMemory, driver: PackedDriver, size: int, eventInd
         ring.EventIndex <- eventIndex
         ring.Indirect <- true
 
-        if not (PackedRing.bind (memory.Place driver.Desc) (memory.Place driver.Avail) (memory.Place driver.Used) &ring) then
+        if
+            not (
+                PackedRing.bind (memory.Place driver.Desc) (memory.Place driver.Avail) (memory.Place driver.Used) &ring
+            )
+        then
             failwith "the ring cannot be bound"
 
         if not (PackedRing.start (uint16 size) 0x80008000u &ring) then
@@ -86,7 +92,8 @@ type PackedDevice(memory: GuestMemory, driver: PackedDriver, size: int, eventInd
         | Pop.Taken -> ValueSome(this.TakenOf chain)
         | _ -> ValueNone
 
-    override _.Put(taken, written) = PackedRing.put taken.Id taken.Descriptors written &ring
+    override _.Put(taken, written) =
+        PackedRing.put taken.Id taken.Descriptors written &ring
     override _.Publish() = PackedRing.publish &ring
     override _.NeedsCall() = PackedRing.needsCall &ring
     override _.EnableKicks() = PackedRing.enableKicks &ring

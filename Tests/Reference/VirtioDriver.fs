@@ -76,7 +76,11 @@ type SplitDriver(memory: GuestMemory, size: int, eventIndex: bool) =
                     let isLast = (i = parts.Length - 1)
                     write (address + 16UL * uint64 i) part (if isLast then 0UL else 1UL) (uint16 (i + 1)))
 
-                let part = { Address = address; Length = 16 * parts.Length; Writable = false }
+                let part = {
+                    Address = address
+                    Length = 16 * parts.Length
+                    Writable = false
+                }
                 write (place indices.Head) part 4UL 0us
             | ValueNone ->
                 for (position, chosen), part in List.zip (List.indexed indices) parts do
@@ -171,7 +175,13 @@ type PackedDriver(memory: GuestMemory, size: int, eventIndex: bool) =
                     write (address + 16UL * uint64 i) part 0us
                     memory.Set(address + 16UL * uint64 i + 14UL, 2, writeFlag part))
 
-                [ { Address = address; Length = 16 * parts.Length; Writable = false } ]
+                [
+                    {
+                        Address = address
+                        Length = 16 * parts.Length
+                        Writable = false
+                    }
+                ]
             | ValueNone -> parts
 
         if room < parts.Length then
