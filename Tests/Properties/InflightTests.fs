@@ -366,6 +366,38 @@ let private garbage isPacked seed =
     finally
         NativeMemory.AlignedFree(NativePtr.toVoidPtr (NativePtr.ofNativeInt<byte> region))
 
+/// Bytes allocated for requests that go through both logs.
+let private allocatedBy (count: int) =
+    let region = NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte>(NativeMemory.AllocZeroed 4096un))
+
+    let stores = MemoryStores()
+    let heads = [| 3us |]
+    let descriptors = Array.zeroCreate<PackedDescriptor> 3
+    let packedRegion = region + 2048n
+
+    try
+        SplitInflight.init stores region 16us 0us
+        PackedInflight.init stores packedRegion 16us 0us true
+        let before = GC.GetAllocatedBytesForCurrentThread()
+
+        for i in 1..count do
+            SplitInflight.take stores region 3us (uint64 i)
+            SplitInflight.link stores region 3us
+            SplitInflight.settle stores region (ReadOnlySpan<uint16> heads) (uint16 i)
+
+            let entry =
+                PackedInflight.take stores packedRegion 16us (ReadOnlySpan<PackedDescriptor> descriptors) (uint64 i)
+
+            heads[0] <- entry
+            PackedInflight.free stores packedRegion 16us entry
+            PackedInflight.advance stores packedRegion 1us true
+            PackedInflight.settle stores packedRegion (ReadOnlySpan<uint16> heads)
+            heads[0] <- 3us
+
+        GC.GetAllocatedBytesForCurrentThread() - before
+    finally
+        NativeMemory.Free(NativePtr.toVoidPtr (NativePtr.ofNativeInt<byte> region))
+
 let private forSeeds name count check =
     let config = { FsCheckConfig.defaultConfig with maxTest = count }
 
@@ -379,6 +411,16 @@ let tests =
         forSeeds "packed: a device dies after any store" 40 (survives true)
         forSeeds "split: garbage" 1000 (garbage false)
         forSeeds "packed: garbage" 1000 (garbage true)
+
+        testSequenced
+        <| testList "log" [
+            testCase "nothing is allocated"
+            <| fun () ->
+                for _ in 1..20 do
+                    allocatedBy 2000 |> ignore
+
+                Expect.equal (List.min [ for _ in 1..4 -> allocatedBy 20000 ]) 0L "bytes"
+        ]
 
         testCase "lengths"
         <| fun () ->

@@ -190,7 +190,7 @@ let private forSeeds name count check =
     testPropertyWithConfig config name
     <| Prop.forAll (Arb.fromGen (Gen.choose (0, Int32.MaxValue))) check
 
-/// Pop, parse, put, publish for a 4 KiB read; the bytes allocated, and the nanoseconds for one.
+/// Pop, parse, put, publish for 4 KiB reads; the bytes allocated.
 let private measure isPacked useTable (count: int) =
     use memory = new GuestMemory()
 
@@ -238,7 +238,6 @@ let private measure isPacked useTable (count: int) =
 
     let availIndex = memory.Place(RingBase + 0x20002UL)
     let before = GC.GetAllocatedBytesForCurrentThread()
-    let clock = Diagnostics.Stopwatch.GetTimestamp()
 
     for i in 1..count do
         if isPacked then
@@ -279,10 +278,9 @@ let private measure isPacked useTable (count: int) =
             if wants && i < 0 then
                 bad <- bad + 1
 
-    let elapsed = Diagnostics.Stopwatch.GetElapsedTime clock
     let allocated = GC.GetAllocatedBytesForCurrentThread() - before
     Expect.equal bad 0 "each request is taken"
-    struct (allocated, elapsed.TotalNanoseconds / float count)
+    allocated
 
 let private allocations =
     testSequenced
@@ -299,14 +297,7 @@ let private allocations =
                         measure isPacked useTable 2000 |> ignore
 
                     let runs = [ for _ in 1..4 -> measure isPacked useTable 50000 ]
-                    let allocated = runs |> List.map (fun (struct (bytes, _)) -> bytes) |> List.min
-                    let nanoseconds = runs |> List.map (fun (struct (_, time)) -> time) |> List.min
-                    Expect.equal allocated 0L "bytes"
-                    // Far above what it takes, so that a busy machine is no failure.
-                    Expect.isLessThan nanoseconds 2000.0 "nanoseconds for one"
-
-                    if not (isNull (Environment.GetEnvironmentVariable "SHOW_TIMES")) then
-                        printfn "%s: %.1f ns" name nanoseconds
+                    Expect.equal (List.min runs) 0L "bytes"
     ]
 
 [<Tests>]
