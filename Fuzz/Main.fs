@@ -13,6 +13,8 @@ let private targets: Target list = [
     { Name = "nbd-handshake"; Run = NbdHandshakeFuzz.run }
     { Name = "nbd-transmission"; Run = NbdTransmissionFuzz.run }
     { Name = "qcow2"; Run = Qcow2Fuzz.run }
+    { Name = "virtio-ring"; Run = VirtioRingFuzz.run }
+    { Name = "vhost-user"; Run = VhostUserFuzz.run }
 ]
 
 let private usage =
