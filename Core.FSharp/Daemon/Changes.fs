@@ -66,7 +66,7 @@ module Changes =
         keys
         |> List.map (fun key -> UpdateNodeScript(key, scriptChildren next state.Jobs.Jobs[key].Nodes))
 
-    let private resumeScripts (keys: JobKey list) : Effect list = [
+    let resumeScripts (keys: JobKey list) : Effect list = [
         if not keys.IsEmpty then
             ResumeNodeScripts keys
     ]
@@ -147,20 +147,61 @@ module Changes =
                 struct (next, effects @ more))
             struct (state, [])
 
+    /// What a node is after its image has changed.
+    let withFacts (state: State) (id: NodeId) (facts: NodeFacts) : State =
+        let node = {
+            Graph.node id state.Graph with
+                Header = facts.Header
+                Snapshots = facts.Snapshots
+        }
+
+        {
+            state with
+                Graph = Graph.putNode node state.Graph
+        }
+
     /// A change is given up. `files` takes back what of it was put in place.
     let private giveUp (state: State) (pending: PendingGraph) (files: FileChange list) (error: QapiError) : Transition =
-        let struct (next, released) = release state pending.Opened
+        match pending.Taken with
+        | snapshot :: _ ->
+            let delete = DeleteSnapshot(ValueSome snapshot.Id, ValueNone)
 
-        Transition.finished
-            next
-            [
-                if not files.IsEmpty then
-                    RelaxFiles files
-                yield! resume pending.Exports
-                yield! resumeScripts pending.Jobs
-                yield! released
-            ]
-            (Error error)
+            Transition.wait
+                state
+                (ChangeImage(Path.compile state.Graph snapshot.Image, delete))
+                (SnapshotUndone(pending, files, error))
+        | [] ->
+            let struct (next, released) = release state pending.Opened
+
+            Transition.finished
+                next
+                [
+                    if not files.IsEmpty then
+                        RelaxFiles files
+                    yield! resume pending.Exports
+                    yield! resumeScripts pending.Jobs
+                    yield! released
+                ]
+                (Error error)
+
+    /// The last snapshot of a change that is given up has been deleted, or could not be: then it stays.
+    let snapshotUndone (state: State) (pending: PendingGraph) (files: FileChange list) error (answer: Answer) =
+        let left = { pending with Taken = List.tail pending.Taken }
+        let snapshot = List.head pending.Taken
+
+        match answer with
+        | ImageChanged facts -> giveUp (withFacts state snapshot.Image facts) left files error
+        | ImageNotChanged(_, reason) ->
+            let text =
+                "Failed to delete snapshot '"
+                + snapshot.Name
+                + "' on device '"
+                + snapshot.Device
+                + "' in abort: "
+                + reason
+
+            giveUp state left files error |> Transition.after [ Complain text ]
+        | _ -> giveUp state left files error
 
     /// What was put in place of a change is taken back.
     let private undo (state: State) (pending: PendingGraph) (error: QapiError) : Transition =
@@ -194,6 +235,7 @@ module Changes =
                 Graph.node node pending.Change.Graph with
                     SizeBytes = facts.SizeBytes
                     Header = facts.Header
+                    Snapshots = facts.Snapshots
             }
 
             let graph = Graph.putNode found pending.Change.Graph |> Children.refreshAbove node
@@ -226,17 +268,28 @@ module Changes =
         else
             Transition.waitAfter settled state (ApplyFiles([], change.Files)) (GraphApplied pending)
 
-    let private begin' (state: State) (pending: PendingGraph) : Transition =
-        if pending.Exports.IsEmpty && pending.Jobs.IsEmpty then
-            quiesced state pending
+    /// Lets users rest that do not yet; nothing is asked for where there are none.
+    let rest
+        (state: State)
+        (exports: ExportKey list)
+        (jobs: JobKey list)
+        (continuation: Continuation)
+        (next: unit -> Transition)
+        =
+        if exports.IsEmpty && jobs.IsEmpty then
+            next ()
         else
-            Transition.wait state (Quiesce(pending.Exports, pending.Jobs)) (GraphQuiesced pending)
+            Transition.wait state (Quiesce(exports, jobs)) continuation
+
+    let private begin' (state: State) (pending: PendingGraph) : Transition =
+        rest state pending.Exports pending.Jobs (GraphQuiesced pending) (fun () -> quiesced state pending)
 
     let private pendingFor (state: State) (exports: ExportKey list) (change: GraphChange) : PendingGraph = {
         Change = change
         Exports = exports
         Jobs = scripts state
         Opened = []
+        Taken = []
     }
 
     /// Begins to put a change in place for which these exports rest. The command ends with it.
@@ -247,9 +300,28 @@ module Changes =
     let run (state: State) (change: GraphChange) : Transition =
         runOver state (exportsAbove state change.Touched) change
 
-    /// The same; `opened` are nodes that are there for this change only.
-    let runWith (state: State) (opened: NodeId list) (change: GraphChange) : Transition =
-        begin' state {
-            pendingFor state (exportsAbove state change.Touched) change with
-                Opened = opened
-        }
+    /// What a transaction has done so far, with the change that it comes to.
+    let private pendingOf (pending: PendingTransaction) exports jobs (change: GraphChange) : PendingGraph = {
+        Change = change
+        Exports = pending.Exports @ exports
+        Jobs = pending.Jobs @ jobs
+        Opened = pending.Opened
+        Taken = pending.Taken
+    }
+
+    let private without (present: 'T list) (keys: 'T list) =
+        keys |> List.filter (fun key -> not (List.contains key present))
+
+    /// The exports and scripts that use a node and do not rest in a transaction yet.
+    let notResting (state: State) (pending: PendingTransaction) (nodes: NodeId list) =
+        struct (exportsAbove state nodes |> without pending.Exports, scripts state |> without pending.Jobs)
+
+    /// Begins to put the change of a transaction in place.
+    let runTransaction (state: State) (pending: PendingTransaction) (change: GraphChange) : Transition =
+        let struct (exports, jobs) = notResting state pending change.Touched
+        let whole = pendingOf pending exports jobs change
+        rest state exports jobs (GraphQuiesced whole) (fun () -> quiesced state whole)
+
+    /// Nothing comes of a transaction.
+    let abandon (state: State) (pending: PendingTransaction) (error: QapiError) : Transition =
+        giveUp state (pendingOf pending [] [] (GraphChange.ofGraph state.Graph)) [] error
