@@ -3,6 +3,7 @@ namespace StorageDaemon.Core.Daemon
 open System.Collections.Generic
 open StorageDaemon.Core
 open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Json
 open StorageDaemon.Core.Job
 
 /// How a change of the graph takes effect on what is served: exports above it and the scripts of jobs come to rest, files and locks follow,
@@ -210,15 +211,27 @@ module Changes =
 
     let private finish (state: State) (pending: PendingGraph) : Transition =
         let graph = pending.Change.Graph
+        let next = { state with Graph = graph }
 
-        Transition.ok { state with Graph = graph } [
+        let effects = [
             yield! update state graph pending.Exports
             yield! updateScripts state graph pending.Jobs
             if not pending.Change.Close.IsEmpty then
                 CloseNodes pending.Change.Close
-            yield! resume pending.Exports
-            yield! resumeScripts pending.Jobs
         ]
+
+        match pending.Then with
+        | None ->
+            Transition.finished
+                next
+                (effects @ resume pending.Exports @ resumeScripts pending.Jobs)
+                pending.Result
+        | Some image ->
+            Transition.waitAfter
+                effects
+                next
+                (ChangeImage(Path.compile graph image.Image, image.Change))
+                (ImageWasChanged image)
 
     /// Images that are written to from now on are read anew: others may have changed them.
     let private rereadNext (state: State) (pending: PendingGraph) (images: NodeId list) : Transition =
@@ -290,6 +303,8 @@ module Changes =
         Jobs = scripts state
         Opened = []
         Taken = []
+        Then = None
+        Result = Ok(Object [])
     }
 
     /// Begins to put a change in place for which these exports rest. The command ends with it.
@@ -307,6 +322,8 @@ module Changes =
         Jobs = pending.Jobs @ jobs
         Opened = pending.Opened
         Taken = pending.Taken
+        Then = None
+        Result = Ok(Object [])
     }
 
     let private without (present: 'T list) (keys: 'T list) =
@@ -325,3 +342,22 @@ module Changes =
     /// Nothing comes of a transaction.
     let abandon (state: State) (pending: PendingTransaction) (error: QapiError) : Transition =
         giveUp state (pendingOf pending [] [] (GraphChange.ofGraph state.Graph)) [] error
+
+    /// Begins to put a change in place, and lets a change of an image follow.
+    let runThen (state: State) (image: PendingImage) (change: GraphChange) : Transition =
+        begin' state {
+            pendingFor state image.Exports change with
+                Then = Some image
+        }
+
+    /// Takes back what was changed for an image: all that rested for it does still. The command ends with the result.
+    let runAfter (state: State) (image: PendingImage) result (change: GraphChange) : Transition =
+        quiesced state {
+            Change = change
+            Exports = image.Exports
+            Jobs = image.Jobs
+            Opened = []
+            Taken = []
+            Then = None
+            Result = result
+        }

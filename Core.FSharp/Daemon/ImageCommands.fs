@@ -10,16 +10,17 @@ open StorageDaemon.Core.Qcow2
 /// Commands that change an image's metadata while its users rest: the deletion of internal snapshots, and
 /// change-backing-file.
 module ImageCommands =
-    let private begin' (state: State) image change returned failure : Transition =
-        let pending = {
-            Image = image
-            Change = change
-            Exports = Changes.exportsAbove state [ image ]
-            Jobs = Changes.scripts state
-            Return = returned
-            Failure = failure
-        }
+    let private pendingFor (state: State) image change returned failure : PendingImage = {
+        Image = image
+        Change = change
+        Exports = Changes.exportsAbove state [ image ]
+        Jobs = Changes.scripts state
+        IsReopened = false
+        Return = returned
+        Failure = failure
+    }
 
+    let private begin' (state: State) (pending: PendingImage) : Transition =
         // Asked even where nobody uses it: there is one way.
         Transition.wait state (Quiesce(pending.Exports, pending.Jobs)) (ImageRests pending)
 
@@ -34,46 +35,57 @@ module ImageCommands =
         | NameBacking(name, _) ->
             let node = Graph.node pending.Image state.Graph
 
+            let named = {
+                node with
+                    AutoBackingFile =
+                        if name.Length = 0 then
+                            None
+                        else
+                            Some(Header.nameText name)
+            }
+
             {
                 state with
                     Graph =
-                        Graph.putNode
-                            {
-                                node with
-                                    AutoBackingFile =
-                                        if name.Length = 0 then
-                                            None
-                                        else
-                                            Some(Header.nameText name)
-                            }
-                            state.Graph
+                        Graph.putNode named state.Graph
+                        |> Children.refreshAbove pending.Image
             }
         | _ -> state
 
-    let changed (state: State) (pending: PendingImage) (answer: Answer) : Transition =
-        let resumed = Changes.resume pending.Exports @ Changes.resumeScripts pending.Jobs
+    /// The command ends, once the node is as it was before.
+    let private finish (state: State) (pending: PendingImage) (result: Result<Json, QapiError>) : Transition =
+        let stop result =
+            Transition.finished state (Changes.resume pending.Exports @ Changes.resumeScripts pending.Jobs) result
 
+        if not pending.IsReopened then
+            stop result
+        else
+            match Reopen.makeReadOnly pending.Image state.Graph with
+            | Ok change -> Changes.runAfter state pending result change
+            | Error error -> stop (Error error)
+
+    let changed (state: State) (pending: PendingImage) (answer: Answer) : Transition =
         match answer with
         | ImageChanged facts ->
             let next = Changes.withFacts state pending.Image facts |> renamed pending
-            Transition.finished next resumed (Ok pending.Return)
-        | ImageNotChanged(_, reason) ->
-            Transition.finished state resumed (QapiError.fail (pending.Failure + ": " + reason))
-        | Answer.Refused error -> Transition.finished state resumed (Error error)
-        | _ -> Transition.finished state resumed (Error Transition.unexpected)
+            finish next pending (Ok pending.Return)
+        | ImageNotChanged(_, reason) -> finish state pending (QapiError.fail (pending.Failure + ": " + reason))
+        | Answer.Refused error -> finish state pending (Error error)
+        | _ -> finish state pending (Error Transition.unexpected)
 
     let deleteSnapshot (state: State) (arguments: BlockdevSnapshotDeleteInternal) : Transition =
         let found =
             SnapshotNode.findForDeleting arguments.Device arguments.Id arguments.Name state.Graph
 
         Transition.bind state found (fun struct (image, snapshot) ->
-            begin'
+            pendingFor
                 state
                 image.Id
                 (DeleteSnapshot(ValueSome snapshot.Id, ValueSome snapshot.Name))
                 (Qcow2Mapping.snapshot snapshot
                  |> Command.encodeReturn Commands.blockdevSnapshotDeleteInternalSync)
-                "Failed to remove snapshot from snapshot list")
+                "Failed to remove snapshot from snapshot list"
+            |> begin' state)
 
     let private isBelow (node: Node) (child: Child) =
         child.Role.HasFlag ChildRole.Cow
@@ -104,7 +116,7 @@ module ImageCommands =
                         QapiError.fail ("'" + arguments.Device + "' and image file are not in the same chain")
                 elif not (Driver.isImage image.Driver) then
                     return! QapiError.fail (failure + ": Operation not supported")
-                elif image.Options.ReadOnly || not image.Options.Active then
+                elif not image.Options.Active then
                     return! QapiError.fail "Block node is read-only"
                 else
                     return image
@@ -114,9 +126,17 @@ module ImageCommands =
             // As the real daemon does: the format of the image itself, whatever the backing image's is.
             let format = ImageChange.nameBytes (Driver.name image.Driver)
 
-            begin'
-                state
-                image.Id
-                (NameBacking(ImageChange.nameBytes arguments.BackingFile, format))
-                (Object [])
-                failure)
+            let pending =
+                pendingFor
+                    state
+                    image.Id
+                    (NameBacking(ImageChange.nameBytes arguments.BackingFile, format))
+                    (Object [])
+                    failure
+
+            if not image.Options.ReadOnly then
+                begin' state pending
+            else
+                // Writable for this change only.
+                Transition.bind state (Reopen.makeWritable image.Id state.Graph) (fun change ->
+                    Changes.runThen state { pending with IsReopened = true } change))

@@ -176,6 +176,10 @@ and [<NoComparison; NoEquality>] PendingGraph = {
     Jobs: JobKey list
     /// Internal snapshots that go if it fails, the last one first.
     Taken: TakenSnapshot list
+    /// A change of an image that follows, while all still rest.
+    Then: PendingImage option
+    /// What the command ends with.
+    Result: Result<Json, QapiError>
 }
 
 /// An internal snapshot of a transaction.
@@ -194,6 +198,8 @@ and [<NoComparison; NoEquality>] PendingImage = {
     Change: ImageChange
     Exports: ExportKey list
     Jobs: JobKey list
+    /// Whether the node is writable for this change only.
+    IsReopened: bool
     /// What the command returns, and how its error begins.
     Return: Json
     Failure: string
