@@ -20,30 +20,35 @@ module internal BackingName =
     let private field32 (cluster: byte[]) (at: int) =
         BigEndian.readU32 (ReadOnlySpan cluster) at
 
-    /// Where the present header ends: fields, extensions and name. Takes one that was decoded.
-    let private usedBytes (cluster: byte[]) (header: Header) : int =
-        let nameOffset = int (BigEndian.readU64 (ReadOnlySpan cluster) 8)
-        let nameBytes = if nameOffset = 0 then 0 else int (field32 cluster 16)
+    let private extensionsEnd (header: Header) : int64 =
+        int64 header.HeaderBytes + Extension.encodedBytes header.Extensions
 
-        max
-            (int64 header.HeaderBytes + Extension.encodedBytes header.Extensions)
-            (int64 nameOffset + int64 nameBytes)
-        |> min (int64 cluster.Length)
-        |> int
+    /// Where the present name begins, and where it ends; zero both if there is none. Takes a header that was decoded.
+    let private nameRange (cluster: byte[]) : struct (int * int) =
+        let offset = int (BigEndian.readU64 (ReadOnlySpan cluster) 8)
+        let length = if offset = 0 then 0 else int (field32 cluster 16)
+        struct (offset, min cluster.Length (offset + length))
+
+    /// Whether bytes behind the first sector are the same.
+    let private isSame (before: byte[]) (after: byte[]) (from: int) (until: int) =
+        let from = max from sectorBytes
+        let length = min until before.Length - from
+        length <= 0
+        || ReadOnlySpan(before, from, length).SequenceEqual(ReadOnlySpan(after, from, length))
 
     /// The present cluster with other extensions and a name at a place. None where there is no room, or where the
     /// present header would be another one before the first sector is written.
     let private arrange (cluster: byte[]) (header: Header) (wanted: Header) (nameAt: int) : Rewrite option =
         let name = Option.defaultValue Array.empty wanted.BackingFile
-        let extensionsEnd = int64 header.HeaderBytes + Extension.encodedBytes wanted.Extensions
+        let areaEnd = extensionsEnd wanted
 
-        if extensionsEnd > int64 nameAt || int64 nameAt + int64 name.Length > int64 cluster.Length then
+        if areaEnd > int64 nameAt || int64 nameAt + int64 name.Length > int64 cluster.Length then
             None
         else
             let next = Array.copy cluster
 
             if wanted.Extensions <> header.Extensions then
-                let area: byte[] = Array.zeroCreate (int extensionsEnd)
+                let area: byte[] = Array.zeroCreate (int areaEnd)
                 Extension.encode wanted.Extensions area header.HeaderBytes |> ignore
                 Array.blit area header.HeaderBytes next header.HeaderBytes (area.Length - header.HeaderBytes)
 
@@ -51,12 +56,11 @@ module internal BackingName =
             BigEndian.writeU64 (Span next) 8 (if name.Length = 0 then 0UL else uint64 nameAt)
             BigEndian.writeU32 (Span next) 16 (uint32 name.Length)
 
-            let isUntouched =
-                let until = usedBytes cluster header
+            let struct (nameFrom, nameUntil) = nameRange cluster
 
-                until <= sectorBytes
-                || ReadOnlySpan(cluster, sectorBytes, until - sectorBytes)
-                    .SequenceEqual(ReadOnlySpan(next, sectorBytes, until - sectorBytes))
+            let isUntouched =
+                isSame cluster next header.HeaderBytes (int (min (extensionsEnd header) cluster.LongLength))
+                && isSame cluster next nameFrom nameUntil
 
             match decode next with
             | Ok found when isUntouched && found = wanted -> Some { Cluster = next; Header = wanted }
@@ -64,10 +68,10 @@ module internal BackingName =
 
     /// The places where the name may be: right behind the extensions, as others write it, and behind all that there is.
     let private places (cluster: byte[]) (header: Header) (wanted: Header) : int list =
-        let behindExtensions = int64 header.HeaderBytes + Extension.encodedBytes wanted.Extensions
-        let behindAll = int64 (Padding.roundUp (usedBytes cluster header))
+        let struct (_, nameUntil) = nameRange cluster
+        let behindAll = max (extensionsEnd header) (int64 (Padding.roundUp nameUntil))
 
-        [ behindExtensions; max behindExtensions behindAll ]
+        [ extensionsEnd wanted; max (extensionsEnd wanted) behindAll ]
         |> List.distinct
         |> List.filter (fun place -> place <= int64 cluster.Length)
         |> List.map int
