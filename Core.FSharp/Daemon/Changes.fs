@@ -156,10 +156,7 @@ module Changes =
                 Snapshots = facts.Snapshots
         }
 
-        {
-            state with
-                Graph = Graph.putNode node state.Graph
-        }
+        { state with Graph = Graph.putNode node state.Graph }
 
     /// A change is given up. `files` takes back what of it was put in place.
     let private giveUp (state: State) (pending: PendingGraph) (files: FileChange list) (error: QapiError) : Transition =
@@ -222,10 +219,7 @@ module Changes =
 
         match pending.Then with
         | None ->
-            Transition.finished
-                next
-                (effects @ resume pending.Exports @ resumeScripts pending.Jobs)
-                pending.Result
+            Transition.finished next (effects @ resume pending.Exports @ resumeScripts pending.Jobs) pending.Result
         | Some image ->
             Transition.waitAfter
                 effects

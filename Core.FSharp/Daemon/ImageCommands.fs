@@ -37,18 +37,12 @@ module ImageCommands =
 
             let named = {
                 node with
-                    AutoBackingFile =
-                        if name.Length = 0 then
-                            None
-                        else
-                            Some(Header.nameText name)
+                    AutoBackingFile = if name.Length = 0 then None else Some(Header.nameText name)
             }
 
             {
                 state with
-                    Graph =
-                        Graph.putNode named state.Graph
-                        |> Children.refreshAbove pending.Image
+                    Graph = Graph.putNode named state.Graph |> Children.refreshAbove pending.Image
             }
         | _ -> state
 
@@ -74,8 +68,7 @@ module ImageCommands =
         | _ -> finish state pending (Error Transition.unexpected)
 
     let deleteSnapshot (state: State) (arguments: BlockdevSnapshotDeleteInternal) : Transition =
-        let found =
-            SnapshotNode.findForDeleting arguments.Device arguments.Id arguments.Name state.Graph
+        let found = SnapshotNode.findForDeleting arguments.Device arguments.Id arguments.Name state.Graph
 
         Transition.bind state found (fun struct (image, snapshot) ->
             pendingFor
@@ -95,11 +88,10 @@ module ImageCommands =
     let rec private isInChain (graph: Graph) (image: NodeId) (node: Node) : bool =
         node.Id = image
         || node.Children
-           |> List.exists (fun child ->
-               isBelow node child
-               && isInChain graph image (Graph.node child.Node graph))
+           |> List.exists (fun child -> isBelow node child && isInChain graph image (Graph.node child.Node graph))
 
-    let private hasBacking (node: Node) = List.exists (isBelow node) node.Children
+    let private hasBacking (node: Node) =
+        List.exists (isBelow node) node.Children
 
     let changeBackingFile (state: State) (arguments: ChangeBackingFile) : Transition =
         let failure = "Could not change backing file to '" + arguments.BackingFile + "'"
@@ -112,8 +104,7 @@ module ImageCommands =
                 if not (hasBacking image) then
                     return! QapiError.fail "not allowing backing file change on an image without a backing file"
                 elif not (isInChain state.Graph image.Id device) then
-                    return!
-                        QapiError.fail ("'" + arguments.Device + "' and image file are not in the same chain")
+                    return! QapiError.fail ("'" + arguments.Device + "' and image file are not in the same chain")
                 elif not (Driver.isImage image.Driver) then
                     return! QapiError.fail (failure + ": Operation not supported")
                 elif not image.Options.Active then

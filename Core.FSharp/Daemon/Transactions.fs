@@ -160,10 +160,7 @@ module Transactions =
         match answer with
         | ImageChanged facts ->
             // New ones come last.
-            let id =
-                List.tryLast facts.Snapshots
-                |> Option.map _.Id
-                |> Option.defaultValue [||]
+            let id = List.tryLast facts.Snapshots |> Option.map _.Id |> Option.defaultValue [||]
 
             next (Changes.withFacts state snapshot.Image facts) {
                 pending with

@@ -116,8 +116,7 @@ module SnapshotNode =
                         + "'"
                         |> QapiError.fail
                 | ValueSome _ when not (isWritable graph image) ->
-                    return!
-                        QapiError.fail "Failed to remove snapshot from snapshot list: Operation not permitted"
+                    return! QapiError.fail "Failed to remove snapshot from snapshot list: Operation not permitted"
                 | ValueSome snapshot -> return struct (image, snapshot)
             | _ -> return! noList ()
         }

@@ -42,7 +42,10 @@ module internal BackingName =
         let name = Option.defaultValue Array.empty wanted.BackingFile
         let areaEnd = extensionsEnd wanted
 
-        if areaEnd > int64 nameAt || int64 nameAt + int64 name.Length > int64 cluster.Length then
+        if
+            areaEnd > int64 nameAt
+            || int64 nameAt + int64 name.Length > int64 cluster.Length
+        then
             None
         else
             let next = Array.copy cluster
@@ -92,9 +95,7 @@ module internal BackingName =
 
     let private tryArrange (cluster: byte[]) (header: Header) (wanted: Header list) : Rewrite option =
         wanted
-        |> List.tryPick (fun wanted ->
-            places cluster header wanted
-            |> List.tryPick (arrange cluster header wanted))
+        |> List.tryPick (fun wanted -> places cluster header wanted |> List.tryPick (arrange cluster header wanted))
 
     /// The rewrites that lead to one of the wanted headers: where there is no way at once, the present name makes room
     /// first.

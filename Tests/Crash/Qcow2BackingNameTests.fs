@@ -35,13 +35,7 @@ let private imageWith (shape: Shape) (extensions: HeaderExtension list) (name: b
     match decoded file shape.ClusterBits with
     | Error text -> failtest text
     | Ok header ->
-        match
-            Header.encode {
-                header with
-                    Extensions = extensions
-                    BackingFile = name
-            }
-        with
+        match Header.encode { header with Extensions = extensions; BackingFile = name } with
         | Ok cluster ->
             Array.blit cluster 0 file 0 cluster.Length
             Some file
@@ -65,7 +59,9 @@ let private crashes (random: Random) (file: byte[]) (steps: ScriptRunner.Step li
         match step with
         | ScriptRunner.Wrote(offset, data) -> pending <- pending @ [ offset, data ]
         | ScriptRunner.Flushed ->
-            durable <- pending |> List.fold (fun file (offset, data) -> ScriptRunner.apply file offset data) durable
+            durable <-
+                pending
+                |> List.fold (fun file (offset, data) -> ScriptRunner.apply file offset data) durable
             pending <- []
 
         for _ in 1..8 do
@@ -103,7 +99,8 @@ let private change (seed: int) =
 
         for _ in 1..6 do
             let before = Expect.wantOk (decoded file bits) (where "the header")
-            let image = openWith noDiscards (MemoryChild(Array.copy file, (fun _ -> 0))) [||] 0 65536L (new DeflateClusters())
+            let image =
+                openWith noDiscards (MemoryChild(Array.copy file, (fun _ -> 0))) [||] 0 65536L (new DeflateClusters())
             let wanted = names random
             let result, after, steps = ScriptRunner.run file (Idle.nameBacking image wanted (bytesOf "qcow2"))
             let found = Expect.wantOk (decoded after bits) (where "the header afterwards")
@@ -115,7 +112,9 @@ let private change (seed: int) =
                 Expect.equal image.Header.BackingFile before.BackingFile (where "nor in memory")
                 // A cluster with room for both names is always enough where the format stays.
                 let room = Extension.encodedBytes before.Extensions + 112L + 2100L
-                Expect.isFalse (int64 (1 <<< bits) > room && Header.backingFormat before = ValueSome "qcow2") (where "room")
+                Expect.isFalse
+                    (int64 (1 <<< bits) > room && Header.backingFormat before = ValueSome "qcow2")
+                    (where "room")
             | Ok() ->
                 hasChanged <- true
                 Expect.equal found.BackingFile (if wanted.Length = 0 then None else Some wanted) (where "the name")
@@ -150,7 +149,8 @@ let tests =
         testCase "a name is not too long, and has no zeroes"
         <| fun () ->
             let file = newImage (shapeOf 16 3)
-            let image = openWith noDiscards (MemoryChild(Array.copy file, (fun _ -> 0))) [||] 0 65536L (new DeflateClusters())
+            let image =
+                openWith noDiscards (MemoryChild(Array.copy file, (fun _ -> 0))) [||] 0 65536L (new DeflateClusters())
 
             for name in [ Array.create 1024 110uy; [| 110uy; 0uy |] ] do
                 let result, after, _ = ScriptRunner.run file (Idle.nameBacking image name (bytesOf "qcow2"))

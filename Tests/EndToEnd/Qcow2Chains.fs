@@ -228,7 +228,8 @@ let private internalSnapshots =
 
         io directory [ "write -P 4 2M 64k"; "read -P 3 0 1M"; "read -P 4 2M 64k" ]
         keep "last.raw"
-        qmp.Execute("blockdev-snapshot-delete-internal-sync", """{"device": "q", "name": "one"}""") |> ignore
+        qmp.Execute("blockdev-snapshot-delete-internal-sync", """{"device": "q", "name": "one"}""")
+        |> ignore
         take "three"
         Expect.equal (Daemon.stop child) 0 "exit code"
         expectClean directory "top.qcow2"

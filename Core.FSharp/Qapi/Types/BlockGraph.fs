@@ -23,11 +23,7 @@ type NewImageMode =
 type BlockdevSnapshotInternal = { Device: string; Name: string }
 
 /// Arguments of `blockdev-snapshot-delete-internal-sync`.
-type BlockdevSnapshotDeleteInternal = {
-    Device: string
-    Id: string option
-    Name: string option
-}
+type BlockdevSnapshotDeleteInternal = { Device: string; Id: string option; Name: string option }
 
 /// `BlockdevSnapshotSync` of qapi/block-core.json.
 type BlockdevSnapshotSync = {
