@@ -3,6 +3,7 @@ namespace StorageDaemon.Core.Daemon
 open System.Collections.Generic
 open StorageDaemon.Core
 open StorageDaemon.Core.Graph
+open StorageDaemon.Core.Json
 open StorageDaemon.Core.Job
 
 /// How a change of the graph takes effect on what is served: exports above it and the scripts of jobs come to rest, files and locks follow,
@@ -66,7 +67,7 @@ module Changes =
         keys
         |> List.map (fun key -> UpdateNodeScript(key, scriptChildren next state.Jobs.Jobs[key].Nodes))
 
-    let private resumeScripts (keys: JobKey list) : Effect list = [
+    let resumeScripts (keys: JobKey list) : Effect list = [
         if not keys.IsEmpty then
             ResumeNodeScripts keys
     ]
@@ -147,20 +148,58 @@ module Changes =
                 struct (next, effects @ more))
             struct (state, [])
 
+    /// What a node is after its image has changed.
+    let withFacts (state: State) (id: NodeId) (facts: NodeFacts) : State =
+        let node = {
+            Graph.node id state.Graph with
+                Header = facts.Header
+                Snapshots = facts.Snapshots
+        }
+
+        { state with Graph = Graph.putNode node state.Graph }
+
     /// A change is given up. `files` takes back what of it was put in place.
     let private giveUp (state: State) (pending: PendingGraph) (files: FileChange list) (error: QapiError) : Transition =
-        let struct (next, released) = release state pending.Opened
+        match pending.Taken with
+        | snapshot :: _ ->
+            let delete = DeleteSnapshot(ValueSome snapshot.Id, ValueNone)
 
-        Transition.finished
-            next
-            [
-                if not files.IsEmpty then
-                    RelaxFiles files
-                yield! resume pending.Exports
-                yield! resumeScripts pending.Jobs
-                yield! released
-            ]
-            (Error error)
+            Transition.wait
+                state
+                (ChangeImage(Path.compile state.Graph snapshot.Image, delete))
+                (SnapshotUndone(pending, files, error))
+        | [] ->
+            let struct (next, released) = release state pending.Opened
+
+            Transition.finished
+                next
+                [
+                    if not files.IsEmpty then
+                        RelaxFiles files
+                    yield! resume pending.Exports
+                    yield! resumeScripts pending.Jobs
+                    yield! released
+                ]
+                (Error error)
+
+    /// The last snapshot of a change that is given up has been deleted, or could not be: then it stays.
+    let snapshotUndone (state: State) (pending: PendingGraph) (files: FileChange list) error (answer: Answer) =
+        let left = { pending with Taken = List.tail pending.Taken }
+        let snapshot = List.head pending.Taken
+
+        match answer with
+        | ImageChanged facts -> giveUp (withFacts state snapshot.Image facts) left files error
+        | ImageNotChanged(_, reason) ->
+            let text =
+                "Failed to delete snapshot '"
+                + snapshot.Name
+                + "' on device '"
+                + snapshot.Device
+                + "' in abort: "
+                + reason
+
+            giveUp state left files error |> Transition.after [ Complain text ]
+        | _ -> giveUp state left files error
 
     /// What was put in place of a change is taken back.
     let private undo (state: State) (pending: PendingGraph) (error: QapiError) : Transition =
@@ -169,15 +208,24 @@ module Changes =
 
     let private finish (state: State) (pending: PendingGraph) : Transition =
         let graph = pending.Change.Graph
+        let next = { state with Graph = graph }
 
-        Transition.ok { state with Graph = graph } [
+        let effects = [
             yield! update state graph pending.Exports
             yield! updateScripts state graph pending.Jobs
             if not pending.Change.Close.IsEmpty then
                 CloseNodes pending.Change.Close
-            yield! resume pending.Exports
-            yield! resumeScripts pending.Jobs
         ]
+
+        match pending.Then with
+        | None ->
+            Transition.finished next (effects @ resume pending.Exports @ resumeScripts pending.Jobs) pending.Result
+        | Some image ->
+            Transition.waitAfter
+                effects
+                next
+                (ChangeImage(Path.compile graph image.Image, image.Change))
+                (ImageWasChanged image)
 
     /// Images that are written to from now on are read anew: others may have changed them.
     let private rereadNext (state: State) (pending: PendingGraph) (images: NodeId list) : Transition =
@@ -194,6 +242,7 @@ module Changes =
                 Graph.node node pending.Change.Graph with
                     SizeBytes = facts.SizeBytes
                     Header = facts.Header
+                    Snapshots = facts.Snapshots
             }
 
             let graph = Graph.putNode found pending.Change.Graph |> Children.refreshAbove node
@@ -226,17 +275,30 @@ module Changes =
         else
             Transition.waitAfter settled state (ApplyFiles([], change.Files)) (GraphApplied pending)
 
-    let private begin' (state: State) (pending: PendingGraph) : Transition =
-        if pending.Exports.IsEmpty && pending.Jobs.IsEmpty then
-            quiesced state pending
+    /// Lets users rest that do not yet; nothing is asked for where there are none.
+    let rest
+        (state: State)
+        (exports: ExportKey list)
+        (jobs: JobKey list)
+        (continuation: Continuation)
+        (next: unit -> Transition)
+        =
+        if exports.IsEmpty && jobs.IsEmpty then
+            next ()
         else
-            Transition.wait state (Quiesce(pending.Exports, pending.Jobs)) (GraphQuiesced pending)
+            Transition.wait state (Quiesce(exports, jobs)) continuation
+
+    let private begin' (state: State) (pending: PendingGraph) : Transition =
+        rest state pending.Exports pending.Jobs (GraphQuiesced pending) (fun () -> quiesced state pending)
 
     let private pendingFor (state: State) (exports: ExportKey list) (change: GraphChange) : PendingGraph = {
         Change = change
         Exports = exports
         Jobs = scripts state
         Opened = []
+        Taken = []
+        Then = None
+        Result = Ok(Object [])
     }
 
     /// Begins to put a change in place for which these exports rest. The command ends with it.
@@ -247,9 +309,49 @@ module Changes =
     let run (state: State) (change: GraphChange) : Transition =
         runOver state (exportsAbove state change.Touched) change
 
-    /// The same; `opened` are nodes that are there for this change only.
-    let runWith (state: State) (opened: NodeId list) (change: GraphChange) : Transition =
+    /// What a transaction has done so far, with the change that it comes to.
+    let private pendingOf (pending: PendingTransaction) exports jobs (change: GraphChange) : PendingGraph = {
+        Change = change
+        Exports = pending.Exports @ exports
+        Jobs = pending.Jobs @ jobs
+        Opened = pending.Opened
+        Taken = pending.Taken
+        Then = None
+        Result = Ok(Object [])
+    }
+
+    let private without (present: 'T list) (keys: 'T list) =
+        keys |> List.filter (fun key -> not (List.contains key present))
+
+    /// The exports and scripts that use a node and do not rest in a transaction yet.
+    let notResting (state: State) (pending: PendingTransaction) (nodes: NodeId list) =
+        struct (exportsAbove state nodes |> without pending.Exports, scripts state |> without pending.Jobs)
+
+    /// Begins to put the change of a transaction in place.
+    let runTransaction (state: State) (pending: PendingTransaction) (change: GraphChange) : Transition =
+        let struct (exports, jobs) = notResting state pending change.Touched
+        let whole = pendingOf pending exports jobs change
+        rest state exports jobs (GraphQuiesced whole) (fun () -> quiesced state whole)
+
+    /// Nothing comes of a transaction.
+    let abandon (state: State) (pending: PendingTransaction) (error: QapiError) : Transition =
+        giveUp state (pendingOf pending [] [] (GraphChange.ofGraph state.Graph)) [] error
+
+    /// Begins to put a change in place, and lets a change of an image follow.
+    let runThen (state: State) (image: PendingImage) (change: GraphChange) : Transition =
         begin' state {
-            pendingFor state (exportsAbove state change.Touched) change with
-                Opened = opened
+            pendingFor state image.Exports change with
+                Then = Some image
+        }
+
+    /// Takes back what was changed for an image: all that rested for it does still. The command ends with the result.
+    let runAfter (state: State) (image: PendingImage) result (change: GraphChange) : Transition =
+        quiesced state {
+            Change = change
+            Exports = image.Exports
+            Jobs = image.Jobs
+            Opened = []
+            Taken = []
+            Then = None
+            Result = result
         }

@@ -49,6 +49,8 @@ type Call =
     | TruncateFile of NodeId * bytes: int64
     /// Change the length of the image that the path ends in; nobody uses it meanwhile.
     | ResizeImage of DataPath * bytes: int64
+    /// Change the metadata of the image that the path ends in; no request is under way.
+    | ChangeImage of DataPath * ImageChange
     | MeasureFile of NodeId
     /// Bytes that each file takes on disk.
     | AllocatedSizes of NodeId list
@@ -123,6 +125,10 @@ type Answer =
     | JobWorked of JobReport option
     /// A node has found out what it is.
     | LayerIsOpen of NodeFacts
+    /// What the node of a changed image is now.
+    | ImageChanged of NodeFacts
+    /// A Linux error number, and the C library's text of it.
+    | ImageNotChanged of errno: int * reason: string
     /// A node needs the file that its image keeps the data in; its name, if the image has one.
     | LayerLacksDataFile of NamedImage option
     /// Whether a file is a device, and its first bytes; none of what cannot be opened.

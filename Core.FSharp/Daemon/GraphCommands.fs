@@ -89,34 +89,6 @@ module GraphCommands =
 
         Transition.bind state planned (Changes.run state)
 
-    let private isRoot (node: Node) =
-        node.Parents |> Map.forall (fun _ edge -> edge.User.IsBackendUser)
-
-    /// change-backing-file: the name of the backing image that an image carries.
-    let changeBackingFile (state: State) (arguments: ChangeBackingFile) : Transition =
-        let checked': Result<unit, QapiError> =
-            result {
-                let! device = Graph.findReference arguments.Device state.Graph
-
-                if not (isRoot device) then
-                    return! QapiError.fail "Need a root block node"
-                else
-                    let! image = Graph.find None (Some arguments.ImageNodeName) state.Graph
-
-                    match Children.tryFind Driver.BackingName image with
-                    | None ->
-                        return! QapiError.fail "not allowing backing file change on an image without a backing file"
-                    | Some _ ->
-                        return!
-                            QapiError.fail (
-                                "Driver '"
-                                + Driver.name image.Driver
-                                + "' does not support changing its backing file"
-                            )
-            }
-
-        Transition.bind state checked' (fun () -> Transition.ok state [])
-
     let private limitWrites (state: State) (nodes: NodeId list) : Effect list =
         Changes.exportsAbove state nodes
         |> List.map (fun key -> LimitWrites(Changes.served state.Graph state.Exports[key]))

@@ -78,6 +78,10 @@ module Listings =
             BackingFilename = named |> Option.map _.Filename
             FullBackingFilename = named |> Option.map (_.Filename >> ImageName.resolve graph node)
             BackingFilenameFormat = named |> Option.bind _.Format
+            Snapshots =
+                match SnapshotNode.listed graph node with
+                | [] -> None
+                | snapshots -> Some(List.map Qcow2Mapping.snapshot snapshots)
             BackingImage =
                 if flat then
                     None

@@ -76,3 +76,15 @@ module Qcow2Mapping =
                 else
                     Qcow2CompressionType.Zstd
         }
+
+    /// What listings say of a snapshot.
+    let snapshot (snapshot: Snapshot) : SnapshotInfo = {
+        Id = Header.nameText snapshot.Id
+        Name = Header.nameText snapshot.Name
+        VmStateSize = int64 (Snapshots.vmStateBytes snapshot)
+        DateSec = int64 snapshot.Seconds
+        DateNsec = int64 snapshot.Nanoseconds
+        VmClockSec = int64 (snapshot.GuestNs / 1_000_000_000UL)
+        VmClockNsec = int64 (snapshot.GuestNs % 1_000_000_000UL)
+        Icount = Snapshots.icount snapshot |> ValueOption.toOption |> Option.map int64
+    }

@@ -129,6 +129,13 @@ type Continuation =
     | Adding of AddPurpose * AddStep
     /// The file of an overlay was made; it is to be opened as described.
     | OverlayMade of PendingTransaction * below: NodeId * BlockdevSpec
+    /// The users of a node rest, for whose image a transaction takes a snapshot.
+    | TransactionRests of PendingTransaction * TakenSnapshot
+    | SnapshotTaken of PendingTransaction * TakenSnapshot
+    /// The snapshot that was taken last is gone again; what else there is to be undone.
+    | SnapshotUndone of PendingGraph * FileChange list * QapiError
+    | ImageRests of PendingImage
+    | ImageWasChanged of PendingImage
     | ResizeGranted of ResizePlan
     | ResizeMeasured of ResizePlan
     | SizesKnown of flat: bool
@@ -167,6 +174,35 @@ and [<NoComparison; NoEquality>] PendingGraph = {
     Opened: NodeId list
     /// Jobs whose scripts rest meanwhile.
     Jobs: JobKey list
+    /// Internal snapshots that go if it fails, the last one first.
+    Taken: TakenSnapshot list
+    /// A change of an image that follows, while all still rest.
+    Then: PendingImage option
+    /// What the command ends with.
+    Result: Result<Json, QapiError>
+}
+
+/// An internal snapshot of a transaction.
+and [<NoComparison; NoEquality>] TakenSnapshot = {
+    Image: NodeId
+    /// The node that the command named.
+    Device: string
+    Name: string
+    /// Empty until it was taken.
+    Id: byte[]
+}
+
+/// A change of an image for which its users rest.
+and [<NoComparison; NoEquality>] PendingImage = {
+    Image: NodeId
+    Change: ImageChange
+    Exports: ExportKey list
+    Jobs: JobKey list
+    /// Whether the node is writable for this change only.
+    IsReopened: bool
+    /// What the command returns, and how its error begins.
+    Return: Json
+    Failure: string
 }
 
 /// What an addition waits for.
@@ -211,6 +247,11 @@ and [<NoComparison; NoEquality>] PendingTransaction = {
     Overlaid: struct (NodeId * NodeId) list
     /// Overlays that were opened for it.
     Opened: NodeId list
+    /// Internal snapshots, the last one first.
+    Taken: TakenSnapshot list
+    /// Exports and scripts that rest already, until the end: what follows shows the same moment.
+    Exports: ExportKey list
+    Jobs: JobKey list
     Rest: TransactionAction list
 }
 

@@ -65,11 +65,13 @@ module Step =
             on Commands.blockdevSetActive GraphCommands.setActive
             on Commands.blockdevSnapshot Transactions.snapshot
             on Commands.blockdevSnapshotSync Transactions.snapshotSync
+            on Commands.blockdevSnapshotInternalSync Transactions.snapshotInternal
+            on Commands.blockdevSnapshotDeleteInternalSync ImageCommands.deleteSnapshot
             on Commands.transaction Transactions.run
             on Commands.xBlockdevChange GraphCommands.changeChildren
             on Commands.xBlockdevSetIothread GraphCommands.setIothread
             on Commands.blockSetWriteThreshold GraphCommands.setWriteThreshold
-            on Commands.changeBackingFile GraphCommands.changeBackingFile
+            on Commands.changeBackingFile ImageCommands.changeBackingFile
             query Commands.xDebugQueryBlockGraph GraphCommands.debugGraph
             on Commands.queryNamedBlockNodes Listings.namedBlockNodes
             query Commands.queryBlock Listings.block
@@ -128,6 +130,11 @@ module Step =
         | Adding(AsOverlay(pending, below), step), _ -> Transactions.openStep state pending below step answer
         | Adding(ForJob pending, step), _ -> Jobs.makeStep state pending step answer
         | OverlayMade(pending, below, spec), _ -> Transactions.made state pending below spec answer
+        | TransactionRests(pending, snapshot), _ -> Transactions.rested state pending snapshot
+        | SnapshotTaken(pending, snapshot), _ -> Transactions.taken state pending snapshot answer
+        | SnapshotUndone(pending, files, error), _ -> Changes.snapshotUndone state pending files error answer
+        | ImageRests pending, _ -> ImageCommands.rested state pending
+        | ImageWasChanged pending, _ -> ImageCommands.changed state pending answer
         | ResizeGranted plan, _ -> Nodes.resizeGranted state plan answer
         | ResizeMeasured plan, _ -> Nodes.resizeMeasured state plan answer
         | SizesKnown flat, Sizes sizes -> Listings.namedBlockNodesKnown state flat sizes

@@ -9,8 +9,27 @@ open StorageDaemon.Core.Qapi
 /// actions before it have planned; when all are, the whole takes effect at once, and else nothing does.
 module Transactions =
     let private fail (state: State) (pending: PendingTransaction) (error: QapiError) : Transition =
-        let struct (next, effects) = Changes.release state pending.Opened
-        Transition.finished next effects (Error error)
+        Changes.abandon state pending error
+
+    /// All users of the image rest: its snapshot is taken.
+    let rested (state: State) (pending: PendingTransaction) (snapshot: TakenSnapshot) : Transition =
+        let change = TakeSnapshot(ImageChange.nameBytes snapshot.Name)
+
+        Transition.wait
+            state
+            (ChangeImage(Path.compile state.Graph snapshot.Image, change))
+            (SnapshotTaken(pending, snapshot))
+
+    let private takeSnapshot (state: State) (pending: PendingTransaction) (snapshot: TakenSnapshot) : Transition =
+        let struct (exports, jobs) = Changes.notResting state pending [ snapshot.Image ]
+
+        let pending = {
+            pending with
+                Exports = pending.Exports @ exports
+                Jobs = pending.Jobs @ jobs
+        }
+
+        Changes.rest state exports jobs (TransactionRests(pending, snapshot)) (fun () -> rested state pending snapshot)
 
     /// What the actions so far come to.
     let private planned (graph: Graph) (pending: PendingTransaction) : Result<GraphChange, QapiError> =
@@ -72,7 +91,7 @@ module Transactions =
     let rec private next (state: State) (pending: PendingTransaction) : Transition =
         match pending.Rest, planned state.Graph pending with
         | _, Error error -> fail state pending error
-        | [], Ok change -> Changes.runWith state pending.Opened (withReadOnlyBases pending change)
+        | [], Ok change -> Changes.runTransaction state pending (withReadOnlyBases pending change)
         | action :: rest, Ok change ->
             let pending = { pending with Rest = rest }
 
@@ -85,6 +104,16 @@ module Transactions =
                     next state {
                         pending with
                             Overlaid = struct (node, overlay) :: pending.Overlaid
+                    }
+            | TransactionAction.SnapshotInternal snapshot ->
+                match SnapshotNode.findForTaking snapshot.Device snapshot.Name change.Graph with
+                | Error error -> fail state pending error
+                | Ok image ->
+                    takeSnapshot state pending {
+                        Image = image.Id
+                        Device = snapshot.Device
+                        Name = snapshot.Name
+                        Id = [||]
                     }
             | TransactionAction.SnapshotSync snapshot ->
                 match describeOverlay change.Graph snapshot with
@@ -126,13 +155,44 @@ module Transactions =
         | Answer.Refused error -> fail state pending error
         | _ -> openOverlay state pending below spec
 
+    /// A snapshot was taken, or could not be.
+    let taken (state: State) (pending: PendingTransaction) (snapshot: TakenSnapshot) (answer: Answer) =
+        match answer with
+        | ImageChanged facts ->
+            // New ones come last.
+            let id = List.tryLast facts.Snapshots |> Option.map _.Id |> Option.defaultValue [||]
+
+            next (Changes.withFacts state snapshot.Image facts) {
+                pending with
+                    Taken = { snapshot with Id = id } :: pending.Taken
+            }
+        | ImageNotChanged(_, reason) ->
+            "Failed to create snapshot '"
+            + snapshot.Name
+            + "' on device '"
+            + snapshot.Device
+            + "': "
+            + reason
+            |> QapiError.generic
+            |> fail state pending
+        | Answer.Refused error -> fail state pending error
+        | _ -> fail state pending Transition.unexpected
+
     let private begin' (state: State) (actions: TransactionAction list) : Transition =
-        next state { Rest = actions; Overlaid = []; Opened = [] }
+        next state {
+            Rest = actions
+            Overlaid = []
+            Opened = []
+            Taken = []
+            Exports = []
+            Jobs = []
+        }
 
     let private actionName (action: TransactionAction) =
         match action with
         | TransactionAction.Abort -> "abort"
         | TransactionAction.Snapshot _ -> "blockdev-snapshot"
+        | TransactionAction.SnapshotInternal _ -> "blockdev-snapshot-internal-sync"
         | TransactionAction.SnapshotSync _ -> "blockdev-snapshot-sync"
 
     /// Only jobs can be completed as a group.
@@ -154,3 +214,6 @@ module Transactions =
 
     let snapshotSync (state: State) (arguments: BlockdevSnapshotSync) : Transition =
         begin' state [ TransactionAction.SnapshotSync arguments ]
+
+    let snapshotInternal (state: State) (arguments: BlockdevSnapshotInternal) : Transition =
+        begin' state [ TransactionAction.SnapshotInternal arguments ]

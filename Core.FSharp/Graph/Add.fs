@@ -118,6 +118,7 @@ module Add =
             InheritsFrom = None
             WriteThreshold = 0UL
             Header = None
+            Snapshots = []
             AutoBackingFile = None
             NextChild = node.Children.Length
         }
@@ -370,6 +371,7 @@ module Add =
                             SizeBytes = size
                             AlignmentBytes = max node.AlignmentBytes found.AlignmentBytes
                             Header = found.Header
+                            Snapshots = found.Snapshots
                             AutoBackingFile =
                                 found.Header
                                 |> Option.bind (fun header -> header.BackingFile)

@@ -92,6 +92,8 @@ type NodeFacts = {
     /// The unit of its requests, in bytes.
     AlignmentBytes: int
     Header: Header option
+    /// Those in an image.
+    Snapshots: Snapshot list
 }
 
 /// A block driver with its own options; children are given apart.
@@ -405,6 +407,8 @@ type Node = {
     WriteThreshold: uint64
     /// The header of a node with metadata of its own, as far as listings show it.
     Header: Header option
+    /// The internal snapshots of its image.
+    Snapshots: Snapshot list
     /// The file name of the backing image that the image names. Once it was opened by that name: the name that it has.
     AutoBackingFile: string option
     /// For a quorum: the number of the next child that it gets, greater than those of all that it has.

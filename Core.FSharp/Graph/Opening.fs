@@ -44,6 +44,7 @@ module Opening =
                         SizeBytes = opened.SizeBytes
                         AlignmentBytes = opened.AlignmentBytes
                         Header = None
+                        Snapshots = []
                     }
                 ))
             >> Finished
@@ -100,6 +101,7 @@ module Opening =
                             SizeBytes = image.Header.SizeBytes
                             AlignmentBytes = 1
                             Header = Some image.Header
+                            Snapshots = image.Snapshots
                         }
                     )
             }

@@ -272,16 +272,21 @@ module Reopen =
             return release gone { change with Touched = ids }
         }
 
-    /// Lets nobody write to a node any more, nor to what was described in it.
-    let makeReadOnly (id: NodeId) (graph: Graph) : Result<GraphChange, QapiError> =
+    let private withReadOnly (readOnly: bool) (id: NodeId) (graph: Graph) : Result<GraphChange, QapiError> =
         let given = ReopenQueue.asGiven graph (Graph.node id graph)
 
         plan
             [
                 {
                     given with
-                        ReadOnly = Some true
-                        Given = given.Given.Add("read-only", "true")
+                        ReadOnly = Some readOnly
+                        Given = given.Given.Add("read-only", (if readOnly then "true" else "false"))
                 }
             ]
             graph
+
+    /// Lets nobody write to a node any more, nor to what was described in it.
+    let makeReadOnly (id: NodeId) (graph: Graph) : Result<GraphChange, QapiError> = withReadOnly true id graph
+
+    /// The contrary.
+    let makeWritable (id: NodeId) (graph: Graph) : Result<GraphChange, QapiError> = withReadOnly false id graph

@@ -51,6 +51,18 @@ module Commands =
     let blockdevSnapshotSync =
         action "blockdev-snapshot-sync" BlockGraphCodecs.blockdevSnapshotSync
         |> does "Makes a new image over a node and puts it on top; writes go there from then on."
+
+    let blockdevSnapshotInternalSync =
+        action "blockdev-snapshot-internal-sync" BlockGraphCodecs.blockdevSnapshotInternal
+        |> does "Takes a snapshot within the image of a node."
+
+    let blockdevSnapshotDeleteInternalSync =
+        define
+            "blockdev-snapshot-delete-internal-sync"
+            BlockGraphCodecs.blockdevSnapshotDeleteInternal
+            (StructCodec.codec BlockInfoCodecs.snapshotInfo)
+        |> does "Deletes a snapshot within the image of a node; tells what it was."
+
     let transaction =
         action "transaction" BlockGraphCodecs.transaction
         |> does "Carries several actions out at once: all of them or none."
@@ -207,6 +219,8 @@ module Commands =
         schema blockdevSetActive
         schema blockdevSnapshot
         schema blockdevSnapshotSync
+        schema blockdevSnapshotInternalSync
+        schema blockdevSnapshotDeleteInternalSync
         schema transaction
         schema xBlockdevChange
         schema xBlockdevSetIothread

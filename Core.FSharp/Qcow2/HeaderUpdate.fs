@@ -27,16 +27,14 @@ module internal HeaderUpdate =
         BigEndian.writeU64 (Span fields) 16 header.Autoclear
         fields
 
-    let private put (image: Image) (offset: int) (fields: Header -> byte[]) (change: Header -> Header) =
-        let header = change image.Header
-
-        let replace (header: Header) =
+    let private putBytes (image: Image) (offset: int) (before: byte[]) (after: byte[]) (header: Header) =
+        let replace (bytes: byte[]) =
             ioResult {
-                do! Settling.write (int64 offset) (fields header)
+                do! Settling.write (int64 offset) bytes
                 do! Settling.flush image
             }
 
-        replace header
+        replace after
         |> IoScript.bind (function
             | Ok() ->
                 image.Header <- header
@@ -44,10 +42,18 @@ module internal HeaderUpdate =
             | Error errno ->
                 // The file may have either. Where it cannot be made to have the old one for good, what the new one
                 // refers to must not be used for anything else, and nothing may be changed any more.
-                replace image.Header
+                replace before
                 |> IoScript.bind (fun restored ->
                     image.IsFenced <- image.IsFenced || Result.isError restored
                     Finished(Error errno)))
+
+    let private put (image: Image) (offset: int) (fields: Header -> byte[]) (change: Header -> Header) =
+        let header = change image.Header
+        putBytes image offset (fields image.Header) (fields header) header
+
+    /// Puts another first sector in place of the present one, which makes the header what is given.
+    let putFirstSector (image: Image) (before: byte[]) (after: byte[]) (header: Header) : IoScript<Result<unit, int>> =
+        putBytes image 0 before after header
 
     /// Makes the file's header tell of other tables, which are in the file already, or of another size.
     let putTables (image: Image) (change: Header -> Header) : IoScript<Result<unit, int>> =

@@ -36,6 +36,12 @@ module Idle =
                 Incompatible = header.Incompatible ||| Feature.corrupt
         })
 
+    /// Names another backing image and its format in the header; no image at all if the name is empty. At every moment the
+    /// file has the old name or the new one. EINVAL for a name that is too long, ENOSPC where the first cluster has no
+    /// room for both.
+    let nameBacking (image: Image) (name: byte[]) (format: byte[]) : IoScript<Result<unit, int>> =
+        BackingName.change image name format
+
     /// Makes the disk longer; the new bytes read as zeroes, but where the old end is within a cluster, which the caller
     /// has to see to. ENOTSUP in version 2 with snapshots, which do not tell how long the disk was, and over a backing
     /// image that is longer than the disk.

@@ -241,6 +241,9 @@ type Image
 
     member val SideTables = SideTables.none with get, set
 
+    /// The entries of the snapshot table, in order.
+    member val Snapshots: Snapshot list = [] with get, set
+
     /// From now on the image keeps clear of these tables. At most a million of their clusters within the file count.
     member this.Protect(tables: SideTables) =
         this.SideTables <- tables

@@ -244,6 +244,7 @@ module InternalSnapshots =
                 })
 
             image.ReplaceTables(adopted, l1)
+            image.Snapshots <- snapshots
             image.Metadata.Clear()
             image.Metadata.UnionWith(Opener.metadata image.Header image.Geometry l1 adopted.Table)
             image.Protect protectedTables

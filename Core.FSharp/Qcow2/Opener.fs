@@ -135,6 +135,8 @@ module Opener =
         ioResult {
             let! bytes = SnapshotTable.visit read id tooLong image.Header (fun _ snapshot -> snapshots.Add snapshot)
 
+            image.Snapshots <- List.ofSeq snapshots
+
             if image.IsWritable then
                 let! tables =
                     ProtectedTables.find image.OverlapCheck image.Header snapshots bytes

@@ -63,6 +63,8 @@ internal sealed class EffectRunner(
                 return overlays.Make(make.Item);
             case Call.ResizeImage resize:
                 return layers.Resize(resize.Item1, resize.bytes);
+            case Call.ChangeImage change:
+                return layers.Change(change.Item1, change.Item2);
             case Call.ProbeImage probe:
                 return FileOpener.Probe(probe.path);
             case Call.OpenLayer open:

@@ -87,6 +87,25 @@ internal sealed class LayerOpener(PathCompiler paths, NodeTable nodes, IOThreadP
             : Answer.NewMeasured(bytes);
     }
 
+    /// <summary>Changes an image's metadata. No request is under way.</summary>
+    internal Answer Change(DataPath path, ImageChange change)
+    {
+        Leaf.LayerLeaf leaf = (Leaf.LayerLeaf)path.Leaf;
+        if (nodes.Machine(leaf.Item1) is not Qcow2Layer machine)
+        {
+            throw new UnreachableException();
+        }
+
+        // The real daemon has microseconds, too.
+        (long seconds, long ticks) = Math.DivRem((DateTime.UtcNow - DateTime.UnixEpoch).Ticks, TimeSpan.TicksPerSecond);
+        uint nanoseconds = (uint)(ticks / TimeSpan.TicksPerMicrosecond * 1000);
+        FSharpResult<NodeFacts, int> result = Run(
+            Children(leaf), ImageChangeModule.script(change, (uint)seconds, nanoseconds, machine.Image));
+        return result.IsError
+            ? Answer.NewImageNotChanged(result.ErrorValue, Libc.Strerror(result.ErrorValue))
+            : Answer.NewImageChanged(result.ResultValue);
+    }
+
     private FSharpResult<Unit, int> RunOn(DataPath path, IoScript<FSharpResult<Unit, int>> script) =>
         Run([Compile(path)], script);
 

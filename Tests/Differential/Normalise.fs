@@ -40,7 +40,10 @@ let private isCounted (parent: string) (name: string) : bool =
 /// Members that only this daemon has; `KnownDifferences.schema` lists them with their reasons.
 let private isAddition (name: string) : bool = name = "x-exports"
 
-let private isTime (name: string) : bool = name.EndsWith "_ns"
+/// What histograms count in, and when snapshots were taken.
+let private isTime (name: string) : bool =
+    name.EndsWith "_ns"
+    || List.contains name [ "date-sec"; "date-nsec"; "vm-clock-sec"; "vm-clock-nsec" ]
 
 /// Lists whose order is that of a hash table: they compare sorted.
 let private hasHashOrder (element: JsonElement) : bool =

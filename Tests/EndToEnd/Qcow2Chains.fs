@@ -196,6 +196,50 @@ let private mixedChain =
 
         for index in 0..5 do
             expectClean directory $"l{index}.qcow2")
+let private internalSnapshots =
+    testCase "an export goes on while internal snapshots come and go" (fun () ->
+        use directory = new TempDir.TempDir()
+        img directory "create -q -f qcow2 base.qcow2 16M" |> ignore
+        img directory "create -q -f qcow2 -b base.qcow2 -F qcow2 top.qcow2" |> ignore
+        use child = export directory "top.qcow2"
+        use qmp = QmpClient.Negotiated(directory.File "q.sock")
+
+        let take name =
+            qmp.Execute("blockdev-snapshot-internal-sync", $"""{{"device": "q", "name": "{name}"}}""")
+            |> ignore
+
+        let keep raw =
+            img directory $"convert -f raw -O raw nbd+unix:///q?socket=n.sock {raw}"
+            |> ignore
+
+        io directory [ "write -P 1 0 1M" ]
+        keep "one.raw"
+        take "one"
+        io directory [ "write -P 2 512k 1M"; "discard 0 64k" ]
+        keep "two.raw"
+        take "two"
+        io directory [ "write -P 3 0 3M"; "write -z 1M 64k" ]
+
+        qmp.Execute(
+            "change-backing-file",
+            """{"device": "q", "image-node-name": "q", "backing-file": "./base.qcow2"}"""
+        )
+        |> ignore
+
+        io directory [ "write -P 4 2M 64k"; "read -P 3 0 1M"; "read -P 4 2M 64k" ]
+        keep "last.raw"
+        qmp.Execute("blockdev-snapshot-delete-internal-sync", """{"device": "q", "name": "one"}""")
+        |> ignore
+        take "three"
+        Expect.equal (Daemon.stop child) 0 "exit code"
+        expectClean directory "top.qcow2"
+        expectSame directory "top.qcow2" "last.raw"
+        img directory "convert -l snapshot.name=two -O raw top.qcow2 old.raw" |> ignore
+        img directory "compare -f raw -F raw old.raw two.raw" |> ignore
+        let listed = img directory "snapshot -l top.qcow2"
+        Expect.isFalse (listed.Contains "one") "the first is gone"
+        Expect.isTrue (listed.Contains "three") "the last is there"
+        Expect.stringContains (img directory "info top.qcow2") "backing file: ./base.qcow2" "the name")
 
 /// Nothing follows writes into bitmaps yet: those that were to must not look complete to whoever reads them next.
 let private bitmaps =
@@ -231,4 +275,5 @@ let tests =
         chain "extended_l2=on"
         chain "cluster_size=512,refcount_bits=1"
         snapshotUnderExport
+        internalSnapshots
     ]

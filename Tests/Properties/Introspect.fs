@@ -92,8 +92,6 @@ let private deviations =
         "BLOCK_JOB_ERROR"
         "BLOCK_JOB_READY"
         "BLOCK_JOB_PENDING"
-        "blockdev-snapshot-internal-sync"
-        "blockdev-snapshot-delete-internal-sync"
         "VSERPORT_CHANGE"
     ]
 
@@ -107,7 +105,6 @@ let private deviations =
             "block-dirty-bitmap-disable"
             "block-dirty-bitmap-merge"
             "blockdev-backup"
-            "blockdev-snapshot-internal-sync"
             "drive-backup"
         ]
         under "blockdev-add(driver=" "-" unbuiltDrivers
@@ -160,7 +157,6 @@ let private deviations =
             "group"
             "dirty-bitmaps"
         ]
-        under "query-block[].inserted.image." "-" [ "snapshots" ]
         under "query-block[].inserted.image.format-specific(type=" "-" [ "vmdk"; "luks"; "rbd" ]
         under "query-block[].inserted.image.format-specific(qcow2).data." "-" [ "bitmaps"; "encrypt" ]
 

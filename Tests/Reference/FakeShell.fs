@@ -218,12 +218,25 @@ type FakeShell(lengths: (string * int64) list) =
                     SizeBytes = path.SizeBytes
                     AlignmentBytes = 512
                     Header = None
+                    Snapshots = []
                 })
         | MakeOverlay _ -> orRefused (fun () -> Finished)
         | ProbeImage _ -> Probed(false, [||])
         | ResizeImage(path, bytes) ->
             leavesAreOpen path
             Measured bytes
+        | ChangeImage(path, _) ->
+            leavesAreOpen path
+
+            if fails () then
+                ImageNotChanged(5, "Input/output error")
+            else
+                ImageChanged {
+                    SizeBytes = path.SizeBytes
+                    AlignmentBytes = 1
+                    Header = None
+                    Snapshots = []
+                }
         | TruncateFile(node, bytes) -> truncate node bytes
         | MeasureFile node ->
             isOpen node

@@ -32,6 +32,21 @@ module BlockGraphCodecs =
             return fun m -> { Node = node m; Overlay = overlay m }
         }
 
+    let blockdevSnapshotInternal: StructCodec<BlockdevSnapshotInternal> =
+        record "BlockdevSnapshotInternal" "Arguments of blockdev-snapshot-internal-sync." {
+            let! device = doc "The node." (required "device" Codec.str _.Device)
+            let! name = doc "The name of the snapshot." (required "name" Codec.str _.Name)
+            return fun m -> { Device = device m; Name = name m }
+        }
+
+    let blockdevSnapshotDeleteInternal: StructCodec<BlockdevSnapshotDeleteInternal> =
+        record "BlockdevSnapshotDeleteInternalArgs" "Arguments of blockdev-snapshot-delete-internal-sync." {
+            let! device = doc "The node." (required "device" Codec.str _.Device)
+            let! id = doc "The id of the snapshot." (optional "id" Codec.str _.Id)
+            let! name = doc "Its name." (optional "name" Codec.str _.Name)
+            return fun m -> { Device = device m; Id = id m; Name = name m }
+        }
+
     let private newImageMode: Codec<NewImageMode> =
         Codec.enum "NewImageMode" [
             NewImageMode.Existing, "existing"
@@ -79,6 +94,13 @@ module BlockGraphCodecs =
                 TransactionAction.Snapshot
                 (function
                  | TransactionAction.Snapshot snapshot -> ValueSome snapshot
+                 | _ -> ValueNone)
+            branch
+                "blockdev-snapshot-internal-sync"
+                (StructCodec.wrapped "BlockdevSnapshotInternalWrapper" blockdevSnapshotInternal)
+                TransactionAction.SnapshotInternal
+                (function
+                 | TransactionAction.SnapshotInternal snapshot -> ValueSome snapshot
                  | _ -> ValueNone)
             branch
                 "blockdev-snapshot-sync"

@@ -19,6 +19,33 @@ module BlockInfoCodecs =
                 }
         }
 
+    let snapshotInfo: StructCodec<SnapshotInfo> =
+        record "SnapshotInfo" "An internal snapshot." {
+            let! id = doc "Its id." (required "id" Codec.str _.Id)
+            let! name = doc "Its name." (required "name" Codec.str _.Name)
+            let! vmStateSize =
+                doc "Bytes of the guest's state that it has." (required "vm-state-size" Codec.int64 _.VmStateSize)
+            let! dateSec = doc "When it was taken, in seconds." (required "date-sec" Codec.int64 _.DateSec)
+            let! dateNsec = doc "The nanoseconds of that." (required "date-nsec" Codec.int64 _.DateNsec)
+            let! vmClockSec =
+                doc "How long the guest had run, in seconds." (required "vm-clock-sec" Codec.int64 _.VmClockSec)
+            let! vmClockNsec = doc "The nanoseconds of that." (required "vm-clock-nsec" Codec.int64 _.VmClockNsec)
+            let! icount =
+                doc "Instructions that the guest had executed, if known." (optional "icount" Codec.int64 _.Icount)
+
+            return
+                fun m -> {
+                    Id = id m
+                    Name = name m
+                    VmStateSize = vmStateSize m
+                    DateSec = dateSec m
+                    DateNsec = dateNsec m
+                    VmClockSec = vmClockSec m
+                    VmClockNsec = vmClockNsec m
+                    Icount = icount m
+                }
+        }
+
     let private specificFile: StructCodec<uint64 option> =
         record "ImageInfoSpecificFile" "A host file." {
             let! extentSizeHint =
@@ -103,6 +130,10 @@ module BlockInfoCodecs =
                 doc
                     "The format of the backing image."
                     (optional "backing-filename-format" Codec.str _.BackingFilenameFormat)
+            let! snapshots =
+                doc
+                    "Its internal snapshots, if it has any."
+                    (optional "snapshots" (Codec.list (StructCodec.codec snapshotInfo)) _.Snapshots)
             let! backingImage =
                 doc "The image of the backing node." (optional "backing-image" (StructCodec.codec below) _.BackingImage)
             let! formatSpecific =
@@ -123,6 +154,7 @@ module BlockInfoCodecs =
                     BackingFilename = backingFilename m
                     FullBackingFilename = fullBackingFilename m
                     BackingFilenameFormat = backingFilenameFormat m
+                    Snapshots = snapshots m
                     BackingImage = backingImage m
                     FormatSpecific = formatSpecific m
                 }

@@ -19,6 +19,12 @@ type NewImageMode =
     | Existing
     | AbsolutePaths
 
+/// `BlockdevSnapshotInternal` of qapi/block-core.json.
+type BlockdevSnapshotInternal = { Device: string; Name: string }
+
+/// Arguments of `blockdev-snapshot-delete-internal-sync`.
+type BlockdevSnapshotDeleteInternal = { Device: string; Id: string option; Name: string option }
+
 /// `BlockdevSnapshotSync` of qapi/block-core.json.
 type BlockdevSnapshotSync = {
     Device: string option
@@ -35,6 +41,7 @@ type BlockdevSnapshotSync = {
 type TransactionAction =
     | Abort
     | Snapshot of BlockdevSnapshot
+    | SnapshotInternal of BlockdevSnapshotInternal
     | SnapshotSync of BlockdevSnapshotSync
 
 /// `ActionCompletionMode` of qapi/transaction.json.

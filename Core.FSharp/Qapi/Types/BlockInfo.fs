@@ -22,6 +22,22 @@ type ImageInfoSpecific =
     | File of extentSizeHint: uint64 option
     | Qcow2 of ImageInfoSpecificQcow2
 
+/// `SnapshotInfo` of qapi/block-core.json.
+type SnapshotInfo = {
+    Id: string
+    Name: string
+    /// Bytes.
+    VmStateSize: int64
+    /// When it was taken, since the Epoch.
+    DateSec: int64
+    DateNsec: int64
+    /// How long the guest had run.
+    VmClockSec: int64
+    VmClockNsec: int64
+    /// Instructions executed, if they were counted.
+    Icount: int64 option
+}
+
 /// `ImageInfo` of qapi/block-core.json.
 type ImageInfo = {
     Filename: string
@@ -40,6 +56,7 @@ type ImageInfo = {
     /// What the name leads to.
     FullBackingFilename: string option
     BackingFilenameFormat: string option
+    Snapshots: SnapshotInfo list option
     BackingImage: ImageInfo option
     FormatSpecific: ImageInfoSpecific option
 }
