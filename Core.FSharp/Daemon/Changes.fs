@@ -59,14 +59,17 @@ module Changes =
                 None)
 
     /// The nodes of a job's script.
-    let scriptChildren (graph: Graph) (users: BackendId list) : ScriptChild list =
-        users |> List.map (fun user -> NodeScript.child graph graph.Backends[user].Node)
+    let scriptChildren (graph: Graph) (job: Job) : ScriptChild list =
+        match job.Work with
+        | JobWork.Check check -> ImageCheck.file graph check |> Option.toList
+        | JobWork.Create _ -> job.Nodes |> List.map (fun user -> graph.Backends[user].Node)
+        |> List.map (NodeScript.child graph)
 
-    let private updateScripts (state: State) (next: Graph) (keys: JobKey list) : Effect list =
+    let updateScripts (state: State) (next: Graph) (keys: JobKey list) : Effect list =
         keys
-        |> List.map (fun key -> UpdateNodeScript(key, scriptChildren next state.Jobs.Jobs[key].Nodes))
+        |> List.map (fun key -> UpdateNodeScript(key, scriptChildren next state.Jobs.Jobs[key]))
 
-    let private resumeScripts (keys: JobKey list) : Effect list = [
+    let resumeScripts (keys: JobKey list) : Effect list = [
         if not keys.IsEmpty then
             ResumeNodeScripts keys
     ]
@@ -179,6 +182,16 @@ module Changes =
             yield! resumeScripts pending.Jobs
         ]
 
+    /// An image was read anew.
+    let withFacts (node: NodeId) (facts: NodeFacts) (graph: Graph) : Graph =
+        let found = {
+            Graph.node node graph with
+                SizeBytes = facts.SizeBytes
+                Header = facts.Header
+        }
+
+        Graph.putNode found graph |> Children.refreshAbove node
+
     /// Images that are written to from now on are read anew: others may have changed them.
     let private rereadNext (state: State) (pending: PendingGraph) (images: NodeId list) : Transition =
         match images with
@@ -190,13 +203,7 @@ module Changes =
     let reread (state: State) (pending: PendingGraph) (node: NodeId) (rest: NodeId list) (answer: Answer) : Transition =
         match answer with
         | LayerIsOpen facts ->
-            let found = {
-                Graph.node node pending.Change.Graph with
-                    SizeBytes = facts.SizeBytes
-                    Header = facts.Header
-            }
-
-            let graph = Graph.putNode found pending.Change.Graph |> Children.refreshAbove node
+            let graph = withFacts node facts pending.Change.Graph
             rereadNext state { pending with Change.Graph = graph } rest
         | Answer.Refused error -> undo state pending error
         | _ -> undo state pending Transition.unexpected

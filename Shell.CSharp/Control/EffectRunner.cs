@@ -63,6 +63,10 @@ internal sealed class EffectRunner(
                 return overlays.Make(make.Item);
             case Call.ResizeImage resize:
                 return layers.Resize(resize.Item1, resize.bytes);
+            case Call.BeginView begin:
+                return layers.BeginView(begin.Item);
+            case Call.RepairImage repair:
+                return layers.Repair(repair.Item1, repair.Item2);
             case Call.ProbeImage probe:
                 return FileOpener.Probe(probe.path);
             case Call.OpenLayer open:
@@ -194,6 +198,9 @@ internal sealed class EffectRunner(
                 break;
             case Effect.StopJobWork stop:
                 jobs.Stop(stop.Item);
+                break;
+            case Effect.EndView end:
+                nodes.EndView(end.Item);
                 break;
             case Effect.ServeExport serve:
                 Trace.Write(TracePoints.ExportAdd, "key=" + serve.Item.Key);

@@ -283,6 +283,7 @@ let tests =
                     CurrentProgress = 1L
                     TotalProgress = 1L
                     Error = Some "Could not create 'a.raw': Permission denied"
+                    BlockCheck = None
                 }
                 "the job"
         }

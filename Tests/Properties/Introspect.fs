@@ -125,6 +125,11 @@ let private deviations =
             "snapshot-delete"
         ]
 
+        // A check of images that are in use.
+        [ "+ x-block-check" ]
+        under "query-jobs[].type=" "+" [ "x-block-check" ]
+        under "query-jobs[]." "+" [ "x-block-check" ]
+
         // Figures of exports.
         under "query-blockstats[]." "+" [ "x-exports" ]
 

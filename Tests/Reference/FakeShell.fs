@@ -219,6 +219,12 @@ type FakeShell(lengths: (string * int64) list) =
                     AlignmentBytes = 512
                     Header = None
                 })
+        | BeginView path ->
+            leavesAreOpen path
+            orRefused (fun () -> ViewHasBegun(Qcow2.MetadataView(path.SizeBytes, 4096), 1L, false))
+        | RepairImage(path, _) ->
+            leavesAreOpen path
+            orRefused (fun () -> Repaired(Error "The fake shell has no images"))
         | MakeOverlay _ -> orRefused (fun () -> Finished)
         | ProbeImage _ -> Probed(false, [||])
         | ResizeImage(path, bytes) ->
@@ -352,6 +358,7 @@ type FakeShell(lengths: (string * int64) list) =
         | StopJobWork key ->
             Expect.isTrue (tasks.ContainsKey key || scripts.Contains key) "there is work to stop"
             stopped.Add key |> ignore
+        | EndView _ -> ()
         | ServeExport served -> this.Serve served
         | UpdateExport served ->
             Expect.isTrue (exports.ContainsKey served.Key) "the export is served"
