@@ -68,6 +68,8 @@ let schema: (string * string) list = [
     "block-export-add(arguments).iothread: alternate against builtin",
     "an export may be served by several iothreads: a list besides the one id"
     "query-blockstats(result)[]: the real daemon has no 'x-exports'", "figures of exports"
+    "query-jobs(result)[].type: the real daemon has no 'x-block-check'", "checks of images in use"
+    "query-jobs(result)[]: the real daemon has no 'x-block-check'", "what such a check has found"
     "object-add(arguments).qom-type: the real daemon has no 'authz-list-file'", "the type has its own name too"
     "object-add(arguments): the real daemon has no 'authz-list-file'", "the type has its own name too"
 ]
