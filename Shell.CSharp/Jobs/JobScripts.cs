@@ -121,7 +121,6 @@ internal sealed class JobScripts(
     {
         _ = _scripts.Remove(job, out ScriptNodes? script);
         Retire(script!);
-        script!.Dispose();
     }
 
     /// <summary>What the paths have counted stays.</summary>

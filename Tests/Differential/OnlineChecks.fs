@@ -371,6 +371,8 @@ let private lifeOfTheJob =
         )
         |> ignore
 
+        Expect.equal (stage.Job(id).GetProperty("status").GetString()) "running" "the change has not waited for it"
+
         stage.Qmp.Execute("qom-set", """{"path": "/objects/g", "property": "limits", "value": {"iops-read": 0}}""")
         |> ignore
 
@@ -386,6 +388,38 @@ let private lifeOfTheJob =
 
         // The daemon ends whether or not a check does.
         stage.Begin("q", "none") |> ignore
+        stage.Stop()
+        stage.Img "check -q i.qcow2")
+
+let private revival =
+    testCase "an image that has met fatal damage is repaired, and serves again" (fun () ->
+        use stage = new Stage(exported "")
+        stage.Img "create -q -f qcow2 -o cluster_size=64k i.qcow2 64M"
+        stage.Io("i.qcow2", [ "write -P 7 0 1M" ])
+        let file = stage.Directory.File "i.qcow2"
+        let image = File.ReadAllBytes file
+        let word (at: int64) =
+            Buffers.Binary.BinaryPrimitives.ReadUInt64BigEndian(ReadOnlySpan(image, int at, 8))
+        let l2 = int64 (word (int64 (word 40L)) &&& 0x00fffffffffffe00UL)
+        // The third guest cluster is said to lie on the L1 table.
+        Buffers.Binary.BinaryPrimitives.WriteUInt64BigEndian(
+            Span(image, int l2 + 16, 8),
+            word 40L ||| 0x8000000000000000UL
+        )
+        File.WriteAllBytes(file, image)
+        stage.Start()
+        use client = NbdClient.Connect(stage.Directory.File "n.sock")
+        client.Go(Simple, "q") |> ignore
+        Expect.notEqual (client.Write(0us, 131072UL, Array.create 4096 1uy)) 0u "it would destroy the L1 table"
+        Expect.notEqual (client.Write(0us, 0UL, Array.create 4096 1uy)) 0u "nothing is written any more"
+        let before = stage.Check("q", "none")
+        Expect.isGreaterThan (number "corruptions" before) 0L "the damage"
+        let job = stage.Check("q", "all")
+        Expect.equal (errorOf job) "" "repaired"
+        Expect.equal (number "corruptions" job) 0L "nothing is left"
+        Expect.equal (client.Write(0us, 131072UL, Array.create 65536 1uy)) 0u "it is written to again"
+        Expect.equal (client.Read(131072UL, 65536)) (Array.create 65536 1uy) "that is there"
+        Expect.equal (client.Read(0UL, 131072)) (Array.create 131072 7uy) "and what was there before"
         stage.Stop()
         stage.Img "check -q i.qcow2")
 
@@ -457,6 +491,7 @@ let tests =
             repairs "leaks"
             repairs "all"
             lifeOfTheJob
+            revival
             refusals
         ]
     )
