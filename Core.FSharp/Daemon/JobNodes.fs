@@ -84,12 +84,7 @@ module JobNodes =
                     ()
                 | None -> ()
 
-                let! attached =
-                    Backends.attachAs
-                        wanted.ChildName
-                        node
-                        (spec label wanted.Perms)
-                        taken.Change.Graph
+                let! attached = Backends.attachAs wanted.ChildName node (spec label wanted.Perms) taken.Change.Graph
 
                 return {
                     Users = taken.Users @ [ attached.Id ]

@@ -99,7 +99,11 @@ module JobWorks =
           ]
 
     /// The work on the nodes, which are the job's now.
-    let script (job: Job) (graph: Graph) (nodes: NodeId list) : (int -> string) -> IoScript<Result<ScriptValue, string>> =
+    let script
+        (job: Job)
+        (graph: Graph)
+        (nodes: NodeId list)
+        : (int -> string) -> IoScript<Result<ScriptValue, string>> =
         match job.Work, nodes with
         | JobWork.Create(Creation.Qcow2 options), _ :: others ->
             let dataFileName =
@@ -112,7 +116,10 @@ module JobWorks =
         | JobWork.Check _, _ -> fun _ -> Finished(Error Transition.unexpected.Desc)
 
     /// The check of an image through a view.
-    let checkScript (view: Qcow2.MetadataView) (totalBytes: int64) : (int -> string) -> IoScript<Result<ScriptValue, string>> =
+    let checkScript
+        (view: Qcow2.MetadataView)
+        (totalBytes: int64)
+        : (int -> string) -> IoScript<Result<ScriptValue, string>> =
         fun errorText ->
             Qcow2.OnlineCheck.run view totalBytes
             |> IoScript.bind (function

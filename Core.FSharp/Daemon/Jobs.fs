@@ -195,7 +195,12 @@ module Jobs =
         | Answer.Refused error -> failed error
         | _ -> failed Transition.unexpected
 
-    let repairReread (state: State) (pending: PendingCheck) (result: Result<Qcow2.CheckReport, string>) (answer: Answer) =
+    let repairReread
+        (state: State)
+        (pending: PendingCheck)
+        (result: Result<Qcow2.CheckReport, string>)
+        (answer: Answer)
+        =
         let struct (next, effects, result) = Checks.reread state pending result answer
         endWith next pending.Job (checkEnded result) |> Transition.after effects
 
@@ -231,7 +236,8 @@ module Jobs =
                     |> Seq.tryFind (fun (_, job) -> Job.isAtWork job && JobWorks.known job = [ check.Image ])
                 with
                 | Some(_, job) ->
-                    return! QapiError.fail ("Node '" + arguments.NodeName + "' is being checked by job '" + job.Id + "'")
+                    return!
+                        QapiError.fail ("Node '" + arguments.NodeName + "' is being checked by job '" + job.Id + "'")
                 | None -> return check
             }
 

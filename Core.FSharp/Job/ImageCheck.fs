@@ -56,9 +56,7 @@ module ImageCheck =
 
     /// The node with the image's file.
     let file (graph: Graph) (check: ImageCheck) : NodeId option =
-        Graph.tryNode check.Image graph
-        |> Option.bind Node.primary
-        |> Option.map _.Node
+        Graph.tryNode check.Image graph |> Option.bind Node.primary |> Option.map _.Node
 
     let result (report: CheckReport) : BlockCheckResult = {
         CheckErrors = report.CheckErrors

@@ -29,18 +29,15 @@ module FindingText =
         | L1Unaligned entry -> "Unaligned L2 table in L1 entry " + hex entry
         | L2ReservedBits descriptor -> "Reserved bits in L2 entry " + hex descriptor
         | CompressedCopied descriptor -> "Compressed cluster with the copied flag in L2 entry " + hex descriptor
-        | CompressedExternal descriptor ->
-            "Compressed cluster in an image with a data file, L2 entry " + hex descriptor
+        | CompressedExternal descriptor -> "Compressed cluster in an image with a data file, L2 entry " + hex descriptor
         | CompressedSubclusters descriptor -> "Compressed cluster with subclusters, L2 entry " + hex descriptor
-        | ContradictorySubclusters descriptor ->
-            "Subclusters both allocated and zero, L2 entry " + hex descriptor
+        | ContradictorySubclusters descriptor -> "Subclusters both allocated and zero, L2 entry " + hex descriptor
         | HomelessSubclusters bitmap -> "Subclusters allocated without a cluster, bitmap " + hex bitmap
         | L2Unaligned descriptor -> "Unaligned cluster in L2 entry " + hex descriptor
         | RefcountTableReservedBits index -> "Reserved bits in refcount table entry " + string index
         | RefblockUnaligned index -> "Refcount block " + string index + " is not aligned"
         | RefblockOutside index -> "Refcount block " + string index + " is behind the end of the file"
-        | RefblockShared(index, found) ->
-            "Refcount block " + string index + " has " + string found + " references"
+        | RefblockShared(index, found) -> "Refcount block " + string index + " has " + string found + " references"
         | WrongCopiedFlag(entry, recorded) ->
             "Wrong copied flag in entry " + hex entry + ", refcount " + string recorded
         | SnapshotIncomplete index -> "Snapshot " + string index + " lacks data that version 3 demands"

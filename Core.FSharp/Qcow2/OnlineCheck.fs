@@ -32,7 +32,9 @@ module OnlineCheck =
     let estimate (image: Image) : int64 =
         let g = image.Geometry
         let clusterBytes = int64 image.ClusterBytes
-        let tables = image.L1 |> Array.sumBy (fun entry -> if L1Entry.l2Offset entry <> 0L then 1L else 0L)
+        let tables =
+            image.L1
+            |> Array.sumBy (fun entry -> if L1Entry.l2Offset entry <> 0L then 1L else 0L)
         let blocks = Geometry.refcountTableIndex &g image.FileClusters + 1L
 
         2L * (tables * clusterBytes + int64 image.L1.Length * 8L)

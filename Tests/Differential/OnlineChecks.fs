@@ -44,7 +44,8 @@ type private Stage(arguments: string list) =
 
         qmp <- QmpClient.Negotiated(directory.File "q.sock")
 
-    member _.Stop() = Expect.equal (Daemon.stop child) 0 "exit code"
+    member _.Stop() =
+        Expect.equal (Daemon.stop child) 0 "exit code"
 
     /// The reply to a command.
     member _.Ask(command: string, arguments: string) : JsonElement =

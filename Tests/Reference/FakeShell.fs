@@ -224,7 +224,22 @@ type FakeShell(lengths: (string * int64) list) =
             orRefused (fun () -> ViewHasBegun(Qcow2.MetadataView(path.SizeBytes, 4096), 1L, false))
         | RepairImage(path, _) ->
             leavesAreOpen path
-            orRefused (fun () -> Repaired(Error "The fake shell has no images"))
+            orRefused (fun () ->
+                Repaired(
+                    Ok {
+                        CheckErrors = 0L
+                        Corruptions = 0L
+                        CorruptionsFixed = 0L
+                        Leaks = 0L
+                        LeaksFixed = 1L
+                        ImageEndOffset = path.SizeBytes
+                        TotalClusters = 1L
+                        AllocatedClusters = 0L
+                        CompressedClusters = 0L
+                        FragmentedClusters = 0L
+                        Findings = []
+                    }
+                ))
         | MakeOverlay _ -> orRefused (fun () -> Finished)
         | ProbeImage _ -> Probed(false, [||])
         | ResizeImage(path, bytes) ->

@@ -80,23 +80,32 @@ module JobCodecs =
         record "BlockCheckResult" "What a check has found; numbers as qemu-img check tells them." {
             let! checkErrors =
                 doc "Refcounts that could not be read." (required "check-errors" Codec.int64 _.CheckErrors)
-            let! corruptions = doc "Damages, without those repaired." (required "corruptions" Codec.int64 _.Corruptions)
+            let! corruptions =
+                doc "Damages, without those repaired." (required "corruptions" Codec.int64 _.Corruptions)
             let! corruptionsFixed =
                 doc "Damages repaired." (required "corruptions-fixed" Codec.int64 _.CorruptionsFixed)
             let! leaks =
-                doc "Clusters counted as used that are not, without those repaired." (required "leaks" Codec.int64 _.Leaks)
+                doc
+                    "Clusters counted as used that are not, without those repaired."
+                    (required "leaks" Codec.int64 _.Leaks)
             let! leaksFixed = doc "Of those, how many were freed." (required "leaks-fixed" Codec.int64 _.LeaksFixed)
             let! imageEndOffset =
-                doc "Bytes of the file up to the end of what is used." (required "image-end-offset" Codec.int64 _.ImageEndOffset)
+                doc
+                    "Bytes of the file up to the end of what is used."
+                    (required "image-end-offset" Codec.int64 _.ImageEndOffset)
             let! totalClusters = doc "Clusters of the disk." (required "total-clusters" Codec.int64 _.TotalClusters)
             let! allocatedClusters =
-                doc "Of those, how many have a place in the file." (required "allocated-clusters" Codec.int64 _.AllocatedClusters)
+                doc
+                    "Of those, how many have a place in the file."
+                    (required "allocated-clusters" Codec.int64 _.AllocatedClusters)
             let! fragmentedClusters =
                 doc
                     "Of those, how many do not follow the one before."
                     (required "fragmented-clusters" Codec.int64 _.FragmentedClusters)
             let! compressedClusters =
-                doc "Of those, how many are compressed." (required "compressed-clusters" Codec.int64 _.CompressedClusters)
+                doc
+                    "Of those, how many are compressed."
+                    (required "compressed-clusters" Codec.int64 _.CompressedClusters)
             let! findings =
                 doc "The first 100 findings, for people." (required "findings" (Codec.list Codec.str) _.Findings)
 
