@@ -60,12 +60,15 @@ module Changes =
                 None)
 
     /// The nodes of a job's script.
-    let scriptChildren (graph: Graph) (users: BackendId list) : ScriptChild list =
-        users |> List.map (fun user -> NodeScript.child graph graph.Backends[user].Node)
+    let scriptChildren (graph: Graph) (job: Job) : ScriptChild list =
+        match job.Work with
+        | JobWork.Check check -> ImageCheck.file graph check |> Option.toList
+        | JobWork.Create _ -> job.Nodes |> List.map (fun user -> graph.Backends[user].Node)
+        |> List.map (NodeScript.child graph)
 
-    let private updateScripts (state: State) (next: Graph) (keys: JobKey list) : Effect list =
+    let updateScripts (state: State) (next: Graph) (keys: JobKey list) : Effect list =
         keys
-        |> List.map (fun key -> UpdateNodeScript(key, scriptChildren next state.Jobs.Jobs[key].Nodes))
+        |> List.map (fun key -> UpdateNodeScript(key, scriptChildren next state.Jobs.Jobs[key]))
 
     let resumeScripts (keys: JobKey list) : Effect list = [
         if not keys.IsEmpty then
@@ -148,15 +151,16 @@ module Changes =
                 struct (next, effects @ more))
             struct (state, [])
 
-    /// What a node is after its image has changed.
-    let withFacts (state: State) (id: NodeId) (facts: NodeFacts) : State =
-        let node = {
-            Graph.node id state.Graph with
+    /// An image was changed, or read anew: what its node is now.
+    let withFacts (node: NodeId) (facts: NodeFacts) (graph: Graph) : Graph =
+        let found = {
+            Graph.node node graph with
+                SizeBytes = facts.SizeBytes
                 Header = facts.Header
                 Snapshots = facts.Snapshots
         }
 
-        { state with Graph = Graph.putNode node state.Graph }
+        Graph.putNode found graph |> Children.refreshAbove node
 
     /// A change is given up. `files` takes back what of it was put in place.
     let private giveUp (state: State) (pending: PendingGraph) (files: FileChange list) (error: QapiError) : Transition =
@@ -188,7 +192,13 @@ module Changes =
         let snapshot = List.head pending.Taken
 
         match answer with
-        | ImageChanged facts -> giveUp (withFacts state snapshot.Image facts) left files error
+        | ImageChanged facts ->
+            let next = {
+                state with
+                    Graph = withFacts snapshot.Image facts state.Graph
+            }
+
+            giveUp next left files error
         | ImageNotChanged(_, reason) ->
             let text =
                 "Failed to delete snapshot '"
@@ -238,14 +248,7 @@ module Changes =
     let reread (state: State) (pending: PendingGraph) (node: NodeId) (rest: NodeId list) (answer: Answer) : Transition =
         match answer with
         | LayerIsOpen facts ->
-            let found = {
-                Graph.node node pending.Change.Graph with
-                    SizeBytes = facts.SizeBytes
-                    Header = facts.Header
-                    Snapshots = facts.Snapshots
-            }
-
-            let graph = Graph.putNode found pending.Change.Graph |> Children.refreshAbove node
+            let graph = withFacts node facts pending.Change.Graph
             rereadNext state { pending with Change.Graph = graph } rest
         | Answer.Refused error -> undo state pending error
         | _ -> undo state pending Transition.unexpected

@@ -6,6 +6,7 @@ open StorageDaemon.Core.Graph
 open StorageDaemon.Core.Job
 open StorageDaemon.Core.Observe
 open StorageDaemon.Core.Qapi
+open StorageDaemon.Core.Qcow2
 open StorageDaemon.Core.Qom
 
 [<Measure>]
@@ -51,6 +52,11 @@ type Call =
     | ResizeImage of DataPath * bytes: int64
     /// Change the metadata of the image that the path ends in; no request is under way.
     | ChangeImage of DataPath * ImageChange
+    /// Let it be read how the metadata of the image that the path ends in are now, until `EndView`. Nobody uses the image
+    /// meanwhile.
+    | BeginView of DataPath
+    /// Repair the image that the path ends in, which nobody uses; afterwards its node is to be opened anew.
+    | RepairImage of DataPath * CheckFix
     | MeasureFile of NodeId
     /// Bytes that each file takes on disk.
     | AllocatedSizes of NodeId list
@@ -131,6 +137,11 @@ type Answer =
     | ImageNotChanged of errno: int * reason: string
     /// A node needs the file that its image keeps the data in; its name, if the image has one.
     | LayerLacksDataFile of NamedImage option
+    /// The view of an image, the bytes that a check of it has to read, about, and whether it has a mark that only a repair
+    /// takes away.
+    | ViewHasBegun of MetadataView * checkBytes: int64 * isMarked: bool
+    /// What a repair of an image has come to. Refused, if it was not begun.
+    | Repaired of Result<CheckReport, string>
     /// Whether a file is a device, and its first bytes; none of what cannot be opened.
     | Probed of isDevice: bool * start: byte[]
     /// A new length in bytes.
@@ -173,6 +184,8 @@ type Effect =
     | ResumeNodeScripts of JobKey list
     /// Let a job's work come to an end early.
     | StopJobWork of JobKey
+    /// Nobody reads earlier metadata of an image any more.
+    | EndView of NodeId
     | ServeExport of ServedExport
     /// The graph below a quiesced export is another one now.
     | UpdateExport of ServedExport

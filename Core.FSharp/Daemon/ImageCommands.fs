@@ -61,8 +61,8 @@ module ImageCommands =
     let changed (state: State) (pending: PendingImage) (answer: Answer) : Transition =
         match answer with
         | ImageChanged facts ->
-            let next = Changes.withFacts state pending.Image facts |> renamed pending
-            finish next pending (Ok pending.Return)
+            let graph = Changes.withFacts pending.Image facts state.Graph
+            finish (renamed pending { state with Graph = graph }) pending (Ok pending.Return)
         | ImageNotChanged(_, reason) -> finish state pending (QapiError.fail (pending.Failure + ": " + reason))
         | Answer.Refused error -> finish state pending (Error error)
         | _ -> finish state pending (Error Transition.unexpected)

@@ -46,21 +46,30 @@ module JobNodes =
             Made = node :: pending.Made
     }
 
-    /// The name of a node that is to be made, or that error texts are to speak of; none is given twice.
-    let newName (state: State) : struct (string * State) =
+    /// The name of a node that error texts are to speak of; none is given twice.
+    let private newName (state: State) : struct (string * State) =
         let struct (name, names) = NodeName.generate state.Graph.Names
         struct (name, { state with Graph = { state.Graph with Names = names } })
 
-    /// Makes the job a user of its nodes. To error texts all of it is a node of that name with these children.
+    /// What error texts call a job as a user of nodes.
+    let label (state: State) (job: Job) : struct (string * State) =
+        match job.Work with
+        // A node that is about to be.
+        | JobWork.Create _ ->
+            let struct (name, state) = newName state
+            struct ("node '" + name + "'", state)
+        | JobWork.Check _ -> struct ("block job '" + job.Id + "'", state)
+
+    /// Makes the job a user of its nodes. To error texts all of it is called `label` and has these children.
     let attach
-        (name: string)
+        (label: string)
         (uses: NodeUse list)
         (nodes: NodeId list)
         (graph: Graph)
         : Result<JobNodesTaken, QapiError> =
-        let spec label perms : BackendSpec = {
+        let spec name perms : BackendSpec = {
             Perms = perms
-            Label = label
+            Label = name
             FixedContext = false
             AllowInactive = false
         }
@@ -75,12 +84,7 @@ module JobNodes =
                     ()
                 | None -> ()
 
-                let! attached =
-                    Backends.attachAs
-                        wanted.ChildName
-                        node
-                        (spec ("node '" + name + "'") wanted.Perms)
-                        taken.Change.Graph
+                let! attached = Backends.attachAs wanted.ChildName node (spec label wanted.Perms) taken.Change.Graph
 
                 return {
                     Users = taken.Users @ [ attached.Id ]

@@ -56,9 +56,9 @@ module Jobs =
         | ToMake(pending, spec) -> Additions.start state (ForJob pending) spec (nodeMade pending)
         | NotFound(pending, error) -> giveUp state job pending error
         | AllFound pending ->
-            let struct (name, state) = JobNodes.newName state
+            let struct (label, state) = JobNodes.label state job
 
-            match JobNodes.attach name (JobWorks.uses job) pending.Found state.Graph with
+            match JobNodes.attach label (JobWorks.uses job) pending.Found state.Graph with
             | Error error -> giveUp state job pending error
             | Ok taken -> Transition.wait state (ApplyFiles([], taken.Change.Files)) (JobNodesTaken(pending, taken))
 
@@ -83,17 +83,20 @@ module Jobs =
                 let graph = taken.Change.Graph
                 let job = { job with Nodes = taken.Users }
 
-                Transition.ok
-                    {
-                        state with
-                            Graph = graph
-                            Jobs = JobTable.set job state.Jobs
-                    }
-                    [
+                let next = {
+                    state with
+                        Graph = graph
+                        Jobs = JobTable.set job state.Jobs
+                }
+
+                match job.Work with
+                | JobWork.Check check -> Checks.begin' next job check
+                | JobWork.Create _ ->
+                    Transition.ok next [
                         RunNodeScript(
                             job.Key,
                             {
-                                Children = Changes.scriptChildren graph taken.Users
+                                Children = Changes.scriptChildren graph job
                                 Script = JobWorks.script job graph pending.Found
                             }
                         )
@@ -110,7 +113,11 @@ module Jobs =
         | Error reason -> fail next job reason |> Transition.after effects
         | Ok(Asking call) -> Transition.waitAfter effects next call (JobFileOpened job.Key)
         | Ok(OnNodes wanted) ->
-            ofKey next job.Key (fun job -> findNodes next job (JobNodes.pending job.Key wanted))
+            ofKey next job.Key (fun job ->
+                findNodes next job {
+                    JobNodes.pending job.Key wanted with
+                        Found = JobWorks.known job
+                })
             |> Transition.after effects
 
     /// The file of a job's work is open, or not.
@@ -123,6 +130,8 @@ module Jobs =
     let private end' (state: State) (key: JobKey) (report: JobReport) : struct (State * Effect list) =
         match JobTable.tryKey key state.Jobs with
         | Some job when Job.isAtWork job ->
+            let job = JobWorks.noted job report
+            let state = { state with Jobs = JobTable.set job state.Jobs }
             let struct (notes, inputs) = JobWorks.worked job report
 
             let struct (state, given) =
@@ -131,14 +140,69 @@ module Jobs =
                 | JobReport.File _ -> struct (state, [])
 
             let struct (next, effects) = tell state key inputs
-            struct (next, notes @ given @ effects)
+            struct (next, JobWorks.ending job @ notes @ given @ effects)
         // The daemon has waited for it before this was told.
         | _ -> struct (state, [])
 
-    /// The shell has come to the end of a job's work.
-    let worked (state: State) (key: JobKey) (report: JobReport) : Transition =
+    let private endWith (state: State) (key: JobKey) (report: JobReport) : Transition =
         let struct (next, effects) = end' state key report
         Transition.ok next effects
+
+    let private checkEnded (result: Result<Qcow2.CheckReport, string>) : JobReport =
+        JobReport.Nodes {
+            Result = Some(Result.map ScriptValue.Checked result)
+            FileBytes = []
+        }
+
+    /// The shell has come to the end of a job's work.
+    let worked (state: State) (key: JobKey) (report: JobReport) : Transition =
+        match JobTable.tryKey key state.Jobs with
+        | Some job when Job.isAtWork job ->
+            let job = JobWorks.noted job report
+
+            match JobWorks.repair job with
+            | Some check when Checks.isRepairable state check ->
+                Checks.beginRepair { state with Jobs = JobTable.set job state.Jobs } job check
+            | Some _ ->
+                let next = { state with Jobs = JobTable.set job state.Jobs }
+                endWith next key (checkEnded (Error "Block node is read-only"))
+            | None -> endWith state key report
+        | _ -> endWith state key report
+
+    /// The view of a check has begun, or cannot.
+    let checkViewed (state: State) (pending: PendingCheck) (answer: Answer) : Transition =
+        ofKey state pending.Job (fun job ->
+            let effects, viewed = Checks.viewed state pending job answer
+
+            match viewed with
+            | Ok(struct (job, script)) ->
+                Transition.ok { state with Jobs = JobTable.set job state.Jobs } [
+                    yield! effects
+                    RunNodeScript(job.Key, script)
+                ]
+            | Error error ->
+                endWith state job.Key (checkEnded (Error error.Desc))
+                |> Transition.after effects)
+
+    /// An image was repaired, one way or another.
+    let imageRepaired (state: State) (pending: PendingCheck) (answer: Answer) : Transition =
+        let failed (error: QapiError) =
+            endWith state pending.Job (checkEnded (Error error.Desc))
+            |> Transition.after (Checks.givenUp pending)
+
+        match answer with
+        | Repaired result -> Checks.repaired state pending result
+        | Answer.Refused error -> failed error
+        | _ -> failed Transition.unexpected
+
+    let repairReread
+        (state: State)
+        (pending: PendingCheck)
+        (result: Result<Qcow2.CheckReport, string>)
+        (answer: Answer)
+        =
+        let struct (next, effects, result) = Checks.reread state pending result answer
+        endWith next pending.Job (checkEnded result) |> Transition.after effects
 
     /// A job's script has said how far it has come.
     let progressed (state: State) (key: JobKey) (progress: JobProgress) : Transition =
@@ -158,6 +222,31 @@ module Jobs =
                 Job.create key arguments.JobId JobType.Create (JobWork.Create creation) 1L with
                     // Its error could be read nowhere else.
                     AutoDismiss = false
+            }))
+
+    let check (state: State) (arguments: BlockCheck) : Transition =
+        let planned: Result<ImageCheck, QapiError> =
+            result {
+                let! check = ImageCheck.plan state.Graph arguments
+                do! JobTable.checkId arguments.JobId state.Jobs
+
+                match
+                    state.Jobs.Jobs
+                    |> Map.toSeq
+                    |> Seq.tryFind (fun (_, job) -> Job.isAtWork job && JobWorks.known job = [ check.Image ])
+                with
+                | Some(_, job) ->
+                    return!
+                        QapiError.fail ("Node '" + arguments.NodeName + "' is being checked by job '" + job.Id + "'")
+                | None -> return check
+            }
+
+        Transition.bind state planned (fun check ->
+            start state (fun key -> {
+                Job.create key arguments.JobId JobType.BlockCheck (JobWork.Check check) 1L with
+                    AutoFinalize = defaultArg arguments.AutoFinalize true
+                    // The verdict would go with it.
+                    AutoDismiss = defaultArg arguments.AutoDismiss false
             }))
 
     let query (state: State) : Transition =

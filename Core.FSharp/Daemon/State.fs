@@ -162,6 +162,12 @@ type Continuation =
     | MonitorStarted of MonitorOptions
     | JobFileOpened of JobKey
     | JobNodesTaken of PendingJobNodes * JobNodesTaken
+    | CheckQuiesced of PendingCheck
+    | CheckViewed of PendingCheck
+    | RepairQuiesced of PendingCheck
+    | ImageRepaired of PendingCheck
+    /// The repaired image was opened anew.
+    | RepairReread of PendingCheck * Result<Qcow2.CheckReport, string>
     /// The daemon ends, by its own command or not.
     | QuitJobWorked of JobKey * isCommand: bool
 
@@ -236,6 +242,14 @@ and [<NoComparison; NoEquality>] PendingJobNodes = {
     Found: NodeId list
     /// Those of them that were made for the job, and go with it.
     Made: NodeId list
+}
+
+/// A check for which others rest, at its begin or for its repair.
+and [<NoComparison; NoEquality>] PendingCheck = {
+    Job: JobKey
+    Check: ImageCheck
+    Exports: ExportKey list
+    Jobs: JobKey list
 }
 
 /// The nodes are the job's as soon as the image locks are taken.

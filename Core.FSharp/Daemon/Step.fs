@@ -77,6 +77,7 @@ module Step =
             query Commands.queryBlock Listings.block
             on Commands.queryBlockstats Listings.stats
             on Commands.blockdevCreate Jobs.create
+            on Commands.xBlockCheck Jobs.check
             query Commands.queryJobs Jobs.query
             on Commands.jobPause (Jobs.ask JobVerb.Pause)
             on Commands.jobResume (Jobs.ask JobVerb.Resume)
@@ -159,6 +160,11 @@ module Step =
         | MonitorStarted options, _ -> Chardevs.monitorStarted state options answer
         | JobFileOpened key, _ -> Jobs.opened state key answer
         | JobNodesTaken(pending, taken), _ -> Jobs.nodesTaken state pending taken answer
+        | CheckQuiesced pending, _ -> Checks.quiesced state pending
+        | CheckViewed pending, _ -> Jobs.checkViewed state pending answer
+        | RepairQuiesced pending, _ -> Checks.repairQuiesced state pending
+        | ImageRepaired pending, _ -> Jobs.imageRepaired state pending answer
+        | RepairReread(pending, result), _ -> Jobs.repairReread state pending result answer
         | QuitJobWorked(key, isCommand), _ -> Jobs.quitWorked state key isCommand answer
         | _ -> Transition.fail state Transition.unexpected
 

@@ -162,7 +162,9 @@ module Transactions =
             // New ones come last.
             let id = List.tryLast facts.Snapshots |> Option.map _.Id |> Option.defaultValue [||]
 
-            next (Changes.withFacts state snapshot.Image facts) {
+            let graph = Changes.withFacts snapshot.Image facts state.Graph
+
+            next { state with Graph = graph } {
                 pending with
                     Taken = { snapshot with Id = id } :: pending.Taken
             }

@@ -11,7 +11,9 @@ type JobKey = int<jobKey>
 
 /// The part of a job that is its own: data only, as all of a job, so that a job can be handed over.
 [<RequireQualifiedAccess>]
-type JobWork = Create of Creation
+type JobWork =
+    | Create of Creation
+    | Check of ImageCheck
 
 /// What is done and what there is to do, in a unit of the job's own.
 type JobProgress = { Current: int64; Total: int64 }
@@ -64,6 +66,10 @@ module Job =
         CurrentProgress = job.Progress.Current
         TotalProgress = job.Progress.Total
         Error = job.Error
+        BlockCheck =
+            match job.Work with
+            | JobWork.Check check -> check.Report |> Option.map ImageCheck.result
+            | JobWork.Create _ -> None
     }
 
     /// Whether its own part has begun and not ended.

@@ -12,19 +12,25 @@ type ScriptChild = {
     Resizing: Result<ResizeLeaf, QapiError>
 }
 
+/// What a script that has succeeded has to say.
+[<RequireQualifiedAccess>]
+type ScriptValue =
+    | Nothing
+    | Checked of Qcow2.CheckReport
+
 /// Work on nodes of the graph: a script over these children in their order. It is carried out beside everything else;
 /// when the graph below changes, it rests and goes on with new paths.
 [<NoComparison; NoEquality>]
 type NodeScript = {
     Children: ScriptChild list
     /// Takes the C library's text for an errno.
-    Script: (int -> string) -> IoScript<Result<unit, string>>
+    Script: (int -> string) -> IoScript<Result<ScriptValue, string>>
 }
 
 /// How a script went.
 type NodeScriptReport = {
     /// None if it was told to stop, and did before its end.
-    Result: Result<unit, string> option
+    Result: Result<ScriptValue, string> option
     /// How long each child's file is now, in bytes; zero where there is none to resize.
     FileBytes: int64 list
 }
@@ -62,7 +68,7 @@ module NodeScript =
     let outcome (report: NodeScriptReport) : JobResult =
         match report.Result with
         | None -> Stopped
-        | Some(Ok()) -> Succeeded
+        | Some(Ok _) -> Succeeded
         | Some(Error reason) -> Failed reason
 
     /// The lengths of the nodes, which have followed their files. Nodes beside them keep theirs.

@@ -106,6 +106,12 @@ module Commands =
         action "blockdev-create" CreateCodecs.blockdevCreate
         |> does "Begins a job that makes an image. The job stays when it is over, until job-dismiss."
 
+    let xBlockCheck =
+        action "x-block-check" JobCodecs.blockCheck
+        |> unstable
+        |> does
+            "Begins a job that checks an image while it is in use, and repairs it if that is asked for; only a repair lets clients wait. The job stays with its verdict (see query-jobs) when it is over, until job-dismiss."
+
     let queryJobs =
         query "query-jobs" (listOf JobCodecs.jobInfo)
         |> does "Lists jobs, the newest first."
@@ -231,6 +237,7 @@ module Commands =
         schema queryBlock
         schema queryBlockstats
         schema blockdevCreate
+        schema xBlockCheck
         schema queryJobs
         schema jobPause
         schema jobResume

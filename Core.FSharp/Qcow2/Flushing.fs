@@ -1,5 +1,8 @@
 namespace StorageDaemon.Core.Qcow2
 
+open System
+open System.Collections.Generic
+open System.Runtime.InteropServices
 open StorageDaemon.Core
 open StorageDaemon.Core.Io
 
@@ -19,6 +22,7 @@ module internal Flushing =
         request.IsCheckpointer <- false
         image.IsCheckpointing <- false
         request.Checkpoint <- null
+        request.Kept <- null
 
         sink.WakeAll image.CheckpointWaiters
 
@@ -44,6 +48,47 @@ module internal Flushing =
                 write.Address
             )
 
+    /// Reads what a view of earlier metadata still needs of the places that the part is going to write to.
+    let private readKept (request: Request) (view: MetadataView) (sink: ChildRequests) =
+        for write in request.Checkpoint.Writes request.Part do
+            match view.Missing(write.Offset, write.Data.Length) with
+            | ValueNone -> ()
+            | ValueSome(struct (offset, lengthBytes)) ->
+                let bytes = GC.AllocateArray<byte>(lengthBytes, pinned = true)
+
+                if isNull request.Kept then
+                    request.Kept <- List()
+
+                request.Kept.Add(struct (offset, bytes))
+
+                request.Send(
+                    sink,
+                    0,
+                    // Where it cannot be read, the flush goes on without the view.
+                    Tag.advice,
+                    RequestKind.Read,
+                    RequestFlags.None,
+                    offset,
+                    min (int64 lengthBytes) (view.FileBytes - offset),
+                    int FrameBuffer.Address,
+                    int64 (Marshal.UnsafeAddrOfPinnedArrayElement(bytes, 0))
+                )
+
+    let private beginPart (image: Image) (request: Request) (sink: ChildRequests) =
+        if not (isNull image.View || image.View.IsBroken) then
+            readKept request image.View sink
+
+        if isNull request.Kept then
+            writePart request sink
+
+    /// What was to be kept has been read.
+    let private keep (image: Image) (request: Request) =
+        if not (isNull image.View) then
+            for struct (offset, bytes) in request.Kept do
+                image.View.Keep(offset, bytes)
+
+        request.Kept <- null
+
     let private begin' (image: Image) (request: Request) (sink: ChildRequests) =
         if image.IsCheckpointing && not request.IsCheckpointer then
             request.ParkAt image.CheckpointWaiters
@@ -58,7 +103,7 @@ module internal Flushing =
                 request.Checkpoint <- Checkpoint image
                 request.Part <- 0
                 request.IsFlushing <- false
-                writePart request sink
+                beginPart image request sink
 
     /// One step of the stage: parts without writes are passed over, but for the first: its flush is for the data, too.
     let step (image: Image) (request: Request) (sink: ChildRequests) : unit =
@@ -66,6 +111,9 @@ module internal Flushing =
             request.Wait FrameOp.Wait
         elif isNull request.Checkpoint then
             begin' image request sink
+        elif not (isNull request.Kept) then
+            keep image request
+            writePart request sink
         elif not request.IsFlushing then
             request.IsFlushing <- true
 
@@ -76,7 +124,7 @@ module internal Flushing =
             request.Part <- request.Part + 1
 
             if request.Part < Checkpoint.PartCount then
-                writePart request sink
+                beginPart image request sink
             else
                 request.Checkpoint.Succeed()
                 finish image request sink

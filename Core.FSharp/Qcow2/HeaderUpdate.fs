@@ -57,6 +57,7 @@ module internal HeaderUpdate =
 
     /// Makes the file's header tell of other tables, which are in the file already, or of another size.
     let putTables (image: Image) (change: Header -> Header) : IoScript<Result<unit, int>> =
+        image.BreakView()
         put image Header.sizeFieldOffset tables change
 
     /// The same with feature bits, which version 2 does not have.

@@ -159,6 +159,8 @@ type Image
     let mutable notices: CorruptionNotice list = []
     let mutable isDead = false
     let mutable hasTold = false
+    let mutable view: MetadataView = null
+    let mutable viewGeneration = 0
     let mutable fileClusters = Geometry.clusters &geometry children.FileBytes
 
     /// What the file's header says.
@@ -279,6 +281,33 @@ type Image
 
     /// It is too damaged for any further request.
     member _.IsDead = isDead
+
+    /// The file is about to be changed behind the image's back: it is of no use any more.
+    member this.Retire() =
+        isDead <- true
+        this.IsFenced <- true
+        this.BreakView()
+
+    /// The metadata of an earlier moment, as long as somebody reads them; null if nobody does.
+    member _.View = view
+
+    /// From now on it can be read how the metadata are now. Nothing is only in memory, and no request is under way.
+    member this.BeginView(fileBytes: int64) : MetadataView =
+        this.EndView()
+        viewGeneration <- this.Freed.Enter()
+        view <- MetadataView(fileBytes, sliceBytes)
+        view
+
+    /// Nobody reads it any more: clusters that have become free since are free.
+    member this.EndView() =
+        if not (isNull view) then
+            view <- null
+            this.Freed.Leave viewGeneration
+
+    /// The metadata are changed in another way than by checkpoints of requests.
+    member _.BreakView() =
+        if not (isNull view) then
+            view.Break()
 
     /// The file is to be told that it is corrupt, by the next request that ends.
     member val MustMarkCorrupt = false with get, set

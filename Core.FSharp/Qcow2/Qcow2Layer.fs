@@ -184,6 +184,8 @@ type Qcow2Layer(image: Image) =
         elif error <> 0 then
             if tag <> Tag.advice then
                 request.NoteError error
+            elif not (isNull request.Kept) then
+                image.BreakView()
         elif request.Kind = RequestKind.BlockStatus then
             Status.take request frame.Status frame.StatusBytes
 

@@ -182,6 +182,9 @@ type Request() =
     /// Its part under way, from 0.
     member val Part = 0 with get, set
 
+    /// What stood where the part is going to write, as it is being read for a view; null for none.
+    member val Kept: List<struct (int64 * byte[])> = null with get, set
+
     /// The part's writes are in the file's hands, and its flush is under way.
     member val IsFlushing = false with get, set
 

@@ -157,6 +157,8 @@ module internal Settling =
 
     /// Writes what is only in memory; what that sets free is counted as free by the next one.
     let checkpoint (image: Image) : IoScript<Result<unit, int>> =
+        image.BreakView()
+
         ioResult {
             if image.IsFenced then
                 return! Finished(Error Errno.EIO)
@@ -178,6 +180,8 @@ module internal Settling =
     /// Writes everything that is only in memory. Afterwards the file has no cluster that nothing refers to but those that
     /// it had before.
     let settle (image: Image) : IoScript<Result<unit, int>> =
+        // Whoever settles is going to change the image as a whole.
+        image.BreakView()
         // What the first checkpoint frees is counted by the second one.
         IoScript.forAll 1L 4L (fun _ ->
             if image.IsDirty || not image.Freed.IsEmpty then

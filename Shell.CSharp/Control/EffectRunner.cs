@@ -65,6 +65,10 @@ internal sealed class EffectRunner(
                 return layers.Resize(resize.Item1, resize.bytes);
             case Call.ChangeImage change:
                 return layers.Change(change.Item1, change.Item2);
+            case Call.BeginView begin:
+                return layers.BeginView(begin.Item);
+            case Call.RepairImage repair:
+                return layers.Repair(repair.Item1, repair.Item2);
             case Call.ProbeImage probe:
                 return FileOpener.Probe(probe.path);
             case Call.OpenLayer open:
@@ -196,6 +200,9 @@ internal sealed class EffectRunner(
                 break;
             case Effect.StopJobWork stop:
                 jobs.Stop(stop.Item);
+                break;
+            case Effect.EndView end:
+                nodes.EndView(end.Item);
                 break;
             case Effect.ServeExport serve:
                 Trace.Write(TracePoints.ExportAdd, "key=" + serve.Item.Key);

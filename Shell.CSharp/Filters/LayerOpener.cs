@@ -106,6 +106,48 @@ internal sealed class LayerOpener(PathCompiler paths, NodeTable nodes, IOThreadP
             : Answer.NewImageChanged(result.ResultValue);
     }
 
+    /// <summary>Begins a view of an image, which nobody uses at the moment.</summary>
+    internal Answer BeginView(DataPath path)
+    {
+        if (ImageOf(path) is not { } image)
+        {
+            throw new UnreachableException();
+        }
+
+        FSharpResult<MetadataView, int> view = Run(Children((Leaf.LayerLeaf)path.Leaf), OnlineCheck.beginView(image));
+        return view.IsError
+            ? NotWritten(view.ErrorValue)
+            : Answer.NewViewHasBegun(view.ResultValue, OnlineCheck.estimate(image), OnlineCheck.isMarked(image));
+    }
+
+    /// <summary>Repairs the file of an image that nobody uses. Once that has begun the image is to be opened anew.</summary>
+    internal Answer Repair(DataPath path, CheckFix fix)
+    {
+        if (ImageOf(path) is not { } image)
+        {
+            throw new UnreachableException();
+        }
+
+        NodePath[] children = Children((Leaf.LayerLeaf)path.Leaf);
+        FSharpResult<Unit, int> prepared = Run(children, OnlineCheck.prepareRepair(image));
+        if (prepared.IsError)
+        {
+            return NotWritten(prepared.ErrorValue);
+        }
+
+        FSharpResult<CheckReport, CheckError> repaired = Run(children, OnlineCheck.repair(image, fix));
+        return Answer.NewRepaired(repaired.IsError
+            ? FSharpResult<CheckReport, string>.NewError(
+                FindingText.ofError(FSharpFunc<int, string>.FromConverter(Libc.Strerror), repaired.ErrorValue))
+            : FSharpResult<CheckReport, string>.NewOk(repaired.ResultValue));
+    }
+
+    private Image? ImageOf(DataPath path) =>
+        (nodes.Machine(((Leaf.LayerLeaf)path.Leaf).Item1) as Qcow2Layer)?.Image;
+
+    private static Answer NotWritten(int errno) => Answer.NewRefused(QapiErrorModule.generic(
+        "Could not write the metadata of an image: " + Libc.Strerror(errno)));
+
     private FSharpResult<Unit, int> RunOn(DataPath path, IoScript<FSharpResult<Unit, int>> script) =>
         Run([Compile(path)], script);
 

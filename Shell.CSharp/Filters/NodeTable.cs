@@ -101,6 +101,12 @@ internal sealed class NodeTable
     {
         if (_filters.TryGetValue(node, out Filter? former))
         {
+            if (former.Machine is Qcow2Layer { Image: Image image })
+            {
+                // Whoever reads what its metadata were is not told of changes by the new one.
+                image.BreakView();
+            }
+
             Release(former);
         }
 
@@ -119,6 +125,18 @@ internal sealed class NodeTable
 
     /// <summary>The machine of a node; null if it has none.</summary>
     internal Layer? Machine(long node) => _filters.TryGetValue(node, out Filter? filter) ? filter.Machine : null;
+
+    /// <summary>Nobody reads earlier metadata of an image any more.</summary>
+    internal void EndView(long node)
+    {
+        if (Machine(node) is Qcow2Layer machine)
+        {
+            lock (machine)
+            {
+                machine.Image.EndView();
+            }
+        }
+    }
 
     private Filter Create(Driver driver, NodePath[] children) => driver switch
     {

@@ -43,7 +43,7 @@ internal sealed class JobScripts(
         catch (IOException e)
         {
             // The process can have no more descriptors.
-            runner.Run(job, stop, () => Report(FSharpOption<FSharpResult<Unit, string>>.Some(FSharpResult<Unit, string>.NewError(e.Message)), []));
+            runner.Run(job, stop, () => Report(FSharpOption<FSharpResult<ScriptValue, string>>.Some(FSharpResult<ScriptValue, string>.NewError(e.Message)), []));
         }
     }
 
@@ -53,13 +53,13 @@ internal sealed class JobScripts(
             thread,
             nodes,
             script.Script.Invoke(FSharpFunc<int, string>.FromConverter(Libc.Strerror)),
-            out FSharpResult<Unit, string> result);
+            out FSharpResult<ScriptValue, string> result);
         return Report(
-            ended ? FSharpOption<FSharpResult<Unit, string>>.Some(result) : FSharpOption<FSharpResult<Unit, string>>.None,
+            ended ? FSharpOption<FSharpResult<ScriptValue, string>>.Some(result) : FSharpOption<FSharpResult<ScriptValue, string>>.None,
             nodes.FileBytes());
     }
 
-    private static JobReport Report(FSharpOption<FSharpResult<Unit, string>> result, IEnumerable<long> fileBytes) =>
+    private static JobReport Report(FSharpOption<FSharpResult<ScriptValue, string>> result, IEnumerable<long> fileBytes) =>
         JobReport.NewNodes(new NodeScriptReport(result, ListModule.OfSeq(fileBytes)));
 
     /// <summary>On the thread of the script. However often it tells, the control thread has one thing to do.</summary>
@@ -121,7 +121,6 @@ internal sealed class JobScripts(
     {
         _ = _scripts.Remove(job, out ScriptNodes? script);
         Retire(script!);
-        script!.Dispose();
     }
 
     /// <summary>What the paths have counted stays.</summary>

@@ -51,7 +51,7 @@ internal sealed class OverlayMaker(IOThreadPool threads)
         IOThread thread = threads.Any();
         ResizeLeaf leaf = new(0, false, 0, FSharpList<long>.Empty);
         ScriptNode node = new(PathOf(file), FSharpResult<ResizeLeaf, QapiError>.NewOk(leaf), file);
-        using ScriptNodes nodes = new([node], stop, (_, _) => { });
+        ScriptNodes nodes = new([node], stop, (_, _) => { });
         _ = ScriptRunner.TryRun(
             thread,
             nodes,

@@ -22,34 +22,69 @@ internal sealed record ScriptNode(NodePath Path, FSharpResult<ResizeLeaf, QapiEr
 /// </summary>
 /// <param name="report">Told how far the script has come, on its thread.</param>
 internal sealed class ScriptNodes(ScriptNode[] nodes, StopSignal stop, Action<long, long> report)
-    : IScriptChildren, IDisposable
+    : IScriptChildren
 {
-    private readonly SemaphoreSlim _gate = new(1);
+    // A monitor and not a semaphore: who is to let the script rest must not lose each race against its next request.
+    private readonly object _gate = new();
+    private bool _busy;
+    private bool _resting;
 
     /// <summary>While the script rests or has ended, the control thread's.</summary>
     internal ScriptNode[] Nodes { get; set; } = nodes;
 
     /// <summary>Waits until no request is in flight, and lets none begin.</summary>
-    internal void Rest() => _gate.Wait();
+    internal void Rest()
+    {
+        lock (_gate)
+        {
+            _resting = true;
+            while (_busy)
+            {
+                _ = Monitor.Wait(_gate);
+            }
+        }
+    }
 
-    internal void GoOn() => _gate.Release();
+    internal void GoOn()
+    {
+        lock (_gate)
+        {
+            _resting = false;
+            Monitor.PulseAll(_gate);
+        }
+    }
 
     public NodePath Enter(int child)
     {
-        _gate.Wait();
-        return Nodes[child].Path;
+        lock (_gate)
+        {
+            while (_resting)
+            {
+                _ = Monitor.Wait(_gate);
+            }
+
+            _busy = true;
+            return Nodes[child].Path;
+        }
     }
 
-    public void Leave() => _gate.Release();
+    public void Leave()
+    {
+        lock (_gate)
+        {
+            _busy = false;
+            Monitor.PulseAll(_gate);
+        }
+    }
 
     public long Measure(int child)
     {
-        Rest();
+        _ = Enter(child);
         ScriptNode node = Nodes[child];
         long bytes = node.File is { } file
             ? Math.Max(0, FileOpener.Size(file.Fd) - node.Resizing.ResultValue.OffsetBytes)
             : node.Path.RealLength;
-        GoOn();
+        Leave();
         return bytes;
     }
 
@@ -60,11 +95,11 @@ internal sealed class ScriptNodes(ScriptNode[] nodes, StopSignal stop, Action<lo
     /// <summary>On a descriptor of its own: it may take minutes, which nobody is to wait for.</summary>
     public FSharpResult<Unit, string> Resize(int child, long bytes, GrowthMode mode)
     {
-        _gate.Wait();
+        _ = Enter(child);
         ScriptNode node = Nodes[child];
         int fd = node.File is { } file ? Libc.Fcntl(file.Fd, Libc.F_DUPFD_CLOEXEC, 0) : -1;
         int errno = fd < 0 ? Libc.Errno : 0;
-        _gate.Release();
+        Leave();
 
         if (node.Resizing.IsError)
         {
@@ -101,12 +136,10 @@ internal sealed class ScriptNodes(ScriptNode[] nodes, StopSignal stop, Action<lo
     /// <summary>How long the nodes' files are.</summary>
     internal FSharpList<long> FileBytes()
     {
-        Rest();
+        _ = Enter(0);
         FSharpList<long> bytes = ListModule.OfSeq(
             Nodes.Select(node => node.File is { } file ? Math.Max(0, FileOpener.Size(file.Fd)) : 0));
-        GoOn();
+        Leave();
         return bytes;
     }
-
-    public void Dispose() => _gate.Dispose();
 }

@@ -9,7 +9,7 @@ open StorageDaemon.Core.Qcow2
 open StorageDaemon.Tests.Crash.Qcow2Shapes
 open StorageDaemon.Tests.Crash.Qcow2Rig
 
-let private shapeOf (random: Random) : Shape =
+let internal shapeOf (random: Random) : Shape =
     let extended = random.Next 4 = 0
     let clusterBits = if extended then 14 else 9 + random.Next 4
     let version = if not extended && random.Next 4 = 0 then 2 else 3

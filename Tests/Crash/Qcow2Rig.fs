@@ -220,6 +220,14 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
 
     member _.Step() = runner.Step()
 
+    /// Lets it be read how the metadata are now, as nothing is under way; none if they cannot be written.
+    member _.BeginView() : MetadataView voption =
+        match idle ignore (Idle.settle image) with
+        | Ok() -> ValueSome(image.BeginView disk.Content.LongLength)
+        | Error _ -> ValueNone
+
+    member _.Where = where
+
     member this.Finish() =
         runner.Finish()
         this.Collect()

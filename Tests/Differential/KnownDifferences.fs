@@ -63,11 +63,17 @@ let table: KnownDifference list = [
         "the real daemon aborts on a negative size"
 ]
 
+/// Names that only this daemon lists.
+let additions: Set<string> = Set.ofList [ "x-block-check" ]
+
 /// Contradictions of the schemas, as the comparison words them, that are meant.
 let schema: (string * string) list = [
     "block-export-add(arguments).iothread: alternate against builtin",
     "an export may be served by several iothreads: a list besides the one id"
     "query-blockstats(result)[]: the real daemon has no 'x-exports'", "figures of exports"
+    "x-block-check: the real daemon has no such command or event", "checks of images in use"
+    "query-jobs(result)[].type: the real daemon has no 'x-block-check'", "checks of images in use"
+    "query-jobs(result)[]: the real daemon has no 'x-block-check'", "what such a check has found"
     "object-add(arguments).qom-type: the real daemon has no 'authz-list-file'", "the type has its own name too"
     "object-add(arguments): the real daemon has no 'authz-list-file'", "the type has its own name too"
 ]

@@ -12,7 +12,7 @@ open StorageDaemon.Tests.Harness.TempDir
 open StorageDaemon.Tests.Reference
 
 /// The verdict in numbers; none if there is none.
-type private Verdict =
+type internal Verdict =
     | Counts of (string * int64) list
     | NoVerdict
 
@@ -39,36 +39,41 @@ let private verdictOf (report: Result<CheckReport, CheckError>) : Verdict =
 let private runCheck (directory: TempDir) (name: string) (arguments: string list) =
     ChildProcess.run directory.Path (Requires.tool "qemu-img") ("check" :: arguments @ [ "-f"; "qcow2"; name ])
 
-let private realVerdict (directory: TempDir) (name: string) : Verdict * string =
-    let result = runCheck directory name [ "--output=json" ]
+let private fields = [
+    "check-errors"
+    "corruptions"
+    "leaks"
+    "image-end-offset"
+    "total-clusters"
+    "allocated-clusters"
+    "compressed-clusters"
+    "fragmented-clusters"
+]
+
+/// The numbers of an object in JSON; what it lacks is zero.
+let internal countsIn (element: JsonElement) : Verdict =
+    Counts [
+        for field in fields ->
+            field,
+            match element.TryGetProperty field with
+            | true, value -> value.GetInt64()
+            | false, _ -> 0L
+    ]
+
+/// The verdict of `qemu-img check` with these options, and what it says besides.
+let internal verdictWith (options: string list) (directory: TempDir) (name: string) : Verdict * string =
+    let result = runCheck directory name ("--output=json" :: options)
 
     if result.Output = "" then
         NoVerdict, result.Error
     else
         use document = JsonDocument.Parse result.Output
+        countsIn document.RootElement, result.Error
 
-        let number (field: string) =
-            match document.RootElement.TryGetProperty field with
-            | true, value -> value.GetInt64()
-            | false, _ -> 0L
-
-        Counts [
-            for field in
-                [
-                    "check-errors"
-                    "corruptions"
-                    "leaks"
-                    "image-end-offset"
-                    "total-clusters"
-                    "allocated-clusters"
-                    "compressed-clusters"
-                    "fragmented-clusters"
-                ] -> field, number field
-        ],
-        result.Error
+let private realVerdict = verdictWith []
 
 /// How an image is made: options of `qemu-img create`, then commands.
-type private Recipe = {
+type internal Recipe = {
     Title: string
     Options: string
     Commands: string list list
@@ -93,7 +98,7 @@ let private writes = [
 
 let private snapshot (name: string) = [ "qemu-img"; "snapshot"; "-c"; name; "i.qcow2" ]
 
-let private recipes: Recipe list = [
+let internal recipes: Recipe list = [
     {
         Title = "empty"
         Options = "cluster_size=4k"
@@ -163,7 +168,7 @@ let private recipes: Recipe list = [
 ]
 
 /// Makes the image in the directory and returns its bytes.
-let private make (directory: TempDir) (recipe: Recipe) : byte[] =
+let internal make (directory: TempDir) (recipe: Recipe) : byte[] =
     let tool (command: string list) =
         ChildProcess.runOk directory.Path (Requires.tool command.Head) command.Tail
         |> ignore
@@ -193,7 +198,7 @@ let private u64 (image: byte[]) (at: int64) =
     BinaryPrimitives.ReadUInt64BigEndian(ReadOnlySpan(image, int at, 8))
 
 /// Places of 8-byte words worth damaging: entries of tables, refcounts, snapshots, the header.
-let private targets (image: byte[]) : int64[][] =
+let internal targets (image: byte[]) : int64[][] =
     let header = headerOf image
     let cluster = 1L <<< header.ClusterBits
     let words (start: int64) (count: int64) = [| for i in 0L .. count - 1L -> start + i * 8L |]
@@ -248,7 +253,7 @@ let private damage (random: Random) (places: int64[][]) (image: byte[]) : unit =
 
     BinaryPrimitives.WriteUInt64BigEndian(Span(image, int at, 8), changed)
 
-let private describe (original: byte[]) (image: byte[]) : string =
+let internal describe (original: byte[]) (image: byte[]) : string =
     [
         for at in 0 .. min original.Length image.Length - 1 do
             if original[at] <> image[at] then
@@ -258,7 +263,7 @@ let private describe (original: byte[]) (image: byte[]) : string =
     |> String.concat ", "
 
 /// A copy with one to three damages.
-let private damaged (random: Random) places (original: byte[]) : byte[] =
+let internal damaged (random: Random) places (original: byte[]) : byte[] =
     let image = Array.copy original
 
     for _ in 0 .. random.Next 3 do
@@ -293,7 +298,7 @@ let private checkDamaged (rounds: int) (seed: int) (recipe: Recipe) () =
 
         Expect.isEmpty steps "nothing written"
 
-let private count (field: string) (verdict: Verdict) : int64 =
+let internal count (field: string) (verdict: Verdict) : int64 =
     match verdict with
     | Counts counts -> counts |> List.find (fst >> (=) field) |> snd
     | NoVerdict -> Int64.MaxValue
@@ -339,7 +344,7 @@ let private mapsMetadata (image: byte[]) : bool =
             || List.exists (fun block -> block <> 0L && isOn block cluster l2) blocks)
 
 /// Whether nothing is wrong but refcounts and flags: no cluster is two things, so that mending one changes the other.
-let private isPlain (image: byte[]) : bool =
+let internal isPlain (image: byte[]) : bool =
     match check CheckFix.Nothing image with
     | Ok report, _, _ ->
         report.Findings.Length < limits.Findings

@@ -241,9 +241,87 @@ let private finish (isCommand: bool) (machine: Machine) =
     Expect.equal machine.Shell.JobFiles 0 "no file is left"
     Expect.equal machine.Shell.Shutdowns (if isCommand then 1 else 0) "shutdowns"
 
+let private leaking: Qcow2.CheckReport = {
+    CheckErrors = 0L
+    Corruptions = 0L
+    CorruptionsFixed = 0L
+    Leaks = 1L
+    LeaksFixed = 0L
+    ImageEndOffset = 65536L
+    TotalClusters = 1L
+    AllocatedClusters = 0L
+    CompressedClusters = 0L
+    FragmentedClusters = 0L
+    Findings = [ Qcow2.Leak(1L, 1UL, 0UL) ]
+}
+
+/// A check, of which the nth call that may fail does, at its beginning or for its repair; nobody is left resting.
+let private checkFailing (atBeginning: int) (atRepair: int) (expected: string option) =
+    let shell = FakeShell [ "i.qcow2", 65536L ]
+
+    let settle (transition: Transition) =
+        let struct (state, result) = shell.Settle transition
+        Expect.isOk result "the command"
+        state
+
+    let execute (state: State) (name: string) arguments =
+        settle (Step.execute state name arguments)
+
+    let file = Object [ "driver", text "file"; "filename", text "i.qcow2" ]
+    let address = Object [ "type", text "unix"; "data", Object [ "path", text "s" ] ]
+
+    let served =
+        [
+            "blockdev-add", [ "driver", text "qcow2"; "node-name", text "q"; "file", file ]
+            "nbd-server-start", [ "addr", address ]
+            "block-export-add",
+            [
+                "type", text "nbd"
+                "id", text "e"
+                "node-name", text "q"
+                "writable", Bool true
+            ]
+        ]
+        |> List.fold (fun state (name, arguments) -> execute state name arguments) (State.create 1UL "test")
+
+    shell.Script atBeginning
+    let begun =
+        execute served "x-block-check" [ "job-id", text "j"; "node-name", text "q"; "fix", text "all" ]
+    Expect.isEmpty shell.Resting "everybody goes on beside the check"
+
+    let ended =
+        if atBeginning > 0 then
+            begun
+        else
+            shell.Script atRepair
+
+            JobReport.Nodes {
+                Result = Some(Ok(ScriptValue.Checked leaking))
+                FileBytes = []
+            }
+            |> Step.jobWorked begun 1<jobKey>
+            |> settle
+
+    Expect.isEmpty shell.Resting "everybody goes on"
+    let info = ended.Jobs.Jobs[1<jobKey>] |> Job.info
+    Expect.equal (info.Status, info.Error) (JobStatus.Concluded, expected) "the job"
+    Expect.equal info.BlockCheck.IsSome (atBeginning = 0) "what the check has found stays"
+    Expect.equal ended.Graph.Backends.Count served.Graph.Backends.Count "the job has left the node"
+
 [<Tests>]
 let tests =
     testList "JobsMachine" [
+        testCase "a check, and what may fail of it"
+        <| fun () ->
+            let refused = Some "The fake shell refuses"
+            checkFailing 0 0 None
+            // Locks, and the view.
+            checkFailing 1 0 refused
+            checkFailing 2 0 refused
+            // The repair, and the new opening.
+            checkFailing 0 1 refused
+            checkFailing 0 2 refused
+
         testProperty "what people hear of jobs is what the naive jobs say"
         <| fun (commands: JobCommand list) (isCommand: bool) ->
             let start = {
@@ -283,6 +361,7 @@ let tests =
                     CurrentProgress = 1L
                     TotalProgress = 1L
                     Error = Some "Could not create 'a.raw': Permission denied"
+                    BlockCheck = None
                 }
                 "the job"
         }

@@ -220,6 +220,27 @@ type FakeShell(lengths: (string * int64) list) =
                     Header = None
                     Snapshots = []
                 })
+        | BeginView path ->
+            leavesAreOpen path
+            orRefused (fun () -> ViewHasBegun(Qcow2.MetadataView(path.SizeBytes, 4096), 1L, false))
+        | RepairImage(path, _) ->
+            leavesAreOpen path
+            orRefused (fun () ->
+                Repaired(
+                    Ok {
+                        CheckErrors = 0L
+                        Corruptions = 0L
+                        CorruptionsFixed = 0L
+                        Leaks = 0L
+                        LeaksFixed = 1L
+                        ImageEndOffset = path.SizeBytes
+                        TotalClusters = 1L
+                        AllocatedClusters = 0L
+                        CompressedClusters = 0L
+                        FragmentedClusters = 0L
+                        Findings = []
+                    }
+                ))
         | MakeOverlay _ -> orRefused (fun () -> Finished)
         | ProbeImage _ -> Probed(false, [||])
         | ResizeImage(path, bytes) ->
@@ -365,6 +386,7 @@ type FakeShell(lengths: (string * int64) list) =
         | StopJobWork key ->
             Expect.isTrue (tasks.ContainsKey key || scripts.Contains key) "there is work to stop"
             stopped.Add key |> ignore
+        | EndView _ -> ()
         | ServeExport served -> this.Serve served
         | UpdateExport served ->
             Expect.isTrue (exports.ContainsKey served.Key) "the export is served"
