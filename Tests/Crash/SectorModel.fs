@@ -45,7 +45,7 @@ type SectorModel(sectors: int, initial: int -> uint64) =
 
     /// Everything that had ended at that time is durable: it hides what was certainly there before.
     member _.Flushed(since: int) =
-        for sector in changes do
+        for sector in changes |> Seq.filter (fun sector -> sector.Count > 1) do
             let settled = sector.FindAll(fun change -> change.Ended < since)
 
             sector.RemoveAll(fun change ->
@@ -55,6 +55,16 @@ type SectorModel(sectors: int, initial: int -> uint64) =
 
     /// Values after a crash now.
     member _.AfterCrash(sector: int) : seq<uint64> = changes[sector] |> Seq.map _.Value
+
+    /// Whether that is one of them.
+    member _.MayFollowCrash(sector: int, value: uint64) : bool =
+        let all = changes[sector]
+        let mutable i = 0
+
+        while i < all.Count && all[i].Value <> value do
+            i <- i + 1
+
+        i < all.Count
 
     /// Values that a read may see that begins when nothing is under way.
     member _.Now'(sector: int) : seq<uint64> =
