@@ -154,8 +154,7 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
                     RequestFlags.None
             start RequestKind.WriteZeroes (unmap ||| fua) first count [||] 0UL false
         | 2
-        | 3 when shape.Version >= 3 || shape.BackingBytes = 0 ->
-            start RequestKind.Discard RequestFlags.None first count [||] 0UL true
+        | 3 -> start RequestKind.Discard RequestFlags.None first count [||] 0UL true
         | 4 ->
             let slot = runner.Start(RequestKind.Flush, RequestFlags.None, 0L, 0L, [||], false)
 
