@@ -320,6 +320,18 @@ let private run (log: List<string>) (seed: int) (index: int) (combination: Combi
     let change (what: Change) =
         match what with
         | Resize bytes ->
+            // The real daemon shows what was in the rest of the last cluster when the disk becomes longer again.
+            let clusterBytes = int64 (max 65536 combination.ClusterBytes)
+            let rest = min size ((bytes + clusterBytes - 1L) / clusterBytes * clusterBytes) - bytes
+
+            if rest > 0L then
+                perform {
+                    flush with
+                        Command = Cmd.WRITE_ZEROES
+                        Offset = bytes
+                        Length = int rest
+                }
+
             // Nobody but an export holds an overlay of the monitor's, and no disk changes its length under an export.
             if node <> "top" then
                 restart ignore
