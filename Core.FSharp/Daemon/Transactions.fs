@@ -78,6 +78,7 @@ module Transactions =
                                 spec with
                                     NodeName = name
                                     ReadOnly = Some node.Options.ReadOnly
+                                    Discard = Some node.Options.Discard
                                     Direct = Some node.Options.Direct
                                     NoFlush = Some node.Options.NoFlush
                                     Children =

@@ -31,13 +31,22 @@ module ImageLength =
         let clusterEnd = (offset + clusterBytes - 1L) / clusterBytes * clusterBytes
         clear offset (min clusterEnd sizeBytes - offset)
 
+    /// Snapshots of version 2 do not tell how long the disk was.
+    let private isFrozen (header: Header) =
+        header.Version < 3 && header.SnapshotCount > 0
+
     let plan (header: Header) (newBytes: int64) : ImageLength =
         let clusterBytes = 1L <<< header.ClusterBits
         let nothing = Finished(Ok())
 
         if newBytes < header.SizeBytes then
             {
-                Before = restOfCluster clusterBytes newBytes header.SizeBytes
+                Before =
+                    // What cannot be shorter must not lose anything by the attempt.
+                    if isFrozen header then
+                        nothing
+                    else
+                        restOfCluster clusterBytes newBytes header.SizeBytes
                 Change = fun image -> Idle.shrink image newBytes
                 After = nothing
             }
@@ -51,7 +60,8 @@ module ImageLength =
     /// The error of a length that the image cannot have. `reason` is the C library's text.
     let error (header: Header) (errno: int) (reason: string) : QapiError =
         match errno with
-        | Errno.ENOTSUP when header.Version < 3 && header.SnapshotCount > 0 ->
-            QapiError.generic "Can't resize a v2 image which has snapshots"
+        | Errno.ENOTSUP when isFrozen header -> QapiError.generic "Can't resize a v2 image which has snapshots"
+        // The backing image would show through, for want of a zero flag.
+        | Errno.ENOTSUP -> QapiError.generic ("Failed to zero out new clusters: " + reason)
         | Errno.EFBIG -> QapiError.generic ("Failed to grow the L1 table: " + reason)
         | _ -> QapiError.generic ("Failed to update the image size: " + reason)

@@ -270,7 +270,8 @@ module internal Clearing =
                 request.Position
 
         if isDiscard && not canUnmap then
-            request.Fail Errno.ENOTSUP
+            // A discard is a wish: here the backing image would show through, so the data stay.
+            request.Position <- request.Until
         elif whole > request.Position then
             let sliceEnd = request.Position + Tables.bytesToSliceEnd image request.Position
             clearWhole image request (min whole sliceEnd) sink

@@ -214,6 +214,15 @@ module internal Resizing =
     let private putSize (image: Image) (sizeBytes: int64) : IoScript<Result<unit, int>> =
         HeaderUpdate.putTables image (fun header -> { header with SizeBytes = sizeBytes })
 
+    /// A raw data file is as long as the disk: the last bytes of the new part make it so.
+    let private growRawData (image: Image) (sizeBytes: int64) : IoScript<Result<unit, int>> =
+        let length = min 512L (sizeBytes - image.Header.SizeBytes)
+
+        if image.HasRawData && length > 0L then
+            WriteChild(image.Children.DataChild, sizeBytes - length, Array.zeroCreate (int length), Finished)
+        else
+            Finished(Ok())
+
     let grow (image: Image) (sizeBytes: int64) : IoScript<Result<unit, int>> =
         let g = image.Geometry
         let entries = Geometry.l1Entries &g sizeBytes
@@ -245,6 +254,7 @@ module internal Resizing =
                     do! moveL1 image (int entries)
 
                 do! clear image range
+                do! growRawData image sizeBytes
                 // Tables that were changed in their place have no checkpoint to be flushed by.
                 do! Settling.flush image
                 return! putSize image sizeBytes

@@ -26,7 +26,8 @@ let private usage =
   --ours FILE     the daemon to judge (artifacts/storage-daemon, published when it is missing or old)
   --json FILE     all figures as JSON
   --dir DIR       where the image of 1 GiB is put (a temporary directory)
-  --list          the names of the cases"""
+  --list          the names of the cases
+       dotnet run -c Release --project Tests/Bench -- endure [--help]"""
 
 let rec private parse (options: Options) (arguments: string list) : Options =
     match arguments with
@@ -181,8 +182,7 @@ let private run (options: Options) (directory: string) : unit =
 
     options.Json |> Option.iter (fun path -> writeJson path results)
 
-[<EntryPoint>]
-let main argv =
+let private compare (arguments: string list) : int =
     let options =
         parse
             {
@@ -193,7 +193,7 @@ let main argv =
                 Json = None
                 Directory = None
             }
-            (List.ofArray argv)
+            arguments
 
     match options.Directory with
     | Some directory -> run options directory
@@ -202,3 +202,9 @@ let main argv =
         run options directory.Path
 
     0
+
+[<EntryPoint>]
+let main argv =
+    match List.ofArray argv with
+    | "endure" :: rest -> Endurance.main rest
+    | arguments -> compare arguments

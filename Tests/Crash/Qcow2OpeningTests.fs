@@ -100,7 +100,8 @@ let private expectOpens (where: string) (wanted: byte[] list) (after: byte[]) =
         Expect.equal (u64 disk.Content Header.incompatibleFieldOffset) 0UL (where + ": no mark is left")
         Expect.equal (u64 disk.Content Header.autoclearFieldOffset) 0UL (where + ": unknown bits are gone")
 
-let private interrupt (seed: int) (failing: bool) : int =
+/// A repair with crashes on the way; how many there were.
+let internal interrupt (seed: int) (failing: bool) : int =
     let random = Random seed
     let where = "seed " + string seed
     let good = usedImage seed

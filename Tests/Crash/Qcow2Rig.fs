@@ -88,6 +88,14 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
                 if not (content.AsSpan().SequenceEqual(ReadOnlySpan one.Content)) then
                     failtest (where + ": snapshot " + snapshot.Name + " has changed")
 
+    let unexpected (sector: int) (verb: string) (found: uint64 voption) (allowed: seq<uint64>) =
+        let found =
+            match found with
+            | ValueSome value -> string value
+            | ValueNone -> "a mixture"
+
+        failtest $"{where}: sector {sector} {verb} {found}, not one of {String.Join(',', allowed)}"
+
     let rangeOf () =
         // Mostly small, sometimes across clusters; mostly in a few places, so that requests meet.
         let count =
@@ -146,8 +154,7 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
                     RequestFlags.None
             start RequestKind.WriteZeroes (unmap ||| fua) first count [||] 0UL false
         | 2
-        | 3 when shape.Version >= 3 || shape.BackingBytes = 0 ->
-            start RequestKind.Discard RequestFlags.None first count [||] 0UL true
+        | 3 -> start RequestKind.Discard RequestFlags.None first count [||] 0UL true
         | 4 ->
             let slot = runner.Start(RequestKind.Flush, RequestFlags.None, 0L, 0L, [||], false)
 
@@ -247,22 +254,9 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
         let content = NaiveQcow2.contentWith expand naive backing
 
         for sector in 0 .. int (naive.Size / int64 SectorBytes) - 1 do
-            let allowed = model.AfterCrash sector
-
             match valueOf content sector with
-            | ValueSome value when Seq.contains value allowed -> ()
-            | found ->
-                failtest (
-                    where
-                    + ": sector "
-                    + string sector
-                    + " holds "
-                    + (match found with
-                       | ValueSome value -> string value
-                       | ValueNone -> "a mixture")
-                    + ", not one of "
-                    + String.Join(", ", allowed)
-                )
+            | ValueSome value when model.MayFollowCrash(sector, value) -> ()
+            | found -> unexpected sector "holds" found (model.AfterCrash sector)
 
     /// With nothing under way: what is read is what was written.
     member _.ExpectContent() =
@@ -279,18 +273,7 @@ type Rig(shape: Shape, seed: int, cacheBytes: int64, fails: ChildRequest -> int)
 
             match valueOf slot.Data sector with
             | ValueSome value when Seq.contains value allowed -> ()
-            | found ->
-                failtest (
-                    where
-                    + ": sector "
-                    + string sector
-                    + " reads "
-                    + (match found with
-                       | ValueSome value -> string value
-                       | ValueNone -> "a mixture")
-                    + ", not one of "
-                    + String.Join(", ", allowed)
-                )
+            | found -> unexpected sector "reads" found allowed
 
     /// Makes the disk longer while nothing is under way; `crash` is called after each request.
     member _.Grow(crash: unit -> unit) =

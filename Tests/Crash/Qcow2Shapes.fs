@@ -215,10 +215,11 @@ let sectorOf (value: uint64) : byte[] =
 
 /// The value that a sector holds; none if it is not one sector's.
 let valueOf (bytes: byte[]) (sector: int) : uint64 voption =
-    let span = bytes.AsSpan(sector * SectorBytes, SectorBytes)
+    let span = ReadOnlySpan(bytes, sector * SectorBytes, SectorBytes)
     let value = BitConverter.ToUInt64 span
 
-    if span.SequenceEqual(ReadOnlySpan(sectorOf value)) then
+    // Every number is the next one.
+    if span.Slice(8).SequenceEqual(span.Slice(0, SectorBytes - 8)) then
         ValueSome value
     else
         ValueNone

@@ -23,6 +23,17 @@ type SectorModel(sectors: int, initial: int -> uint64) =
 
     let mutable clock = 0
 
+    /// When the last of the changes was issued that have certainly taken place before a time. It hides all that had ended
+    /// by then.
+    let lastCertain (sector: List<Change>) (before: int) : int =
+        let mutable last = Int32.MinValue
+
+        for change in sector do
+            if not change.IsOptional && change.Ended < before then
+                last <- max last change.Issued
+
+        last
+
     member _.Now =
         clock <- clock + 1
         clock
@@ -46,22 +57,44 @@ type SectorModel(sectors: int, initial: int -> uint64) =
     /// Everything that had ended at that time is durable: it hides what was certainly there before.
     member _.Flushed(since: int) =
         for sector in changes do
-            let settled = sector.FindAll(fun change -> change.Ended < since)
+            if sector.Count > 1 then
+                let last = lastCertain sector since
 
-            sector.RemoveAll(fun change ->
-                change.Ended < since
-                && settled.Exists(fun later -> not later.IsOptional && later.Issued > change.Ended))
-            |> ignore
+                sector.RemoveAll(fun change -> change.Ended < since && change.Ended < last)
+                |> ignore
 
     /// Values after a crash now.
     member _.AfterCrash(sector: int) : seq<uint64> = changes[sector] |> Seq.map _.Value
 
+    /// Whether that is one of them.
+    member _.MayFollowCrash(sector: int, value: uint64) : bool =
+        let all = changes[sector]
+        let mutable i = 0
+
+        while i < all.Count && all[i].Value <> value do
+            i <- i + 1
+
+        i < all.Count
+
     /// Values that a read may see that begins when nothing is under way.
     member _.Now'(sector: int) : seq<uint64> =
-        let all = changes[sector]
+        let last = lastCertain changes[sector] Int32.MaxValue
 
-        all
-        |> Seq.filter (fun change -> not (all.Exists(fun later -> not later.IsOptional && later.Issued > change.Ended)))
+        changes[sector]
+        |> Seq.filter (fun change -> change.Ended >= last)
         |> Seq.map _.Value
+
+    /// Whether a read may see a value that began at a time and ends now.
+    member _.MaySee(sector: int, since: int, value: uint64) : bool =
+        let last = lastCertain changes[sector] since
+
+        changes[sector].Exists(fun change -> change.Value = value && change.Ended >= last)
+
+    /// With nothing under way: the value is known, whatever came before it.
+    member _.Settle(sector: int, value: uint64) =
+        let known = Change(value, -2)
+        known.Ended <- -1
+        changes[sector].Clear()
+        changes[sector].Add known
 
     member _.Sectors = sectors

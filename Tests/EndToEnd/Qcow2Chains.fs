@@ -15,7 +15,7 @@ let private io (directory: TempDir.TempDir) (commands: string list) =
     ChildProcess.runOk
         directory.Path
         (Requires.tool "qemu-io")
-        ([ "-f"; "raw"; "nbd+unix:///q?socket=n.sock" ]
+        ([ "-f"; "raw"; "-d"; "unmap"; "nbd+unix:///q?socket=n.sock" ]
          @ (commands |> List.collect (fun command -> [ "-c"; command ])))
     |> ignore
 
@@ -90,6 +90,8 @@ let private snapshotUnderExport =
         |> ignore
 
         io directory [ "write -P 2 512k 1M"; "read -P 1 0 512k"; "read -P 2 512k 1M" ]
+        // It unmaps as the image below did.
+        io directory [ "write -P 3 4M 1M"; "discard 4M 1M"; "read -P 0 4M 1M" ]
 
         img directory "convert -f raw -O raw nbd+unix:///q?socket=n.sock seen.raw"
         |> ignore
@@ -265,6 +267,65 @@ let private bitmaps =
         Expect.equal flags [ "follows", [ "in-use"; "auto" ]; "rests", [] ] "flags"
         expectClean directory "top.qcow2")
 
+/// Over a backing image version 2 cannot have holes; a discard does nothing then, but it does not fail.
+let private discardInVersion2 =
+    testCase "a discard that version 2 cannot do is none" (fun () ->
+        use directory = new TempDir.TempDir()
+        img directory "create -q -f raw base.raw 1M" |> ignore
+
+        img directory "create -q -f qcow2 -o compat=0.10 -b base.raw -F raw top.qcow2"
+        |> ignore
+
+        use child = export directory "top.qcow2"
+        io directory [ "write -P 1 0 1M"; "discard 0 1M"; "read -P 1 0 1M" ]
+        Expect.equal (Daemon.stop child) 0 "exit code"
+        expectClean directory "top.qcow2")
+
+/// What has become of a resize, in the monitor's words.
+let private resize (directory: TempDir.TempDir) (image: string) (bytes: int64) : string =
+    use child =
+        Daemon.start
+            Binaries.daemon.Value
+            directory.Path
+            ([ "--blockdev"; $"qcow2,node-name=q,file.driver=file,file.filename={image}" ]
+             @ Daemon.monitor "q.sock")
+
+    use qmp = QmpClient.Negotiated(directory.File "q.sock")
+
+    let _, reply =
+        qmp.Request $"""{{"execute": "block_resize", "arguments": {{"node-name": "q", "size": {bytes}}}}}"""
+
+    Expect.equal (Daemon.stop child) 0 "exit code"
+    reply
+
+let private fill (directory: TempDir.TempDir) (image: string) (bytes: int64) =
+    ChildProcess.runOk directory.Path (Requires.tool "qemu-io") [ "-f"; "qcow2"; "-c"; $"write -P 7 0 {bytes}"; image ]
+    |> ignore
+
+/// The rest of the last cluster is cleared before a disk becomes shorter; not so if it may not.
+let private refusedResize =
+    testCase "a disk that may not become shorter loses nothing" (fun () ->
+        use directory = new TempDir.TempDir()
+        img directory "create -q -f qcow2 -o compat=0.10 top.qcow2 1M" |> ignore
+        fill directory "top.qcow2" 1048576L
+        img directory "snapshot -c s top.qcow2" |> ignore
+        img directory "convert -O raw top.qcow2 before.raw" |> ignore
+        let reply = resize directory "top.qcow2" 66048L
+        Expect.stringContains reply "Can't resize a v2 image which has snapshots" "refused"
+        expectSame directory "top.qcow2" "before.raw")
+
+let private rawDataFileGrows =
+    testCase "a raw data file grows with its disk" (fun () ->
+        use directory = new TempDir.TempDir()
+
+        img directory $"create -q -f qcow2 -o data_file={directory.Path}/data,data_file_raw=on top.qcow2 1M"
+        |> ignore
+
+        fill directory "top.qcow2" 1048576L
+        Expect.stringContains (resize directory "top.qcow2" 2097664L) "return" "it grows"
+        Expect.equal (FileInfo(directory.File "data").Length) 2097664L "the data file's length"
+        expectSame directory "top.qcow2" "data")
+
 [<Tests>]
 let tests =
     testList "qcow2 chains" [
@@ -276,4 +337,7 @@ let tests =
         chain "cluster_size=512,refcount_bits=1"
         snapshotUnderExport
         internalSnapshots
+        discardInVersion2
+        refusedResize
+        rawDataFileGrows
     ]

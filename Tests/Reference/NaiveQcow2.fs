@@ -22,9 +22,21 @@ type ImageFile(bytes: byte[]) =
         result
 
     member this.U64(offset: int64) =
-        BigEndian.readU64 (ReadOnlySpan(this.Bytes(offset, 8))) 0
+        // Nearly all numbers lie within the file, and a check reads them by the thousand.
+        if offset <= int64 bytes.Length - 8L then
+            BigEndian.readU64 (ReadOnlySpan bytes) (int offset)
+        else
+            BigEndian.readU64 (ReadOnlySpan(this.Bytes(offset, 8))) 0
+
     member this.U32(offset: int64) =
         BigEndian.readU32 (ReadOnlySpan(this.Bytes(offset, 4))) 0
+
+    /// Zero behind the end.
+    member _.Byte(offset: int64) : byte =
+        if offset < int64 bytes.Length then
+            bytes[int offset]
+        else
+            0uy
 
 [<NoComparison; NoEquality>]
 type Image = {
@@ -139,15 +151,19 @@ let refcount (image: Image) (cluster: int64) : uint64 =
         match int64 (image.File.U64(image.TableOffset + index * 8L)) &&& ~~~511L with
         | 0L -> 0UL
         | block ->
-            let bytes = image.File.Bytes(block, int clusterBytes)
             let width = 1 <<< image.RefcountOrder
-            let bit = int (cluster % perBlock) * width
+            let bit = cluster % perBlock * int64 width
+            let at = block + bit / 8L
 
             if width < 8 then
-                uint64 ((int bytes[bit / 8] >>> (bit % 8)) &&& ((1 <<< width) - 1))
+                uint64 ((int (image.File.Byte at) >>> int (bit % 8L)) &&& ((1 <<< width) - 1))
             else
-                bytes.AsSpan(bit / 8, width / 8).ToArray()
-                |> Array.fold (fun value next -> (value <<< 8) ||| uint64 next) 0UL
+                let mutable value = 0UL
+
+                for i in 0 .. width / 8 - 1 do
+                    value <- (value <<< 8) ||| uint64 (image.File.Byte(at + int64 i))
+
+                value
 
 /// An entry of the snapshot table.
 [<NoComparison; NoEquality>]
