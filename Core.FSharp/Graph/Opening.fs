@@ -70,8 +70,7 @@ module Opening =
 
                 let settings: ImageSettings = {
                     Writable = not path.ReadOnly
-                    L2CacheBytes = sizes.L2Bytes
-                    RefcountCacheBytes = sizes.RefcountBytes
+                    Cache = sizes
                     Discards =
                         DiscardSettings.ofOptions
                             path.Discard

@@ -144,11 +144,12 @@ type Image
         discards: DiscardSettings,
         isWritable: bool,
         overlapCheck: MetadataSection,
-        sliceCapacity: int
+        sliceBytes: int,
+        sliceCapacity: int,
+        cacheCleanIntervalS: int64
     ) =
     let entryBytes = if geometry.ExtendedL2 then 16 else 8
     let clusterBytes = 1 <<< geometry.ClusterBits
-    let sliceBytes = min clusterBytes 4096
     let slices = TableCache(sliceBytes, sliceCapacity)
     let mutable header = header
     let mutable below = children
@@ -196,10 +197,19 @@ type Image
 
     /// Bytes of a cluster, or of a subcluster where there are some: the unit of what the image has.
     member _.GrainBytes = Geometry.subclusterBytes &geometry
+    /// The part of an L2 table that is kept as one.
     member _.SliceBytes = sliceBytes
     member _.SliceEntries = sliceBytes / entryBytes
     member _.SlicesPerTable = clusterBytes / sliceBytes
     member _.Slices = slices
+
+    /// How often `CleanCaches` is to be called; zero for never.
+    member _.CacheCleanIntervalS = cacheCleanIntervalS
+
+    /// Gives up the memory of tables that nobody has used since this was done last.
+    member _.CleanCaches() =
+        slices.DropIdle()
+        refcounts.Blocks.DropIdle()
     member val Busy = BusyRanges()
 
     /// L2 tables that are shared with snapshots and being copied, by number.

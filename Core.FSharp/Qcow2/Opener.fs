@@ -9,9 +9,7 @@ open StorageDaemon.Core.Io
 [<NoComparison; NoEquality>]
 type ImageSettings = {
     Writable: bool
-    /// Bytes of L2 tables, and of refcount blocks, that stay in memory.
-    L2CacheBytes: int64
-    RefcountCacheBytes: int64
+    Cache: CacheSizes
     Codec: IClusterCodec
     Discards: DiscardSettings
     /// What writes are checked for (`overlap-check`); `Overlap.cached` by default.
@@ -92,10 +90,10 @@ module Opener =
                 header.RefcountTableOffset,
                 header.RefcountTableClusters,
                 known,
-                capacity settings.RefcountCacheBytes clusterBytes
+                capacity settings.Cache.RefcountBytes clusterBytes
             )
 
-        let slices = capacity settings.L2CacheBytes (min 4096 clusterBytes)
+        let slices = capacity settings.Cache.L2Bytes settings.Cache.L2EntryBytes
         Image(
             header,
             geometry,
@@ -107,7 +105,9 @@ module Opener =
             settings.Discards,
             settings.Writable,
             settings.OverlapCheck,
-            slices
+            settings.Cache.L2EntryBytes,
+            slices,
+            settings.Cache.CleanIntervalS
         )
 
     let private readTables (settings: ImageSettings) (children: ImageChildren) errorText (header: Header) =

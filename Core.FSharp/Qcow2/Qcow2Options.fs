@@ -22,7 +22,14 @@ type Qcow2Options = {
 
 /// How much of an image's tables stays in memory, in bytes.
 [<Struct>]
-type CacheSizes = { L2Bytes: int64; RefcountBytes: int64 }
+type CacheSizes = {
+    L2Bytes: int64
+    RefcountBytes: int64
+    /// The part of an L2 table that is read and kept as one.
+    L2EntryBytes: int
+    /// What nobody has used for so long is forgotten; zero for never.
+    CleanIntervalS: int64
+}
 
 module Qcow2Options =
     /// The L2 tables of disks up to 256 GiB, with clusters of 64 KiB.
@@ -32,6 +39,12 @@ module Qcow2Options =
     /// In clusters.
     [<Literal>]
     let private MinRefcountClusters = 4L
+
+    [<Literal>]
+    let private DefaultL2EntryBytes = 4096L
+
+    [<Literal>]
+    let private DefaultCleanIntervalS = 600L
 
     let defaults: Qcow2Options = {
         LazyRefcounts = None
@@ -58,24 +71,27 @@ module Qcow2Options =
     let private share (o: Qcow2Options) (clusterBytes: int64) (allL2Bytes: int64) : Result<CacheSizes, QapiError> =
         let minRefcount = MinRefcountClusters * clusterBytes
 
+        let sizes (l2: int64) (refcount: int64) = {
+            L2Bytes = l2
+            RefcountBytes = refcount
+            L2EntryBytes = int (defaultArg o.L2CacheEntryBytes (min clusterBytes DefaultL2EntryBytes))
+            CleanIntervalS = defaultArg o.CacheCleanIntervalS DefaultCleanIntervalS
+        }
+
         match o.CacheBytes, o.L2CacheBytes, o.RefcountCacheBytes with
         | Some _, Some _, Some _ ->
             QapiError.fail "cache-size, l2-cache-size and refcount-cache-size may not be set at the same time"
         | Some all, Some l2, _ when l2 > all -> QapiError.fail "l2-cache-size may not exceed cache-size"
         | Some all, _, Some refcount when refcount > all ->
             QapiError.fail "refcount-cache-size may not exceed cache-size"
-        | Some all, Some l2, None -> Ok { L2Bytes = l2; RefcountBytes = all - l2 }
-        | Some all, None, Some refcount -> Ok { L2Bytes = all - refcount; RefcountBytes = refcount }
-        | Some all, None, None when all >= allL2Bytes + minRefcount ->
-            Ok { L2Bytes = allL2Bytes; RefcountBytes = all - allL2Bytes }
+        | Some all, Some l2, None -> Ok(sizes l2 (all - l2))
+        | Some all, None, Some refcount -> Ok(sizes (all - refcount) refcount)
+        | Some all, None, None when all >= allL2Bytes + minRefcount -> Ok(sizes allL2Bytes (all - allL2Bytes))
         | Some all, None, None ->
             let refcount = min all minRefcount
-            Ok { L2Bytes = all - refcount; RefcountBytes = refcount }
+            Ok(sizes (all - refcount) refcount)
         | None, l2, refcount ->
-            Ok {
-                L2Bytes = defaultArg l2 (min allL2Bytes DefaultL2Bytes)
-                RefcountBytes = defaultArg refcount minRefcount
-            }
+            Ok(sizes (defaultArg l2 (min allL2Bytes DefaultL2Bytes)) (defaultArg refcount minRefcount))
 
     let private checkEntry (o: Qcow2Options) (clusterBytes: int64) : Result<unit, QapiError> =
         match o.L2CacheEntryBytes with

@@ -34,6 +34,9 @@ type CachedTable(lengthBytes: int) =
     /// For the clock: used since its hand came by.
     member val WasUsed = false with get, set
 
+    /// Used since idle tables were dropped last.
+    member val WasUsedLately = false with get, set
+
     /// Tickets of frames that wait for the table to be read.
     member _.Waiters = waiters
 
@@ -75,6 +78,7 @@ type TableCache(tableBytes: int, capacity: int) =
         match index.TryGetValue key with
         | true, table ->
             table.WasUsed <- true
+            table.WasUsedLately <- true
             table
         | _ -> null
 
@@ -97,6 +101,7 @@ type TableCache(tableBytes: int, capacity: int) =
         table.HostOffset <- hostOffset
         table.IsReady <- false
         table.WasUsed <- true
+        table.WasUsedLately <- true
         index[key] <- table
         table
 
@@ -111,6 +116,21 @@ type TableCache(tableBytes: int, capacity: int) =
 
         if index.Remove table.Key then
             all.Remove table |> ignore
+
+    /// Forgets the tables that could be thrown out and were not used since this was done last.
+    member _.DropIdle() =
+        let isIdle (table: CachedTable) =
+            isEvictable table && not table.WasUsedLately
+
+        for table in all do
+            if isIdle table then
+                index.Remove table.Key |> ignore
+
+        all.RemoveAll isIdle |> ignore
+        hand <- 0
+
+        for table in all do
+            table.WasUsedLately <- false
 
     /// Forgets all tables. None may be in use.
     member _.Clear() =

@@ -27,7 +27,7 @@ namespace StorageDaemon.Shell.Control;
 /// </summary>
 internal sealed class ControlLoop : IDisposable
 {
-    private readonly NodeTable _nodes = new();
+    private readonly NodeTable _nodes;
     private readonly FileTable _files;
     private readonly IOThreadPool _threads;
     private readonly ExportTable _exports;
@@ -44,6 +44,7 @@ internal sealed class ControlLoop : IDisposable
         _state = StateModule.create(seed, package);
         _threads = new IOThreadPool(
             new MemoryBudget(MemoryBudget.DefaultBytes), (node, notices) => reactor.Post(() => OnNotices(node, notices)));
+        _nodes = new NodeTable(reactor);
         _files = new FileTable(_nodes);
         PathCompiler paths = new(_files, _nodes, (path, end) => reactor.Post(() => OnBeyondLimit(path, end)));
         _exports = new ExportTable(paths, _nodes, _threads, reactor.Post, OnExportStopped);

@@ -6,6 +6,7 @@ using StorageDaemon.Core.Filter;
 using StorageDaemon.Core.Graph;
 using StorageDaemon.Core.Io;
 using StorageDaemon.Core.Qcow2;
+using StorageDaemon.Shell.Control;
 using StorageDaemon.Shell.Drivers;
 using StorageDaemon.Shell.Observe;
 
@@ -15,9 +16,14 @@ namespace StorageDaemon.Shell.Filters;
 /// What lives as long as a node and is no file: the machine of a filter, its place in a throttle group, and the counts
 /// of paths that are gone. On the control thread only.
 /// </summary>
-internal sealed class NodeTable
+/// <param name="reactor">The control thread's.</param>
+internal sealed class NodeTable(Reactor reactor)
 {
-    private sealed record Filter(Driver Driver, Layer Machine, ThrottleMember? Throttle);
+    private sealed record Filter(Driver Driver, Layer Machine, ThrottleMember? Throttle)
+    {
+        /// <summary>The next time that its caches are cleaned.</summary>
+        internal ReactorTimer? Cleaning { get; set; }
+    }
 
     private readonly Dictionary<long, Filter> _filters = [];
     private readonly Dictionary<long, IoStats> _retired = [];
@@ -110,13 +116,33 @@ internal sealed class NodeTable
             Release(former);
         }
 
-        _filters[node] = new Filter(driver, machine, null);
+        Filter filter = new(driver, machine, null);
+        _filters[node] = filter;
+        CleanLater(filter);
+    }
+
+    /// <summary>Has an image forget, time and again, what of its tables nobody has used for a while.</summary>
+    private void CleanLater(Filter filter)
+    {
+        if (filter.Machine is Qcow2Layer { Image: { CacheCleanIntervalS: > 0 } image } machine)
+        {
+            filter.Cleaning = reactor.AfterMs(image.CacheCleanIntervalS * 1000, () =>
+            {
+                lock (machine)
+                {
+                    image.CleanCaches();
+                }
+
+                CleanLater(filter);
+            });
+        }
     }
 
     /// <summary>Gives back what a machine has of its own.</summary>
     private static void Release(Filter filter)
     {
         filter.Throttle?.Leave();
+        filter.Cleaning?.Cancel();
         if (filter.Machine is Qcow2Layer { Image.Codec: IDisposable codec })
         {
             codec.Dispose();

@@ -70,6 +70,9 @@ let internal run (inspect: byte[] -> unit) (seed: int) (requests: int) (crashes:
 
         rig.Collect()
 
+        if random.Next 20 = 0 then
+            rig.Image.CleanCaches()
+
         if rig.Pending.Count = 0 && not rig.Image.IsFenced && random.Next 8 = 0 then
             match random.Next 6 with
             | 0

@@ -173,8 +173,12 @@ let tests =
 
             let settings = {
                 Writable = false
-                L2CacheBytes = 65536L
-                RefcountCacheBytes = 65536L
+                Cache = {
+                    L2Bytes = 65536L
+                    RefcountBytes = 65536L
+                    L2EntryBytes = 512
+                    CleanIntervalS = 0L
+                }
                 Codec = valueCodec
                 Discards = noDiscards
                 OverlapCheck = Overlap.cached

@@ -171,8 +171,13 @@ let private openingFor
 
     let settings = {
         Writable = writable
-        L2CacheBytes = cacheBytes
-        RefcountCacheBytes = cacheBytes
+        Cache = {
+            L2Bytes = cacheBytes
+            RefcountBytes = cacheBytes
+            // Several to a table, where it is long enough.
+            L2EntryBytes = max 512 ((1 <<< int (BigEndian.readU32 (ReadOnlySpan disk.Content) 20)) / 4)
+            CleanIntervalS = 0L
+        }
         Codec = codec
         Discards = discards
         OverlapCheck = overlapCheck
