@@ -39,7 +39,7 @@ let private nesting =
         disk.Stop())
 
 let private longString =
-    testCase "a string of 16 MiB takes less than a second" (fun () ->
+    testCase "a string of 16 MiB takes no time" (fun () ->
         exceptReal "it reads QMP byte by byte: 107 s"
         use disk = new Disk(MiB)
         use qmp = disk.Qmp()
@@ -48,7 +48,8 @@ let private longString =
         let _, reply = qmp.Request $"""{{"execute": "query-version", "id": "{text}"}}"""
         let seconds = clock.Elapsed.TotalSeconds
         Expect.stringContains reply text "the id"
-        Expect.isLessThan seconds 1.0 "seconds"
+        // Whatever else the machine does: time that grows with the square of the length is minutes.
+        Expect.isLessThan seconds 20.0 "seconds"
         disk.Stop())
 
 let private tokenLimit =

@@ -164,7 +164,7 @@ let private quitOrder =
         Expect.exists lines (fun line -> line.Contains "BLOCK_EXPORT_DELETED") "the event"
         Expect.exists lines (fun line -> line.Contains "\"return\"") "the reply"
         Expect.equal (disk.Child.WaitExit Wait.defaultTimeout) (Some 0) "exit code"
-        Expect.isLessThan clock.Elapsed.TotalSeconds 2.0 "seconds"
+        Expect.isLessThan clock.Elapsed.TotalSeconds 5.0 "seconds"
 
         for client in [ one; another; negotiating ] do
             Expect.isTrue (client.IsClosed()) "closed")
