@@ -11,5 +11,12 @@ module HashOrder =
 
         (1103515243u * value + 12345u) % 512u
 
+    /// The order of members that were added one after the other.
+    let arrange (members: (string * 'T) list) : (string * 'T) list =
+        match members with
+        | []
+        | [ _ ] -> members
+        | _ -> members |> List.rev |> List.sortBy (fst >> bucket)
+
     /// Sorts members; those of one bucket keep their order.
     let sort (members: (string * 'T) list) : (string * 'T) list = members |> List.sortBy (fst >> bucket)

@@ -5,8 +5,9 @@ open System.Buffers
 open System.Collections.Generic
 open System.Globalization
 open System.Text
+open StorageDaemon.Core
 
-/// Writes JSON as the real daemon does: ASCII only, a space after `:` and `,`, members in their order.
+/// Writes JSON as the real daemon does: ASCII only, a space after `:` and `,`.
 [<RequireQualifiedAccess>]
 module JsonPrinter =
     /// A list or an object of which some elements are still to be written.
@@ -118,14 +119,14 @@ module JsonPrinter =
         output.Advance written
 
     /// Writes a scalar, or the opening bracket of a container, which it answers; null for a scalar.
-    let private writeStart (output: IBufferWriter<byte>) (value: Json) : OpenContainer =
+    let private writeStart (output: IBufferWriter<byte>) (hashed: bool) (value: Json) : OpenContainer =
         match value with
         | Json.List items ->
             literal output "["
             OpenContainer(items, [], false)
         | Json.Object members ->
             literal output "{"
-            OpenContainer([], members, true)
+            OpenContainer([], (if hashed then HashOrder.arrange members else members), true)
         | scalar ->
             match scalar with
             | Bool true -> literal output "true"
@@ -153,11 +154,11 @@ module JsonPrinter =
         container.IsFirst <- false
         breakLine output newline depth
 
-    let private writeValue (output: IBufferWriter<byte>) (newline: string) (value: Json) =
+    let private writeValue (output: IBufferWriter<byte>) (newline: string) (hashed: bool) (value: Json) =
         let containers = Stack<OpenContainer>()
 
         let start value =
-            match writeStart output value with
+            match writeStart output hashed value with
             | null -> ()
             | container -> containers.Push container
 
@@ -182,12 +183,15 @@ module JsonPrinter =
                 breakLine output newline containers.Count
                 literal output (if container.IsObject then "}" else "]")
 
-    /// Writes on one line: `{"a": 1, "b": [1, 2]}`.
-    let write (output: IBufferWriter<byte>) (value: Json) = writeValue output null value
+    /// Writes on one line, members in their order: `{"a": 1, "b": [1, 2]}`.
+    let write (output: IBufferWriter<byte>) (value: Json) = writeValue output null false value
 
-    /// Writes one element per line, indented by four spaces per level, with `newline` ("\n", or "\r\n" as monitors
-    /// have it) between lines and not after the last. Empty containers take two lines.
-    let writePretty (newline: string) (output: IBufferWriter<byte>) (value: Json) = writeValue output newline value
+    /// Writes on one line, members in the order in which the real daemon writes them.
+    let writeHashed (output: IBufferWriter<byte>) (value: Json) = writeValue output null true value
+
+    /// As `writeHashed`, but one element per line, indented by four spaces per level, with `newline` ("\n", or "\r\n" as
+    /// monitors have it) between lines and not after the last. Empty containers take two lines.
+    let writePretty (newline: string) (output: IBufferWriter<byte>) (value: Json) = writeValue output newline true value
 
     /// The text that `write` writes.
     let toString (value: Json) =

@@ -125,7 +125,7 @@ module Envelope =
 
     /// What `query-version` answers and the greeting holds: the version of QEMU whose behaviour this is.
     let version (package: string) : Json =
-        let qemu = Json.Object [ "micro", Json.Int 2L; "minor", Json.Int 0L; "major", Json.Int 10L ]
+        let qemu = Json.Object [ "major", Json.Int 10L; "minor", Json.Int 0L; "micro", Json.Int 2L ]
         Json.Object [ "qemu", qemu; "package", Json.String package ]
 
     /// The first message of a session.

@@ -136,7 +136,7 @@ module Session =
         if config.IsPretty then
             JsonPrinter.writePretty "\r\n" output message
         else
-            JsonPrinter.write output message
+            JsonPrinter.writeHashed output message
 
         output.Write(ReadOnlySpan lineEnd)
         output.WrittenMemory

@@ -21,10 +21,9 @@ module MiscCodecs =
 
     let private versionTriple: StructCodec<VersionTriple> =
         record "VersionTriple" "A version of three numbers." {
-            // In the order in which the real daemon prints them.
-            let! micro = doc "The third." (required "micro" Codec.int64 _.Micro)
-            let! minor = doc "The second." (required "minor" Codec.int64 _.Minor)
             let! major = doc "The first." (required "major" Codec.int64 _.Major)
+            let! minor = doc "The second." (required "minor" Codec.int64 _.Minor)
+            let! micro = doc "The third." (required "micro" Codec.int64 _.Micro)
 
             return fun m -> { Major = major m; Minor = minor m; Micro = micro m }
         }
