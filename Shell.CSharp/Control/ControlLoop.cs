@@ -12,6 +12,7 @@ using StorageDaemon.Core.Observe;
 using StorageDaemon.Core.Qmp;
 using StorageDaemon.Shell.Chardev;
 using StorageDaemon.Shell.Drivers;
+using StorageDaemon.Shell.Exports;
 using StorageDaemon.Shell.Exports.Nbd;
 using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.IOThreads;

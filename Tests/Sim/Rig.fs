@@ -7,6 +7,7 @@ open System.Threading
 open StorageDaemon.Core.Io
 open StorageDaemon.Core.Nbd
 open StorageDaemon.Shell.Drivers
+open StorageDaemon.Shell.Exports
 open StorageDaemon.Shell.Exports.Nbd
 open StorageDaemon.Shell.Filters
 open StorageDaemon.Shell.IOThreads
@@ -56,7 +57,7 @@ type Rig
         )
         |> wrap
 
-    let export = NbdExport(path, false, [| thread |])
+    let export = SharedExport(path, false, [| thread |])
 
     do
         budget.SetThreads [| thread |]
