@@ -179,9 +179,15 @@ module Step =
             Transition.ok next effects
         | _ -> Transition.ok state []
 
-    /// A client of an export wants its node to have another length. An error has its number.
-    let resizeExport (state: State) (key: ExportKey) (bytes: int64) : Transition =
+    /// A client of an export wants its node to have another length, or at least that one. An error has its number.
+    let resizeExport (state: State) (key: ExportKey) (bytes: int64) (growOnly: bool) : Transition =
         match state.Exports.TryFind key with
+        | Some export when
+            growOnly
+            && (Graph.node state.Graph.Backends[export.Backend].Node state.Graph).SizeBytes
+               >= bytes
+            ->
+            Transition.ok state []
         | Some export -> Nodes.resizeNode state (Graph.node state.Graph.Backends[export.Backend].Node state.Graph) bytes
         | None -> Transition.fail state (QapiError.generic "The export is gone")
 

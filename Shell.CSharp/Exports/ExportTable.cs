@@ -7,6 +7,8 @@ using StorageDaemon.Core.Nbd;
 using StorageDaemon.Core.Observe;
 using StorageDaemon.Core;
 using StorageDaemon.Shell.Drivers;
+using StorageDaemon.Shell.Control;
+using StorageDaemon.Shell.Exports.Fuse;
 using StorageDaemon.Shell.Exports.Nbd;
 using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.IOThreads;
@@ -39,20 +41,33 @@ internal sealed class ExportTable
     // A monitor, not a Lock: the control thread waits on it for clients to end.
     private readonly object _gate = new();
     private readonly PathCompiler _paths;
+    private readonly FileTable _files;
     private readonly NodeTable _nodes;
     private readonly IOThreadPool _threads;
     private readonly Action<Action> _post;
     private readonly Action<int> _stopped;
+    private readonly Func<int, long, bool, int> _resize;
 
     /// <param name="paths">Makes paths of the graph's.</param>
     /// <param name="nodes">Keeps what paths have counted.</param>
     /// <param name="threads">Threads to serve on.</param>
     /// <param name="post">Runs an action on the control thread.</param>
     /// <param name="stopped">Called on the control thread when an export that is to stop has lost its last client.</param>
+    /// <param name="resize">
+    /// On the control thread: gives the node of an export a length in bytes, or at least that one; an error number.
+    /// </param>
     internal ExportTable(
-        PathCompiler paths, NodeTable nodes, IOThreadPool threads, Action<Action> post, Action<int> stopped)
+        PathCompiler paths,
+        FileTable files,
+        NodeTable nodes,
+        IOThreadPool threads,
+        Action<Action> post,
+        Action<int> stopped,
+        Func<int, long, bool, int> resize)
     {
         _paths = paths;
+        _files = files;
+        _resize = resize;
         _nodes = nodes;
         _threads = threads;
         _post = post;
@@ -62,7 +77,8 @@ internal sealed class ExportTable
     internal Answer Serve(ServedExport offer)
     {
         IOThread[] threads = _threads.ForExport(offer.Iothreads);
-        SharedExport export = new(_paths.Compile(offer.Path, _threads.IndexCount), offer.Writethrough, threads);
+        SharedExport export = new(
+            _paths.Compile(offer.Path, _threads.IndexCount), offer.Writethrough, threads, Files(offer));
         IExportServer? server = null;
         if (MakeServer(offer, export, ref server) is { } error)
         {
@@ -86,12 +102,23 @@ internal sealed class ExportTable
     }
 
     /// <summary>Makes what the protocol of an export needs of its own; or says why that cannot be.</summary>
-    private static QapiError? MakeServer(ServedExport offer, SharedExport export, ref IExportServer? server) =>
-        offer.Protocol switch
+    private QapiError? MakeServer(ServedExport offer, SharedExport export, ref IExportServer? server)
+    {
+        QapiError? error = null;
+        if (offer.Protocol is ExportProtocol.Fuse fuse)
         {
-            ExportProtocol.Nbd => null,
-            _ => QapiErrorModule.generic("FUSE exports are not available"),
-        };
+            server = FuseExport.TryMount(
+                export,
+                fuse.Item,
+                _exports.Values.Select(other => other.Server).OfType<FuseExport>().Select(other => other.Path),
+                (bytes, growOnly, done) => _post(() => done(_resize(offer.Key, bytes, growOnly))),
+                out error);
+        }
+
+        return error;
+    }
+
+    private OpenFile[] Files(ServedExport offer) => [.. offer.Files.Select(node => _files[node])];
 
     private void Begin(Served served, IExportClient client)
     {
@@ -137,6 +164,7 @@ internal sealed class ExportTable
             next.SuspendThrottling();
             old.ResumeThrottling();
             known.Export.Path = next;
+            known.Export.Files = Files(served);
             Retire(known, old);
             Move(known, _threads.ForExport(served.Iothreads));
         }

@@ -9,11 +9,13 @@ namespace StorageDaemon.Shell.Exports;
 internal sealed class SharedExport
 {
     private NodePath _path;
+    private OpenFile[] _files;
     private int _next;
 
-    internal SharedExport(NodePath path, bool writethrough, IOThread[] threads)
+    internal SharedExport(NodePath path, bool writethrough, IOThread[] threads, OpenFile[] files)
     {
         _path = path;
+        _files = files;
         Writethrough = writethrough;
         Threads = threads;
     }
@@ -23,6 +25,13 @@ internal sealed class SharedExport
     {
         get => Volatile.Read(ref _path);
         set => Volatile.Write(ref _path, value);
+    }
+
+    /// <summary>The host files that the node stands on, without those of backing images; replaced with the path.</summary>
+    internal OpenFile[] Files
+    {
+        get => Volatile.Read(ref _files);
+        set => Volatile.Write(ref _files, value);
     }
 
     /// <summary><c>writethrough=on</c>: every write is a write with FUA.</summary>

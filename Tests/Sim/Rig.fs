@@ -57,7 +57,7 @@ type Rig
         )
         |> wrap
 
-    let export = SharedExport(path, false, [| thread |])
+    let export = SharedExport(path, false, [| thread |], [||])
 
     do
         budget.SetThreads [| thread |]
