@@ -184,6 +184,15 @@ module Session =
             r.Length <- min length (facts.SizeBytes - r.Offset)
             r.Step <- FuseStep.Read
 
+    /// What of a write lies in the file. To write nothing would make some programs try for ever.
+    let private writeWithin (facts: inref<NodeFacts>) (r: byref<FuseRequest>) =
+        let wanted = r.Length
+        r.Length <- max 0L (min wanted (facts.SizeBytes - r.Offset))
+
+        if r.Length > 0L then r.Step <- FuseStep.Write
+        elif wanted > 0L then fail &r Errno.EIO
+        else succeed &r
+
     let private write (file: FuseFile) (facts: inref<NodeFacts>) (r: byref<FuseRequest>) (message: ReadOnlySpan<byte>) =
         let offset = readU64 message (InHeaderLength + 8)
         let length = int64 (readU32 message (InHeaderLength + 16))
@@ -202,8 +211,7 @@ module Session =
             if endOffset > facts.SizeBytes && length > 0L && file.Growable then
                 resize &r endOffset true FuseStep.Write
             else
-                r.Length <- max 0L (min length (facts.SizeBytes - r.Offset))
-                r.Step <- if r.Length = 0L then FuseStep.Reply else FuseStep.Write
+                writeWithin &facts &r
 
     let private flush (file: FuseFile) (r: byref<FuseRequest>) =
         r.Step <- if file.Writable then FuseStep.Flush else FuseStep.Reply
@@ -384,6 +392,7 @@ module Session =
         match r.AfterResize with
         | FuseStep.Change -> change &r
         | FuseStep.WriteZeroes -> zeroes &facts &r RequestFlags.None
+        | FuseStep.Write -> writeWithin &facts &r
         | following ->
             r.Length <- max 0L (min r.Length (facts.SizeBytes - r.Offset))
             r.Step <- if r.Length = 0L then FuseStep.Reply else following
