@@ -264,12 +264,17 @@ module Session =
 
         if r.Whence <> SEEK_DATA && r.Whence <> SEEK_HOLE then
             fail &r Errno.EINVAL
-        elif offset >= uint64 facts.SizeBytes then
+        elif offset > uint64 facts.SizeBytes then
             fail &r Errno.ENXIO
         else
             r.Offset <- int64 offset
             r.Length <- facts.SizeBytes - r.Offset
-            r.Step <- FuseStep.Status
+
+            if r.Length > 0L then
+                r.Step <- FuseStep.Status
+            else
+                // A hole of no length is at the end, as the real daemon has it.
+                fail &r (if r.Whence = SEEK_DATA then Errno.ENXIO else 0)
 
     [<Literal>]
     let private Times = 432u // FATTR_ATIME ||| FATTR_MTIME ||| FATTR_ATIME_NOW ||| FATTR_MTIME_NOW

@@ -128,7 +128,7 @@ internal sealed unsafe partial class FuseChannel : IExportClient, IReadyHandler,
             return;
         }
 
-        switch (Libc.Errno)
+        switch (count == 0 ? Errno.ENODEV : Libc.Errno)
         {
             case Errno.EAGAIN:
                 _readable = false;

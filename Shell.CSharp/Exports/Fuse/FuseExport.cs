@@ -16,28 +16,24 @@ internal delegate void ResizeRequest(long bytes, bool growOnly, Action<int> done
 /// <summary>A mounted export: what its channels, one for each thread, share.</summary>
 internal sealed class FuseExport : IExportServer
 {
-    private readonly FuseMount _mount;
+    private readonly FuseMount? _mount;
     private readonly ResizeRequest _resize;
     private FuseFile _file;
     private int _unmounted;
 
-    private FuseExport(SharedExport export, FuseMount mount, FuseOffer offer, ResizeRequest resize)
+    /// <param name="mount">Null where the kernel's side of the channels is played by somebody else.</param>
+    internal FuseExport(SharedExport export, FuseMount? mount, FuseFile file, ResizeRequest resize)
     {
         Export = export;
         _mount = mount;
+        _file = file;
         _resize = resize;
-        _file = Session.create(
-            offer.Writable,
-            offer.Growable,
-            mount.AllowOther,
-            Libc.GetEffectiveUserId(),
-            Libc.GetEffectiveGroupId());
     }
 
     internal SharedExport Export { get; }
 
     /// <summary>Absolute, without symbolic links.</summary>
-    internal string Path => _mount.Path;
+    internal string Path => _mount?.Path ?? "";
 
     /// <summary>As the users of the file see it.</summary>
     internal FuseFile File => Volatile.Read(ref _file);
@@ -61,7 +57,13 @@ internal sealed class FuseExport : IExportServer
 
         if (FuseMount.TryMount(path, offer.AllowOther, out int errno) is { } mount)
         {
-            return new FuseExport(export, mount, offer, resize);
+            FuseFile file = Session.create(
+                offer.Writable,
+                offer.Growable,
+                mount.AllowOther,
+                Libc.GetEffectiveUserId(),
+                Libc.GetEffectiveGroupId());
+            return new FuseExport(export, mount, file, resize);
         }
 
         error = QapiErrorModule.withHint(
@@ -73,9 +75,9 @@ internal sealed class FuseExport : IExportServer
     public IEnumerable<IExportClient> Start(Action<IExportClient> ended)
     {
         List<IExportClient> channels = [];
-        foreach (IOThread thread in Export.Threads)
+        foreach (IOThread thread in _mount == null ? [] : Export.Threads)
         {
-            int fd = channels.Count == 0 ? _mount.Fd : _mount.Clone();
+            int fd = channels.Count == 0 ? _mount!.Fd : _mount!.Clone();
             if (fd >= 0)
             {
                 channels.Add(new FuseChannel(this, thread, fd, ended));
@@ -106,7 +108,7 @@ internal sealed class FuseExport : IExportServer
     {
         if (Interlocked.Exchange(ref _unmounted, 1) == 0)
         {
-            _mount.Unmount();
+            _mount?.Unmount();
         }
     }
 
