@@ -1,5 +1,5 @@
 /// The channel of a FUSE mount on a real IOThread; the test plays the kernel, over a socket that keeps messages apart.
-module internal StorageDaemon.Tests.Sim.FuseTests
+module StorageDaemon.Tests.Sim.FuseTests
 
 #nowarn "9"
 
