@@ -20,12 +20,7 @@ type QapiError = {
 }
 
 module QapiError =
-    let ofClass cls desc = {
-        Class = cls
-        Desc = desc
-        Hint = None
-        Errno = Errno.EIO
-    }
+    let ofClass cls desc = { Class = cls; Desc = desc; Hint = None; Errno = Errno.EIO }
 
     let generic desc = ofClass GenericError desc
     let withHint hint error = { error with Hint = Some hint }

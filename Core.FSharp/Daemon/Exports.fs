@@ -68,8 +68,7 @@ module Exports =
     let private checkInactive (options: BlockExportOptions) =
         match options.Type with
         | BlockExportBranch.Nbd _ -> Ok()
-        | _ when options.AllowInactive = Some true ->
-            QapiError.fail "Export type does not support inactive exports"
+        | _ when options.AllowInactive = Some true -> QapiError.fail "Export type does not support inactive exports"
         | _ -> Ok()
 
     let private permissions (writable: bool) (options: BlockExportOptions) =
@@ -180,8 +179,7 @@ module Exports =
         (pending: PendingExport)
         (nbd: BlockExportOptionsNbd)
         (path: DataPath)
-        : ExportInfo =
-        {
+        : ExportInfo = {
         Name = nbdName pending.Options nbd
         Description = nbd.Description
         SizeBytes = uint64 (path.SizeBytes / 512L * 512L)

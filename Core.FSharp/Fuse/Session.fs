@@ -226,7 +226,11 @@ module Session =
     let private zeroes (facts: inref<NodeFacts>) (r: byref<FuseRequest>) (flags: RequestFlags) =
         r.Length <- max 0L (min r.Length (facts.SizeBytes - r.Offset))
         r.Flags <- flags
-        r.Step <- if r.Length = 0L then FuseStep.Reply else FuseStep.WriteZeroes
+        r.Step <-
+            if r.Length = 0L then
+                FuseStep.Reply
+            else
+                FuseStep.WriteZeroes
 
     let private fallocate
         (file: FuseFile)
@@ -251,8 +255,7 @@ module Session =
 
             match mode with
             | 0u when r.Offset >= facts.SizeBytes -> resize &r endOffset true FuseStep.Allocate
-            | FALLOC_FL_ZERO_RANGE when endOffset > facts.SizeBytes ->
-                resize &r endOffset true FuseStep.WriteZeroes
+            | FALLOC_FL_ZERO_RANGE when endOffset > facts.SizeBytes -> resize &r endOffset true FuseStep.WriteZeroes
             | FALLOC_FL_ZERO_RANGE
             | ZeroKeepingSize -> zeroes &facts &r RequestFlags.None
             | Punch -> zeroes &facts &r RequestFlags.MayUnmap
@@ -346,7 +349,12 @@ module Session =
         | FUSE_LSEEK -> 24
         | _ -> 0
 
-    let private dispatch (file: FuseFile) (facts: inref<NodeFacts>) (r: byref<FuseRequest>) (message: ReadOnlySpan<byte>) =
+    let private dispatch
+        (file: FuseFile)
+        (facts: inref<NodeFacts>)
+        (r: byref<FuseRequest>)
+        (message: ReadOnlySpan<byte>)
+        =
         match r.Opcode with
         | FUSE_INIT -> initialise &r message
         | FUSE_READ -> read &facts &r message

@@ -35,7 +35,11 @@ let run (input: byte[]) =
 
             steps <- steps + 1
             let covered = if steps > 50 then request.Length else 1L + int64 input[1]
-            let status = if input[1] &&& 1uy = 0uy then BlockStatus.Zero else BlockStatus.Data
+            let status =
+                if input[1] &&& 1uy = 0uy then
+                    BlockStatus.Zero
+                else
+                    BlockStatus.Data
             let error = if input[1] = 255uy then 95 else 0
             Session.next &facts &request error covered status
 

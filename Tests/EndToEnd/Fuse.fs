@@ -54,9 +54,12 @@ type Mounted(binary: string, format: string, length: int64, options: string, mor
     member _.Directory = directory
     member _.Path = directory.File on
     member _.Child = child
-    member _.Qmp() = QmpClient.QmpClient.Negotiated(directory.File "q.sock")
-    member _.Run(tool: string, arguments: string list) = ChildProcess.run directory.Path (Requires.tool tool) arguments
-    member _.RunOk(tool: string, arguments: string list) = ChildProcess.runOk directory.Path (Requires.tool tool) arguments
+    member _.Qmp() =
+        QmpClient.QmpClient.Negotiated(directory.File "q.sock")
+    member _.Run(tool: string, arguments: string list) =
+        ChildProcess.run directory.Path (Requires.tool tool) arguments
+    member _.RunOk(tool: string, arguments: string list) =
+        ChildProcess.runOk directory.Path (Requires.tool tool) arguments
 
     /// Kills the daemon and starts it anew.
     member _.KillAndRestart() : unit =
@@ -80,25 +83,50 @@ type Mounted(binary: string, format: string, length: int64, options: string, mor
             (directory :> IDisposable).Dispose()
 
 let private formats = [ "raw"; "qcow2" ]
-let private forFormats (name: string) (body: string -> unit) = formats |> List.map (fun format -> testCase (name + ", " + format) (fun () -> body format))
+let private forFormats (name: string) (body: string -> unit) =
+    formats
+    |> List.map (fun format -> testCase (name + ", " + format) (fun () -> body format))
 
 let private copies =
     forFormats "dd, cp and qemu-img" (fun format ->
         use disk = new Mounted(format, 8L * MiB, ",writable=on")
         disk.RunOk("cp", [ "mnt"; "out" ]) |> ignore
         Expect.isTrue (File.ReadAllBytes(disk.Directory.File "out") = pattern 0L (8 * int MiB)) "copied out"
-        disk.RunOk("dd", [ "if=/dev/zero"; "of=mnt"; "bs=1000"; "count=3"; "seek=7"; "conv=notrunc" ]) |> ignore
-        disk.RunOk("dd", [ "if=/dev/zero"; "of=out"; "bs=1000"; "count=3"; "seek=7"; "conv=notrunc" ]) |> ignore
+        disk.RunOk("dd", [ "if=/dev/zero"; "of=mnt"; "bs=1000"; "count=3"; "seek=7"; "conv=notrunc" ])
+        |> ignore
+        disk.RunOk("dd", [ "if=/dev/zero"; "of=out"; "bs=1000"; "count=3"; "seek=7"; "conv=notrunc" ])
+        |> ignore
         disk.RunOk("cmp", [ "mnt"; "out" ]) |> ignore
         patterned (disk.Directory.File "in") (5L * MiB)
         // Opened with O_TRUNC: the image keeps its length.
         disk.RunOk("cp", [ "in"; "mnt" ]) |> ignore
         disk.RunOk("cp", [ "in"; "out2" ]) |> ignore
-        disk.RunOk("dd", [ "if=out"; "of=out2"; "bs=1M"; "skip=5"; "seek=5"; "conv=notrunc" ]) |> ignore
-        disk.RunOk("qemu-img", [ "compare"; "-f"; "raw"; "-F"; "raw"; "mnt"; "out2" ]) |> ignore
+        disk.RunOk("dd", [ "if=out"; "of=out2"; "bs=1M"; "skip=5"; "seek=5"; "conv=notrunc" ])
+        |> ignore
+        disk.RunOk("qemu-img", [ "compare"; "-f"; "raw"; "-F"; "raw"; "mnt"; "out2" ])
+        |> ignore
         disk.RunOk("dd", [ "if=mnt"; "of=out3"; "bs=64k"; "iflag=direct" ]) |> ignore
         disk.RunOk("cmp", [ "out2"; "out3" ]) |> ignore
-        disk.RunOk("qemu-io", [ "-f"; "raw"; "-c"; "write -P 7 64k 128k"; "-c"; "read -P 7 64k 128k"; "-c"; "discard 64k 64k"; "-c"; "write -z 128k 64k"; "-c"; "read -P 0 128k 64k"; "-c"; "flush"; "mnt" ])
+        disk.RunOk(
+            "qemu-io",
+            [
+                "-f"
+                "raw"
+                "-c"
+                "write -P 7 64k 128k"
+                "-c"
+                "read -P 7 64k 128k"
+                "-c"
+                "discard 64k 64k"
+                "-c"
+                "write -z 128k 64k"
+                "-c"
+                "read -P 0 128k 64k"
+                "-c"
+                "flush"
+                "mnt"
+            ]
+        )
         |> fun output -> Expect.isFalse (output.Contains "fail") output
 
         disk.Stop()
@@ -110,7 +138,11 @@ let private load =
     forFormats "fio, several jobs" (fun format ->
         use disk = new Mounted(format, 32L * MiB, ",writable=on")
 
-        for engine in [ [ "--ioengine=psync" ]; [ "--ioengine=libaio"; "--iodepth=16"; "--direct=1" ] ] do
+        for engine in
+            [
+                [ "--ioengine=psync" ]
+                [ "--ioengine=libaio"; "--iodepth=16"; "--direct=1" ]
+            ] do
             disk.RunOk(
                 "fio",
                 [
@@ -187,7 +219,13 @@ t('fsync', lambda: os.fsync(fd)); t('fdatasync', lambda: os.fdatasync(fd))
 """
 
 let private sameAnswers =
-    [ ""; ",writable=on"; ",writable=on,growable=on"; ",writable=on,allow-other=off"; ",growable=on" ]
+    [
+        ""
+        ",writable=on"
+        ",writable=on,growable=on"
+        ",writable=on,allow-other=off"
+        ",growable=on"
+    ]
     |> List.map (fun options ->
         testCase ("the real daemon's answers" + options) (fun () ->
             let real = Requires.realDaemon ()
@@ -206,16 +244,17 @@ let private sameAnswers =
 
 let private onItself =
     forFormats "an image at its own path, killed and started again" (fun format ->
-        use disk =
-            new Mounted(Binaries.daemon.Value, format, 4L * MiB, ",writable=on", [], "disk." + format)
+        use disk = new Mounted(Binaries.daemon.Value, format, 4L * MiB, ",writable=on", [], "disk." + format)
 
         let image = "disk." + format
         disk.RunOk("cp", [ image; "out" ]) |> ignore
         Expect.isTrue (File.ReadAllBytes(disk.Directory.File "out") = pattern 0L (4 * int MiB)) "the guest's view"
         disk.KillAndRestart()
-        disk.RunOk("dd", [ "if=/dev/zero"; "of=" + image; "bs=64k"; "count=1"; "conv=notrunc,fsync" ]) |> ignore
+        disk.RunOk("dd", [ "if=/dev/zero"; "of=" + image; "bs=64k"; "count=1"; "conv=notrunc,fsync" ])
+        |> ignore
         disk.KillAndRestart()
-        disk.RunOk("dd", [ "if=/dev/zero"; "of=out"; "bs=64k"; "count=1"; "conv=notrunc" ]) |> ignore
+        disk.RunOk("dd", [ "if=/dev/zero"; "of=out"; "bs=64k"; "count=1"; "conv=notrunc" ])
+        |> ignore
         disk.RunOk("cmp", [ image; "out" ]) |> ignore
         disk.Stop()
 
@@ -249,16 +288,15 @@ let private relative =
         use disk = new Mounted("raw", 4L * MiB, "")
         disk.Stop()
 
-        let arguments =
-            [
-                "--daemonize"
-                "--pidfile"
-                "d.pid"
-                "--blockdev"
-                "file,node-name=f,filename=disk.raw"
-                "--export"
-                "fuse,id=e,node-name=f,mountpoint=./mnt"
-            ]
+        let arguments = [
+            "--daemonize"
+            "--pidfile"
+            "d.pid"
+            "--blockdev"
+            "file,node-name=f,filename=disk.raw"
+            "--export"
+            "fuse,id=e,node-name=f,mountpoint=./mnt"
+        ]
 
         ChildProcess.runOk disk.Directory.Path Binaries.daemon.Value arguments |> ignore
         let pid = int (File.ReadAllText(disk.Directory.File "d.pid").Trim())
@@ -305,7 +343,8 @@ let private noDeadlock =
 
         Expect.stringContains reply "error" "its length is not to be changed from here"
         qmp.Execute("blockdev-del", """{"node-name": "again"}""") |> ignore
-        qmp.Execute("block_resize", """{"node-name": "disk", "size": 8388608}""") |> ignore
+        qmp.Execute("block_resize", """{"node-name": "disk", "size": 8388608}""")
+        |> ignore
         Expect.equal (FileInfo(disk.Path).Length) (8L * MiB) "the file follows the node"
         disk.Stop())
 
@@ -317,14 +356,16 @@ let private lengthIsShared =
         qmp.Execute("nbd-server-start", """{"addr": {"type": "unix", "data": {"path": "n.sock"}}}""")
         |> ignore
 
-        qmp.Execute("block-export-add", """{"type": "nbd", "id": "n", "node-name": "disk"}""") |> ignore
+        qmp.Execute("block-export-add", """{"type": "nbd", "id": "n", "node-name": "disk"}""")
+        |> ignore
         let result = disk.Run("truncate", [ "-s"; "1M"; "mnt" ])
         Expect.stringContains result.Error "busy" "NBD clients rely on the length"
         Expect.equal (FileInfo(disk.Path).Length) (4L * MiB) "it stays"
         qmp.Execute("block-export-del", """{"id": "n"}""") |> ignore
         disk.RunOk("truncate", [ "-s"; "1M"; "mnt" ]) |> ignore
         Expect.equal (FileInfo(disk.Path).Length) MiB "it is shorter"
-        disk.RunOk("dd", [ "if=/dev/zero"; "of=mnt"; "bs=64k"; "count=32"; "seek=8"; "conv=notrunc" ]) |> ignore
+        disk.RunOk("dd", [ "if=/dev/zero"; "of=mnt"; "bs=64k"; "count=32"; "seek=8"; "conv=notrunc" ])
+        |> ignore
         Expect.equal (FileInfo(disk.Path).Length) (40L * 65536L) "it grows as it is written"
         disk.Stop()
         Expect.equal (FileInfo(disk.Directory.File "disk.raw").Length) (40L * 65536L) "so does the image")
@@ -333,8 +374,7 @@ let private changesUnderLoad =
     testCase "threads and the graph change under load" (fun () ->
         let threads = [ "--object"; "iothread,id=t0"; "--object"; "iothread,id=t1" ]
 
-        use disk =
-            new Mounted(Binaries.daemon.Value, "qcow2", 16L * MiB, ",writable=on", threads, "mnt")
+        use disk = new Mounted(Binaries.daemon.Value, "qcow2", 16L * MiB, ",writable=on", threads, "mnt")
 
         use qmp = disk.Qmp()
 
@@ -362,7 +402,10 @@ let private changesUnderLoad =
         while not fio.HasExited do
             let thread = [ "\"t0\""; "\"t1\""; "null" ][turn % 3]
 
-            qmp.Execute("x-blockdev-set-iothread", $"{{\"node-name\": \"disk\", \"iothread\": {thread}, \"force\": true}}")
+            qmp.Execute(
+                "x-blockdev-set-iothread",
+                $"{{\"node-name\": \"disk\", \"iothread\": {thread}, \"force\": true}}"
+            )
             |> ignore
 
             if turn < 3 then

@@ -11,7 +11,7 @@ let sizeBytes = 1L <<< 20
 
 /// A message of the kernel: header and arguments.
 let message (opcode: uint32) (arguments: byte[]) : byte[] =
-    let bytes = Array.zeroCreate<byte> (InHeaderLength + arguments.Length)
+    let bytes = Array.zeroCreate<byte>(InHeaderLength + arguments.Length)
     let span = Span<byte> bytes
     writeU32 span 0 (uint32 bytes.Length)
     writeU32 span 4 opcode
@@ -36,9 +36,7 @@ let read offset length =
     message FUSE_READ (arguments 40 [ 8, offset, 8; 16, length, 4 ])
 
 let write (offset: uint64) (length: int) =
-    Array.append
-        (message FUSE_WRITE (arguments 40 [ 8, offset, 8; 16, uint64 length, 4 ]))
-        (Array.zeroCreate length)
+    Array.append (message FUSE_WRITE (arguments 40 [ 8, offset, 8; 16, uint64 length, 4 ])) (Array.zeroCreate length)
     |> fun bytes ->
         writeU32 (Span<byte> bytes) 0 (uint32 bytes.Length)
         bytes
@@ -66,7 +64,16 @@ let hostile: Gen<byte[]> =
         let! opcode = Gen.choose (0, 60)
         let! length = Gen.choose (0, 200)
         let! bytes = Gen.arrayOfLength length (Gen.choose (0, 255) |> Gen.map byte)
-        let! number = Gen.elements [ 0UL; 1UL; 511UL; uint64 sizeBytes - 1UL; uint64 sizeBytes; UInt64.MaxValue; 1UL <<< 63 ]
+        let! number =
+            Gen.elements [
+                0UL
+                1UL
+                511UL
+                uint64 sizeBytes - 1UL
+                uint64 sizeBytes
+                UInt64.MaxValue
+                1UL <<< 63
+            ]
         let! at = Gen.choose (0, 60)
         let! isHonest = Gen.elements [ true; true; true; false ]
         let whole = message (uint32 opcode) bytes

@@ -44,7 +44,9 @@ let private errorOf (request: FuseRequest) =
     request.Error
 
 let private isInside (request: FuseRequest) (size: int64) =
-    request.Offset >= 0L && request.Length > 0L && request.Offset <= size - request.Length
+    request.Offset >= 0L
+    && request.Length > 0L
+    && request.Offset <= size - request.Length
 
 /// Carries a request out to its end as an obedient shell would; every step must stay within the node.
 let private settle (file: FuseFile) (seed: int) (bytes: byte[]) : FuseRequest =
@@ -70,7 +72,11 @@ let private settle (file: FuseFile) (seed: int) (bytes: byte[]) : FuseRequest =
         | FuseStep.Status ->
             Expect.isTrue (isInside request size) "within the node"
             let covered = 1L + random.NextInt64 request.Length
-            let status = if random.Next 2 = 0 then BlockStatus.Data else BlockStatus.Zero
+            let status =
+                if random.Next 2 = 0 then
+                    BlockStatus.Data
+                else
+                    BlockStatus.Zero
             // Few extents: the end must come.
             let covered = if steps > 20 then request.Length else covered
             request <- next size error covered status request
@@ -85,36 +91,35 @@ let private settle (file: FuseFile) (seed: int) (bytes: byte[]) : FuseRequest =
 
     request
 
-let private status (request: FuseRequest) covered status =
-    next sizeBytes 0 covered status request
+let private status (request: FuseRequest) covered status = next sizeBytes 0 covered status request
 
 [<Tests>]
 let tests =
     testList "FUSE session" [
         testProperty "any message is answered or dropped, and nothing leaves the node"
-        <| Prop.forAll
-            (Arb.fromGen (Gen.zip (Gen.choose (0, Int32.MaxValue)) hostile))
-            (fun (seed, bytes) ->
-                for file in [ writable; growable; readOnly ] do
-                    let request = settle file seed bytes
+        <| Prop.forAll (Arb.fromGen (Gen.zip (Gen.choose (0, Int32.MaxValue)) hostile)) (fun (seed, bytes) ->
+            for file in [ writable; growable; readOnly ] do
+                let request = settle file seed bytes
 
-                    if request.Step = FuseStep.Reply then
-                        let answer = reply file sizeBytes request
-                        let span = ReadOnlySpan<byte> answer
+                if request.Step = FuseStep.Reply then
+                    let answer = reply file sizeBytes request
+                    let span = ReadOnlySpan<byte> answer
 
-                        let data =
-                            if request.Opcode = FUSE_READ && request.Error = 0 then
-                                int request.Length
-                            else
-                                0
+                    let data =
+                        if request.Opcode = FUSE_READ && request.Error = 0 then
+                            int request.Length
+                        else
+                            0
 
-                        Expect.equal (readU32 span 0) (uint32 (answer.Length + data)) "length"
-                        Expect.equal (int (readU32 span 4)) -request.Error "error"
-                        Expect.equal (readU64 span 8) (readU64 (ReadOnlySpan<byte> bytes) 8) "unique")
+                    Expect.equal (readU32 span 0) (uint32 (answer.Length + data)) "length"
+                    Expect.equal (int (readU32 span 4)) -request.Error "error"
+                    Expect.equal (readU64 span 8) (readU64 (ReadOnlySpan<byte> bytes) 8) "unique")
 
         test "the kernel's greeting" {
             let init major minor flags flags2 =
-                message FUSE_INIT (arguments 64 [ 0, major, 4; 4, minor, 4; 8, 131072UL, 4; 12, flags, 4; 16, flags2, 4 ])
+                message
+                    FUSE_INIT
+                    (arguments 64 [ 0, major, 4; 4, minor, 4; 8, 131072UL, 4; 12, flags, 4; 16, flags2, 4 ])
 
             let all = 0xffffffffUL
             let request = begin' writable sizeBytes (init 7UL 45UL all all)
@@ -159,7 +164,10 @@ let tests =
             Expect.equal (errorOf (begin' growable sizeBytes (write UInt64.MaxValue 512))) Errno.EFBIG "far beyond"
 
             let request = begin' growable sizeBytes (write (uint64 sizeBytes - 100UL) 512)
-            Expect.equal (request.Step, request.NewSize, request.GrowOnly) (FuseStep.Resize, sizeBytes + 412L, true) "grows"
+            Expect.equal
+                (request.Step, request.NewSize, request.GrowOnly)
+                (FuseStep.Resize, sizeBytes + 412L, true)
+                "grows"
             let grown = next (sizeBytes + 512L) 0 0L BlockStatus.None request
             Expect.equal (grown.Step, grown.Length) (FuseStep.Write, 512L) "and writes"
             Expect.equal (next sizeBytes Errno.ENOSPC 0L BlockStatus.None request |> errorOf) Errno.ENOSPC "or not"
@@ -171,7 +179,8 @@ let tests =
 
         test "fallocate" {
             let size = uint64 sizeBytes
-            let errors mode offset length = errorOf (begin' writable sizeBytes (fallocate mode offset length))
+            let errors mode offset length =
+                errorOf (begin' writable sizeBytes (fallocate mode offset length))
             Expect.equal (errors 0UL 0UL 4096UL) Errno.ENOTSUP "inside"
             Expect.equal (errors 1UL size 4096UL) Errno.ENOTSUP "only KEEP_SIZE"
             Expect.equal (errors 2UL 0UL 4096UL) Errno.ENOTSUP "a hole without KEEP_SIZE"
@@ -186,7 +195,10 @@ let tests =
             let hole = begin' writable sizeBytes (fallocate 3UL (size - 512UL) 4096UL)
             Expect.equal (hole.Step, hole.Length, hole.Flags) (FuseStep.WriteZeroes, 512L, RequestFlags.MayUnmap) "hole"
             let zeroes = begin' writable sizeBytes (fallocate 17UL 0UL 4096UL)
-            Expect.equal (zeroes.Step, zeroes.Length, zeroes.Flags) (FuseStep.WriteZeroes, 4096L, RequestFlags.None) "zeroes"
+            Expect.equal
+                (zeroes.Step, zeroes.Length, zeroes.Flags)
+                (FuseStep.WriteZeroes, 4096L, RequestFlags.None)
+                "zeroes"
             let grow = begin' writable sizeBytes (fallocate 16UL (size - 512UL) 4096UL)
             Expect.equal (grow.Step, grow.NewSize) (FuseStep.Resize, sizeBytes + 3584L) "zeroes that grow"
             let grown = next (sizeBytes + 3584L) 0 0L BlockStatus.None grow
@@ -211,14 +223,18 @@ let tests =
             let hole = begin' writable sizeBytes (seek 4UL 0UL)
             let atEnd = status hole sizeBytes BlockStatus.Data
             Expect.equal (errorOf atEnd, atEnd.Offset) (0, sizeBytes) "there is a hole at the end"
-            Expect.equal (errorOf (begin' writable sizeBytes (seek 3UL (uint64 sizeBytes)))) Errno.ENXIO "no data at the end"
+            Expect.equal
+                (errorOf (begin' writable sizeBytes (seek 3UL (uint64 sizeBytes))))
+                Errno.ENXIO
+                "no data at the end"
             Expect.equal (errorOf (begin' writable sizeBytes (seek 4UL (uint64 sizeBytes)))) 0 "but a hole"
             Expect.equal (errorOf (begin' writable sizeBytes (seek 4UL (uint64 sizeBytes + 1UL)))) Errno.ENXIO "beyond"
             Expect.equal (errorOf (begin' writable sizeBytes (seek 0UL 0UL))) Errno.EINVAL "not these"
         }
 
         test "mode, owner and length" {
-            let errors file valid size mode = errorOf (begin' file sizeBytes (setattr valid size mode 1u 2u))
+            let errors file valid size mode =
+                errorOf (begin' file sizeBytes (setattr valid size mode 1u 2u))
             let own = { writable with AllowOther = false }
             Expect.equal (errors readOnly FATTR_MODE 0UL 0o600u) Errno.EROFS "read-only stays so"
             Expect.equal (errors own FATTR_MODE 0UL 0o640u) Errno.EPERM "no others"
@@ -239,7 +255,8 @@ let tests =
             Expect.equal (both.Step, both.NewSize, both.GrowOnly) (FuseStep.Resize, 512L, false) "length first"
             Expect.equal (next 512L 0 0L BlockStatus.None both).Step FuseStep.Change "then the mode"
 
-            let answer = reply changed sizeBytes (begin' changed sizeBytes (message FUSE_GETATTR (Array.zeroCreate 16)))
+            let answer =
+                reply changed sizeBytes (begin' changed sizeBytes (message FUSE_GETATTR (Array.zeroCreate 16)))
             let attr = ReadOnlySpan<byte>(answer, 32, 88)
             Expect.equal answer.Length (OutHeaderLength + AttrOutLength) "length"
             Expect.equal (readU64 attr 0, readU64 attr 8) (1UL, uint64 sizeBytes) "inode and size"

@@ -31,13 +31,14 @@ let private noResize = ResizeRequest(fun _ _ answer -> answer.Invoke Errno.EBUSY
 [<Struct; NoEquality; NoComparison>]
 type private Answer(buffer: byte[], length: int) =
     member _.Length = length
-    member _.U32(offset: int) = int (readU32 (ReadOnlySpan<byte>(buffer, 0, length)) offset)
+    member _.U32(offset: int) =
+        int (readU32 (ReadOnlySpan<byte>(buffer, 0, length)) offset)
     member _.Unique = int (readU64 (ReadOnlySpan<byte>(buffer, 0, length)) 8)
     member _.Data = buffer[OutHeaderLength .. length - 1]
 
 /// The kernel's end: blocking, a message at a time.
 type private Kernel(fd: int) =
-    let buffer = Array.zeroCreate<byte> (256 <<< 10)
+    let buffer = Array.zeroCreate<byte>(256 <<< 10)
 
     member _.Send(message: byte[]) =
         use bytes = fixed message
@@ -171,26 +172,24 @@ let tests =
         testPropertyWithConfig
             { FsCheckConfig.defaultConfig with maxTest = 30 }
             "any messages are answered, and all memory comes back"
-        <| Prop.forAll
-            (Arb.fromGen (Gen.listOfLength 40 hostile))
-            (fun messages ->
-                withFile content AioEngine.IoUring false plenty (fun rig _ ->
-                    let kernel, _ = connect rig writable noResize
-                    let mutable facts = NodeFacts()
-                    facts.SizeBytes <- rig.SizeBytes
+        <| Prop.forAll (Arb.fromGen (Gen.listOfLength 40 hostile)) (fun messages ->
+            withFile content AioEngine.IoUring false plenty (fun rig _ ->
+                let kernel, _ = connect rig writable noResize
+                let mutable facts = NodeFacts()
+                facts.SizeBytes <- rig.SizeBytes
 
-                    for bytes in messages do
-                        if bytes.Length > 0 then
-                            let mutable request = FuseRequest()
-                            Session.start writable &facts (ReadOnlySpan<byte> bytes) &request
-                            kernel.Send bytes
+                for bytes in messages do
+                    if bytes.Length > 0 then
+                        let mutable request = FuseRequest()
+                        Session.start writable &facts (ReadOnlySpan<byte> bytes) &request
+                        kernel.Send bytes
 
-                            if request.Step <> FuseStep.NoReply then
-                                let answer = kernel.Receive()
-                                Expect.equal (answer.U32 0) answer.Length "as long as it says"
+                        if request.Step <> FuseStep.NoReply then
+                            let answer = kernel.Receive()
+                            Expect.equal (answer.U32 0) answer.Length "as long as it says"
 
-                    kernel.Close()
-                    rig.ExpectIdle()))
+                kernel.Close()
+                rig.ExpectIdle()))
 
         test "requests that wait for another length do not hold up a drain or the end" {
             withFile content AioEngine.IoUring false plenty (fun rig _ ->
