@@ -241,8 +241,7 @@ module Changes =
         ]
 
         match pending.Then with
-        | None ->
-            Transition.finished next (effects @ resumeAll pending.Exports pending.Jobs) pending.Result
+        | None -> Transition.finished next (effects @ resumeAll pending.Exports pending.Jobs) pending.Result
         | Some image ->
             Transition.waitAfter
                 effects

@@ -154,14 +154,16 @@ let tests =
 
                     Expect.equal (Array.sort answered) (Array.indexed sizes) "each is answered once, in full"
 
-                for i in 0..15 do
-                    kernel.Send(read (uint64 (i * 65536)) 65536UL |> withUnique (uint64 i))
+                // No more than the socket holds: the channel does not wait for the kernel to take a reply.
+                for pair in 0..7 do
+                    for i in 2 * pair .. 2 * pair + 1 do
+                        kernel.Send(read (uint64 (i * 65536)) 65536UL |> withUnique (uint64 i))
 
-                for _ in 0..15 do
-                    let answer = kernel.Receive()
-                    let at = answer.Unique * 65536
-
-                    Expect.isTrue (answer.Data = expected[at .. at + 65535]) "the data"
+                    for _ in 0..1 do
+                        let answer = kernel.Receive()
+                        let at = answer.Unique * 65536
+                        let wanted = ReadOnlySpan<byte>(expected, at, 65536).ToArray()
+                        Expect.isTrue (answer.Data = wanted) "the data"
 
                 kernel.Close()
                 rig.ExpectIdle()
