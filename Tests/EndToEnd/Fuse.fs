@@ -330,6 +330,35 @@ let private users =
         Expect.stringContains result.Error "Permission denied" "allow-other=off"
         disk.Stop())
 
+/// As a user who may not mount, in a mount namespace of its own, where everybody may open /dev/fuse: through the helper,
+/// then again over the mount of the daemon that was killed.
+let private byHelperScript =
+    """
+set -eu
+mknod fuse c 10 229; chmod 666 fuse; mount --bind fuse /dev/fuse
+mkdir d; cp disk.raw d/; : > d/mnt; chown -R 65534:65534 d; chmod 755 . d; cd d
+user="setpriv --reuid=65534 --regid=65534 --clear-groups"
+serve() {
+    rm -f pid
+    $user ../daemon --blockdev file,node-name=f,filename=disk.raw --export fuse,id=e,node-name=f,mountpoint=mnt --pidfile pid &
+    while ! [ -s pid ]; do sleep 0.1; kill -0 $!; done
+    $user cmp mnt disk.raw
+}
+serve; kill -9 $!; wait $! || true
+serve; kill $!; wait $!
+! grep -q " $PWD/mnt " /proc/self/mounts
+echo served
+"""
+
+let private byHelper =
+    testCase "a user who may not mount" (fun () ->
+        use disk = new Mounted("raw", MiB, "")
+        disk.Stop()
+        Requires.tool "fusermount3" |> ignore
+        File.Copy(Binaries.daemon.Value, disk.Directory.File "daemon")
+        let result = disk.Run("unshare", [ "-m"; "sh"; "-c"; byHelperScript ])
+        Expect.stringContains result.Output "served" (result.Output + result.Error))
+
 let private noDeadlock =
     testCase "the daemon opens its own export" (fun () ->
         use disk = new Mounted("raw", 4L * MiB, ",writable=on")
@@ -461,6 +490,7 @@ let tests =
              stopsWhileOpen
              relative
              users
+             byHelper
              noDeadlock
              lengthIsShared
              changesUnderLoad
