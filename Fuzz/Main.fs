@@ -12,6 +12,7 @@ let private targets: Target list = [
     { Name = "qmp"; Run = QmpFuzz.run }
     { Name = "nbd-handshake"; Run = NbdHandshakeFuzz.run }
     { Name = "nbd-transmission"; Run = NbdTransmissionFuzz.run }
+    { Name = "fuse"; Run = FuseFuzz.run }
     { Name = "qcow2"; Run = Qcow2Fuzz.run }
     { Name = "virtio-ring"; Run = VirtioRingFuzz.run }
     { Name = "vhost-user"; Run = VhostUserFuzz.run }

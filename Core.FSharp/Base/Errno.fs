@@ -66,6 +66,9 @@ module Errno =
     let ENOSYS = 38
 
     [<Literal>]
+    let EPROTO = 71
+
+    [<Literal>]
     let EOVERFLOW = 75
 
     [<Literal>]
@@ -76,6 +79,9 @@ module Errno =
 
     [<Literal>]
     let EADDRINUSE = 98
+
+    [<Literal>]
+    let ENOTCONN = 107
 
     [<Literal>]
     let ECONNREFUSED = 111

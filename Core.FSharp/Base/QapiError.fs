@@ -15,12 +15,16 @@ type QapiError = {
     Desc: string
     /// A second line that only the command line prints ("Is another process using the image [..]?").
     Hint: string option
+    /// The Linux error number for those who can be told no more.
+    Errno: int
 }
 
 module QapiError =
-    let ofClass cls desc = { Class = cls; Desc = desc; Hint = None }
+    let ofClass cls desc = { Class = cls; Desc = desc; Hint = None; Errno = Errno.EIO }
+
     let generic desc = ofClass GenericError desc
     let withHint hint error = { error with Hint = Some hint }
+    let withErrno errno error = { error with Errno = errno }
     /// Puts a text before the description, as each layer of the real daemon does with its own context.
     let prepend prefix error = { error with Desc = prefix + error.Desc }
     let fail desc : Result<'T, QapiError> = Error(generic desc)

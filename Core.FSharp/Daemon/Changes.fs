@@ -10,12 +10,17 @@ open StorageDaemon.Core.Job
 /// the exports take their new paths and go on. No other export notices.
 module Changes =
     /// What the shell needs to serve an export.
-    let served (graph: Graph) (export: Export) : ServedExport = {
-        Key = export.Key
-        Path = Path.compile graph graph.Backends[export.Backend].Node
-        Writethrough = export.Writethrough
-        Iothreads = export.Iothreads
-    }
+    let served (graph: Graph) (export: Export) : ServedExport =
+        let node = graph.Backends[export.Backend].Node
+
+        {
+            Key = export.Key
+            Protocol = export.Protocol
+            Files = Children.files graph node
+            Path = Path.compile graph node
+            Writethrough = export.Writethrough
+            Iothreads = export.Iothreads
+        }
 
     /// The exports that reach any of the nodes, the oldest first.
     let exportsAbove (state: State) (nodes: NodeId list) : ExportKey list =
@@ -74,6 +79,12 @@ module Changes =
         if not keys.IsEmpty then
             ResumeNodeScripts keys
     ]
+
+    /// The new paths of exports and scripts that rest.
+    let updateAll (state: State) (exports: ExportKey list) (jobs: JobKey list) : Effect list =
+        update state state.Graph exports @ updateScripts state state.Graph jobs
+
+    let resumeAll (exports: ExportKey list) (jobs: JobKey list) : Effect list = resume exports @ resumeScripts jobs
 
     /// The file that a new node owns, for the shell.
     let adopted (graph: Graph) (id: NodeId) : AdoptedFile =
@@ -162,6 +173,10 @@ module Changes =
 
         Graph.putNode found graph |> Children.refreshAbove node
 
+    /// What takes the steps on files back that a change has put in place.
+    let filesBack (state: State) (roots: NodeId list) (next: Graph) : FileChange list =
+        (GraphChange.between true roots next state.Graph).Files
+
     /// A change is given up. `files` takes back what of it was put in place.
     let private giveUp (state: State) (pending: PendingGraph) (files: FileChange list) (error: QapiError) : Transition =
         match pending.Taken with
@@ -180,8 +195,7 @@ module Changes =
                 [
                     if not files.IsEmpty then
                         RelaxFiles files
-                    yield! resume pending.Exports
-                    yield! resumeScripts pending.Jobs
+                    yield! resumeAll pending.Exports pending.Jobs
                     yield! released
                 ]
                 (Error error)
@@ -213,8 +227,7 @@ module Changes =
 
     /// What was put in place of a change is taken back.
     let private undo (state: State) (pending: PendingGraph) (error: QapiError) : Transition =
-        let back = GraphChange.between true pending.Change.Touched pending.Change.Graph state.Graph
-        giveUp state pending back.Files error
+        giveUp state pending (filesBack state pending.Change.Touched pending.Change.Graph) error
 
     let private finish (state: State) (pending: PendingGraph) : Transition =
         let graph = pending.Change.Graph
@@ -228,8 +241,7 @@ module Changes =
         ]
 
         match pending.Then with
-        | None ->
-            Transition.finished next (effects @ resume pending.Exports @ resumeScripts pending.Jobs) pending.Result
+        | None -> Transition.finished next (effects @ resumeAll pending.Exports pending.Jobs) pending.Result
         | Some image ->
             Transition.waitAfter
                 effects

@@ -4,6 +4,7 @@ open StorageDaemon.Core
 open StorageDaemon.Core.Json
 open StorageDaemon.Core.Graph
 open StorageDaemon.Core.Job
+open StorageDaemon.Core.Nbd
 open StorageDaemon.Core.Observe
 open StorageDaemon.Core.Qapi
 open StorageDaemon.Core.Qcow2
@@ -24,10 +25,35 @@ type AdoptedFile = {
     IsDevice: bool
 }
 
-/// An NBD export for the shell to serve.
+/// A file system of one file that shows a node.
+type FuseOffer = {
+    /// The file to mount it on.
+    Mountpoint: string
+    Writable: bool
+    /// Writes beyond the end make the node longer.
+    Growable: bool
+    AllowOther: FuseExportAllowOther
+}
+
+/// How clients reach an export.
+[<RequireQualifiedAccess; NoComparison; NoEquality>]
+type ExportProtocol =
+    | Nbd of ExportInfo
+    | Fuse of FuseOffer
+
+module ExportProtocol =
+    let exportType (protocol: ExportProtocol) : BlockExportType =
+        match protocol with
+        | ExportProtocol.Nbd _ -> BlockExportType.Nbd
+        | ExportProtocol.Fuse _ -> BlockExportType.Fuse
+
+/// An export for the shell to serve.
 [<NoComparison; NoEquality>]
 type ServedExport = {
     Key: ExportKey
+    Protocol: ExportProtocol
+    /// The nodes of the host files that the node stands on, without those of backing images.
+    Files: NodeId list
     Path: DataPath
     Writethrough: bool
     /// Ids of iothread objects; none for the daemon's own threads.
@@ -71,6 +97,8 @@ type Call =
     /// Let a job's work come to an end early, and wait for that.
     | AwaitJob of JobKey
     | OpenNbdServer of NbdServerOptions
+    /// Let clients use an export.
+    | StartExport of ServedExport
     /// How many clients an export has.
     | CountClients of ExportKey
     /// End exports' connections and wait until they are gone.
@@ -146,8 +174,8 @@ type Answer =
     | Probed of isDevice: bool * start: byte[]
     /// A new length in bytes.
     | Measured of int64
-    /// The C library's text of a failed truncate.
-    | NotMeasured of reason: string
+    /// The number and the C library's text of a failed truncate.
+    | NotMeasured of errno: int * reason: string
     | Sizes of Map<NodeId, int64>
     | Counted of IoCounts
     | Count of int
@@ -186,7 +214,6 @@ type Effect =
     | StopJobWork of JobKey
     /// Nobody reads earlier metadata of an image any more.
     | EndView of NodeId
-    | ServeExport of ServedExport
     /// The graph below a quiesced export is another one now.
     | UpdateExport of ServedExport
     /// The limits of writes below an export are others now; the paths stay.

@@ -44,6 +44,9 @@ module Exports =
             | Some id -> QapiError.fail ("iothread \"" + id + "\" not found")
             | None -> Ok()
 
+    let private nbdName (options: BlockExportOptions) (nbd: BlockExportOptionsNbd) =
+        defaultArg nbd.Name options.NodeName
+
     let private checkNbd (state: State) (name: string) (description: string option) =
         if state.NbdServer.IsNone then
             QapiError.fail "NBD server not running"
@@ -56,9 +59,26 @@ module Exports =
         else
             Ok()
 
+    /// What is asked of the protocol itself, after the node has been found fit.
+    let private checkProtocol (state: State) (options: BlockExportOptions) =
+        match options.Type with
+        | BlockExportBranch.Nbd nbd -> checkNbd state (nbdName options nbd) nbd.Description
+        | BlockExportBranch.Fuse _ -> Ok()
+
+    let private checkInactive (options: BlockExportOptions) =
+        match options.Type with
+        | BlockExportBranch.Nbd _ -> Ok()
+        | _ when options.AllowInactive = Some true -> QapiError.fail "Export type does not support inactive exports"
+        | _ -> Ok()
+
+    let private permissions (writable: bool) (options: BlockExportOptions) =
+        match options.Type with
+        | BlockExportBranch.Nbd _ -> Perm.forNbdExport writable
+        | BlockExportBranch.Fuse _ -> Perm.forDeviceExport writable
+
     let private attach (graph: Graph) (node: Node) writable (options: BlockExportOptions) =
         let spec = {
-            Perms = Perm.forNbdExport writable
+            Perms = permissions writable options
             Label = Backend.UnnamedLabel
             FixedContext = options.FixedIothread = Some true
             AllowInactive = options.AllowInactive = Some true
@@ -87,8 +107,6 @@ module Exports =
         Transition.wait state (ApplyFiles([], pending.Change.Files)) (ExportApplied pending)
 
     let add (state: State) (options: BlockExportOptions) : Transition =
-        let (BlockExportBranch.Nbd nbd) = options.Type
-        let name = defaultArg nbd.Name options.NodeName
         let writable = defaultArg options.Writable false
 
         let planned =
@@ -101,14 +119,13 @@ module Exports =
                 else
                     do! checkIothreads state options
                     let! graph = place state node options
+                    do! checkInactive options
                     let! activated = activate graph node options
                     let! attached = attach activated.Graph node writable options
-                    do! checkNbd state name nbd.Description
+                    do! checkProtocol state options
 
                     return {
                         Options = options
-                        NbdName = name
-                        Description = nbd.Description
                         Writable = writable
                         Iothreads = iothreadIds options
                         Change = GraphChange.append activated attached.Change
@@ -156,9 +173,15 @@ module Exports =
         | ValueSome limit -> uint32 (min limit (uint64 Wire.NBD_MAX_BUFFER_SIZE))
         | ValueNone -> uint32 Wire.NBD_MAX_BUFFER_SIZE
 
-    let private exportInfo (state: State) (key: ExportKey) (pending: PendingExport) (path: DataPath) : ExportInfo = {
-        Name = pending.NbdName
-        Description = pending.Description
+    let private exportInfo
+        (state: State)
+        (key: ExportKey)
+        (pending: PendingExport)
+        (nbd: BlockExportOptionsNbd)
+        (path: DataPath)
+        : ExportInfo = {
+        Name = nbdName pending.Options nbd
+        Description = nbd.Description
         SizeBytes = uint64 (path.SizeBytes / 512L * 512L)
         TransmissionFlags = transmissionFlags pending.Writable (multiConn state)
         MinimumBlock = uint32 (max 1 path.AlignmentBytes)
@@ -168,60 +191,90 @@ module Exports =
         Key = int key
     }
 
-    /// The image locks are taken, or not.
+    let private protocol (state: State) (key: ExportKey) (pending: PendingExport) (path: DataPath) : ExportProtocol =
+        match pending.Options.Type with
+        | BlockExportBranch.Nbd nbd -> ExportProtocol.Nbd(exportInfo state key pending nbd path)
+        | BlockExportBranch.Fuse fuse ->
+            ExportProtocol.Fuse {
+                Mountpoint = fuse.Mountpoint
+                Writable = pending.Writable
+                Growable = fuse.Growable = Some true
+                AllowOther = defaultArg fuse.AllowOther FuseExportAllowOther.Auto
+            }
+
+    /// The image locks are taken, or not: clients may come.
     let applied (state: State) (pending: PendingExport) (answer: Answer) : Transition =
         match answer with
         | Answer.Refused error -> Transition.finished state (Changes.resume pending.Others) (Error error)
         | _ ->
             let graph = pending.Change.Graph
-            let path = Path.compile graph pending.Node
             let key = state.NextExport
 
             let export = {
                 Key = key
                 Id = pending.Options.Id
-                Name = pending.NbdName
+                Protocol = protocol state key pending (Path.compile graph pending.Node)
                 Backend = pending.Backend
                 Iothreads = pending.Iothreads
                 Writethrough = defaultArg pending.Options.Writethrough false
                 ShuttingDown = false
-                Info = exportInfo state key pending path
             }
 
+            Transition.wait state (StartExport(Changes.served graph export)) (ExportStarted(pending, export))
+
+    /// Clients can come, or the shell cannot serve the export.
+    let started (state: State) (pending: PendingExport) (export: Export) (answer: Answer) : Transition =
+        let graph = pending.Change.Graph
+
+        match answer with
+        | Answer.Refused error ->
+            let back = Changes.filesBack state (pending.Node :: pending.Change.Touched) graph
+
+            Transition.finished
+                state
+                [
+                    if not back.IsEmpty then
+                        RelaxFiles back
+                    yield! Changes.resume pending.Others
+                ]
+                (Error error)
+        | _ ->
             Transition.ok
                 {
-                    State.withExports (state.Exports.Add(key, export)) state with
+                    State.withExports (state.Exports.Add(export.Key, export)) state with
                         Graph = graph
-                        ExportKeys = state.ExportKeys.Add(export.Id, key)
-                        ExportBackends = state.ExportBackends.Add(export.Backend, key)
-                        ExportNames = state.ExportNames.Add(export.Name, key)
-                        NextExport = key + 1<exportKey>
+                        ExportKeys = state.ExportKeys.Add(export.Id, export.Key)
+                        ExportBackends = state.ExportBackends.Add(export.Backend, export.Key)
+                        ExportNames =
+                            match Export.nbdInfo export with
+                            | Some info -> state.ExportNames.Add(info.Name, export.Key)
+                            | None -> state.ExportNames
+                        NextExport = export.Key + 1<exportKey>
                 }
                 [
-                    ServeExport(Changes.served graph export)
                     yield! Changes.update state graph pending.Others
                     yield! Changes.resume pending.Others
                 ]
 
-    /// The last connection of an export has gone: its node is free, its id may be used again.
+    /// NBD clients do not find the export any more.
+    let private withoutName (export: Export) (names: Map<string, ExportKey>) =
+        match Export.nbdInfo export with
+        | Some info when names.TryFind info.Name = Some export.Key -> names.Remove info.Name
+        | _ -> names
+
+    /// The last client of an export has gone: its node is free, its id may be used again.
     let stopped (state: State) (key: ExportKey) : struct (State * Effect list) =
         match state.Exports.TryFind key with
         | None -> struct (state, [])
         | Some export ->
             let struct (state, effects) = Changes.relax state (Remove.backend export.Backend state.Graph)
-
-            let names =
-                match state.ExportNames.TryFind export.Name with
-                | Some named when named = key -> state.ExportNames.Remove export.Name
-                | _ -> state.ExportNames
-
             let deleted: BlockExportDeleted = { Id = export.Id }
 
             struct ({
                         State.withExports (state.Exports.Remove key) state with
                             ExportKeys = state.ExportKeys.Remove export.Id
                             ExportBackends = state.ExportBackends.Remove export.Backend
-                            ExportNames = names
+                            ExportNames = withoutName export state.ExportNames
                     },
                     effects
                     @ [
@@ -239,16 +292,22 @@ module Exports =
 
     let private beginStop (state: State) (export: Export) : State = {
         State.withExports (state.Exports.Add(export.Key, { export with ShuttingDown = true })) state with
-            ExportNames = state.ExportNames.Remove export.Name
+            ExportNames = withoutName export state.ExportNames
     }
 
     /// Ends an export that has no clients at once, so that its event comes before the reply; else begins to.
     let private stop (state: State) (export: Export) (clients: int) : Transition =
+        let next = beginStop state export
+
         if clients = 0 then
-            let struct (next, effects) = stopped (beginStop state export) export.Key
-            Transition.ok next (StopExport export.Key :: effects)
+            Transition.wait next (StopExports [ export.Key ]) (ExportEnded export.Key)
         else
-            Transition.ok (beginStop state export) [ StopExport export.Key ]
+            Transition.ok next [ StopExport export.Key ]
+
+    /// Nothing is left of an export in the shell.
+    let ended (state: State) (key: ExportKey) : Transition =
+        let struct (next, effects) = stopped state key
+        Transition.ok next effects
 
     let private hinted error =
         error |> QapiError.withHint "Use mode='hard' to force client disconnect"
@@ -277,7 +336,7 @@ module Exports =
 
             {
                 Id = export.Id
-                Type = BlockExportType.Nbd
+                Type = ExportProtocol.exportType export.Protocol
                 NodeName = node.Name
                 ShuttingDown = export.ShuttingDown
             }

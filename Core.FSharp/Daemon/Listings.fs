@@ -213,7 +213,7 @@ module Listings =
     let private exportStats (state: State) (counts: IoCounts) : Map<NodeId, BlockExportStats list> =
         let figures (export: Export) : BlockExportStats = {
             Id = export.Id
-            Type = BlockExportType.Nbd
+            Type = ExportProtocol.exportType export.Protocol
             ShuttingDown = export.ShuttingDown
             Stats =
                 match Map.tryFind export.Key counts.Exports with

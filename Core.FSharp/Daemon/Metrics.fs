@@ -3,6 +3,7 @@ namespace StorageDaemon.Core.Daemon
 open System
 open StorageDaemon.Core.Graph
 open StorageDaemon.Core.Observe
+open StorageDaemon.Core.Qapi
 
 /// What the shell has counted, by the keys that it knows exports and nodes by.
 [<NoComparison; NoEquality>]
@@ -24,7 +25,7 @@ module Metrics =
 
         {
             Id = export.Id
-            Type = "nbd"
+            Type = ExportCodecs.exportTypeName (ExportProtocol.exportType export.Protocol)
             NodeName = node.Name
             Connections = sources.Connections.Invoke export.Key
             InFlight = sources.InFlight.Invoke export.Key

@@ -37,7 +37,11 @@ module NbdServer =
         if state.NbdServer.IsNone then
             Transition.fail state (QapiError.generic "NBD server not running")
         else
-            let keys = State.exports state |> List.map _.Key
+            let keys =
+                State.exports state
+                |> List.filter (fun export -> (Export.nbdInfo export).IsSome)
+                |> List.map _.Key
+
             Transition.wait state (StopExports keys) (NbdExportsStopped keys)
 
     let exportsStopped (state: State) (keys: ExportKey list) : Transition =

@@ -23,23 +23,44 @@ module Nodes =
             let struct (next, effects) = Changes.relax state change
             Transition.ok next effects)
 
-    let resize (state: State) (arguments: BlockResize) : Transition =
-        let planned =
-            Graph.find arguments.Device arguments.NodeName state.Graph
-            |> Result.bind (fun node -> Resize.plan node arguments.Size state.Graph)
-
-        Transition.bind state planned (fun plan ->
-            Transition.wait state (ApplyFiles([], plan.Grant.Files)) (ResizeGranted plan))
+    let private grantResize (state: State) (pending: PendingResize) : Transition =
+        Transition.wait state (ApplyFiles([], pending.Plan.Grant.Files)) (ResizeGranted pending)
 
     /// Takes the command's own permission back and ends it with an error.
-    let private giveUp (state: State) (plan: ResizePlan) error =
-        let struct (next, effects) = Changes.relax state (Remove.backend plan.User state.Graph)
-        Transition.finished next effects (Error error)
+    let private giveUp (state: State) (pending: PendingResize) error =
+        let struct (next, effects) = Changes.relax state (Remove.backend pending.Plan.User state.Graph)
+        Transition.finished next (effects @ Changes.resumeAll pending.Exports pending.Jobs) (Error error)
 
-    let resizeGranted (state: State) (plan: ResizePlan) (answer: Answer) : Transition =
+    /// Gives a node another length. Whoever uses it or what it stands on rests meanwhile, and learns of it.
+    let resizeNode (state: State) (node: Node) (bytes: int64) : Transition =
+        Transition.bind state (Resize.plan node bytes state.Graph) (fun plan ->
+            let pending = {
+                Plan = plan
+                Exports = Changes.exportsAbove state plan.Path
+                Jobs = Changes.scripts state
+            }
+
+            if pending.Exports.IsEmpty && pending.Jobs.IsEmpty then
+                grantResize state pending
+            else
+                Transition.wait state (Quiesce(pending.Exports, pending.Jobs)) (ResizeQuiesced pending))
+
+    let resize (state: State) (arguments: BlockResize) : Transition =
+        Transition.bind state (Graph.find arguments.Device arguments.NodeName state.Graph) (fun node ->
+            resizeNode state node arguments.Size)
+
+    let resizeQuiesced (state: State) (pending: PendingResize) : Transition = grantResize state pending
+
+    let resizeGranted (state: State) (pending: PendingResize) (answer: Answer) : Transition =
+        let plan = pending.Plan
+
         match answer, plan.Target with
-        | Answer.Refused error, _ -> Transition.fail state error
-        | _, Error error -> giveUp { state with Graph = plan.Grant.Graph } plan error
+        | Answer.Refused error, _ ->
+            Transition.finished
+                state
+                (Changes.resumeAll pending.Exports pending.Jobs)
+                (Error(QapiError.withErrno Errno.EBUSY error))
+        | _, Error error -> giveUp { state with Graph = plan.Grant.Graph } pending error
         | _, Ok target ->
             let call =
                 match target with
@@ -47,16 +68,21 @@ module Nodes =
                 | ResizedImage(node, bytes) -> ResizeImage(Path.compile plan.Grant.Graph node, bytes)
                 | Measure(node, _) -> MeasureFile node
 
-            Transition.wait { state with Graph = plan.Grant.Graph } call (ResizeMeasured plan)
+            Transition.wait { state with Graph = plan.Grant.Graph } call (ResizeMeasured pending)
 
-    let resizeMeasured (state: State) (plan: ResizePlan) (answer: Answer) : Transition =
+    let resizeMeasured (state: State) (pending: PendingResize) (answer: Answer) : Transition =
         match answer with
         | Measured bytes ->
-            match Resize.commit plan bytes state.Graph with
+            match Resize.commit pending.Plan bytes state.Graph with
             | Ok change ->
                 let struct (next, effects) = Changes.relax state change
-                Transition.ok next effects
-            | Error error -> giveUp state plan error
-        | NotMeasured reason -> giveUp state plan (Resize.truncateError reason)
-        | Answer.Refused error -> giveUp state plan error
-        | _ -> giveUp state plan Transition.unexpected
+
+                Transition.ok next [
+                    yield! effects
+                    yield! Changes.updateAll next pending.Exports pending.Jobs
+                    yield! Changes.resumeAll pending.Exports pending.Jobs
+                ]
+            | Error error -> giveUp state pending error
+        | NotMeasured(errno, reason) -> giveUp state pending (Resize.truncateError errno reason)
+        | Answer.Refused error -> giveUp state pending error
+        | _ -> giveUp state pending Transition.unexpected

@@ -13,15 +13,19 @@ open StorageDaemon.Core.Qom
 type Export = {
     Key: ExportKey
     Id: string
-    /// The name by which NBD clients ask for it.
-    Name: string
+    Protocol: ExportProtocol
     Backend: BackendId
     Iothreads: string list
     Writethrough: bool
     ShuttingDown: bool
-    /// What a client learns in the handshake.
-    Info: ExportInfo
 }
+
+module Export =
+    /// What an NBD client learns of it in the handshake.
+    let nbdInfo (export: Export) : ExportInfo option =
+        match export.Protocol with
+        | ExportProtocol.Nbd info -> Some info
+        | ExportProtocol.Fuse _ -> None
 
 /// A character device.
 type Chardev = {
@@ -72,10 +76,9 @@ module State =
         lazy
             (Map.foldBack
                 (fun _ export listed ->
-                    if export.ShuttingDown then
-                        listed
-                    else
-                        export.Info :: listed)
+                    match Export.nbdInfo export with
+                    | Some info when not export.ShuttingDown -> info :: listed
+                    | _ -> listed)
                 exports
                 [])
 
@@ -112,7 +115,7 @@ module State =
     /// The export that an NBD client asks for by name, without making the list.
     let tryNbdExport (name: string) (state: State) : ExportInfo option =
         Map.tryFind name state.ExportNames
-        |> Option.map (fun key -> state.Exports[key].Info)
+        |> Option.bind (fun key -> Export.nbdInfo state.Exports[key])
 
     /// Whether there is an iothread object of that id.
     let hasIothread (id: string) (state: State) : bool =
@@ -136,8 +139,9 @@ type Continuation =
     | SnapshotUndone of PendingGraph * FileChange list * QapiError
     | ImageRests of PendingImage
     | ImageWasChanged of PendingImage
-    | ResizeGranted of ResizePlan
-    | ResizeMeasured of ResizePlan
+    | ResizeQuiesced of PendingResize
+    | ResizeGranted of PendingResize
+    | ResizeMeasured of PendingResize
     | SizesKnown of flat: bool
     | CountersKnown
     | NbdServerOpened of NbdServerOptions
@@ -147,7 +151,9 @@ type Continuation =
     | ImageReread of PendingGraph * NodeId * NodeId list
     | ExportQuiesced of PendingExport
     | ExportApplied of PendingExport
+    | ExportStarted of PendingExport * Export
     | ExportCounted of id: string * hard: bool
+    | ExportEnded of ExportKey
     | NbdExportsStopped of ExportKey list
     | NbdServerClosed
     | QuitExportsStopped of ExportKey list * isCommand: bool
@@ -211,6 +217,14 @@ and [<NoComparison; NoEquality>] PendingImage = {
     Failure: string
 }
 
+/// A change of a node's length.
+and [<NoComparison; NoEquality>] PendingResize = {
+    Plan: ResizePlan
+    /// Exports and jobs that rest meanwhile.
+    Exports: ExportKey list
+    Jobs: JobKey list
+}
+
 /// What an addition waits for.
 and [<NoComparison; NoEquality>] AddStep =
     /// Files with rules that its description names.
@@ -272,8 +286,6 @@ and [<NoComparison; NoEquality>] PendingTransaction = {
 /// An export whose permissions are granted in the next graph.
 and [<NoComparison; NoEquality>] PendingExport = {
     Options: BlockExportOptions
-    NbdName: string
-    Description: string option
     Writable: bool
     Iothreads: string list
     /// What becomes of the graph: nodes may have to be activated first.

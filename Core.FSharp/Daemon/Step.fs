@@ -136,8 +136,9 @@ module Step =
         | SnapshotUndone(pending, files, error), _ -> Changes.snapshotUndone state pending files error answer
         | ImageRests pending, _ -> ImageCommands.rested state pending
         | ImageWasChanged pending, _ -> ImageCommands.changed state pending answer
-        | ResizeGranted plan, _ -> Nodes.resizeGranted state plan answer
-        | ResizeMeasured plan, _ -> Nodes.resizeMeasured state plan answer
+        | ResizeQuiesced pending, _ -> Nodes.resizeQuiesced state pending
+        | ResizeGranted pending, _ -> Nodes.resizeGranted state pending answer
+        | ResizeMeasured pending, _ -> Nodes.resizeMeasured state pending answer
         | SizesKnown flat, Sizes sizes -> Listings.namedBlockNodesKnown state flat sizes
         | CountersKnown, Counted counts -> Listings.statsKnown state counts
         | NbdServerOpened options, _ -> NbdServer.opened state options answer
@@ -146,6 +147,8 @@ module Step =
         | ImageReread(pending, node, rest), _ -> Changes.reread state pending node rest answer
         | ExportQuiesced pending, _ -> Exports.quiesced state pending
         | ExportApplied pending, _ -> Exports.applied state pending answer
+        | ExportStarted(pending, export), _ -> Exports.started state pending export answer
+        | ExportEnded key, _ -> Exports.ended state key
         | ExportCounted(id, hard), Count clients -> Exports.counted state id hard clients
         | NbdExportsStopped keys, _ -> NbdServer.exportsStopped state keys
         | QuitExportsStopped(keys, isCommand), _ -> quitExportsStopped state keys isCommand
@@ -175,6 +178,18 @@ module Step =
             let struct (next, effects) = Exports.stopped state key
             Transition.ok next effects
         | _ -> Transition.ok state []
+
+    /// A client of an export wants its node to have another length, or at least that one. An error has its number.
+    let resizeExport (state: State) (key: ExportKey) (bytes: int64) (growOnly: bool) : Transition =
+        match state.Exports.TryFind key with
+        | Some export when
+            growOnly
+            && (Graph.node state.Graph.Backends[export.Backend].Node state.Graph).SizeBytes
+               >= bytes
+            ->
+            Transition.ok state []
+        | Some export -> Nodes.resizeNode state (Graph.node state.Graph.Backends[export.Backend].Node state.Graph) bytes
+        | None -> Transition.fail state (QapiError.generic "The export is gone")
 
     /// Writes have ended beyond an export's limit: for each node on the way, where.
     let wrote (state: State) (ends: (NodeId * int64) seq) : Transition =

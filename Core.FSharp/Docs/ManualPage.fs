@@ -74,12 +74,19 @@ module ManualPage =
                     "0", "the daemon has ended as it was told to."
                     "1", "an option could not be carried out."
                 ]
-                [ Roff.section "EXAMPLE" ]
+                [ Roff.section "EXAMPLES" ]
                 Roff.literal [
                     "storage-daemon \\"
                     "    --blockdev driver=file,node-name=disk,filename=disk.img \\"
                     "    --nbd-server addr.type=unix,addr.path=nbd.sock \\"
                     "    --export type=nbd,id=e0,node-name=disk,writable=on"
+                ]
+                Roff.paragraph "A qcow2 image as a file that holds what the guest sees:"
+                Roff.literal [
+                    "storage-daemon \\"
+                    "    --blockdev driver=file,node-name=file,filename=disk.qcow2 \\"
+                    "    --blockdev driver=qcow2,node-name=disk,file=file \\"
+                    "    --export type=fuse,id=e0,node-name=disk,mountpoint=disk.raw,writable=on"
                 ]
                 [ Roff.section "SEE ALSO"; Roff.bold "storage-daemon-qmp-ref" + "(7)" ]
             ]

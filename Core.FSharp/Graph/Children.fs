@@ -56,6 +56,27 @@ module Children =
     let attach (parent: NodeId) (name: string) (child: NodeId) (graph: Graph) : Result<Graph, QapiError> =
         link (Graph.node parent graph).Children.Length parent name child graph
 
+    /// The nodes of the host files that a node stands on, without those that only backing images stand on.
+    let files (graph: Graph) (id: NodeId) : NodeId list =
+        let seen = HashSet<NodeId>()
+        let waiting = Stack<NodeId>([ id ])
+        let mutable files = []
+
+        while waiting.Count > 0 do
+            let id = waiting.Pop()
+
+            if seen.Add id then
+                let node = Graph.node id graph
+
+                if node.Driver.IsFile then
+                    files <- id :: files
+
+                for child in node.Children do
+                    if not (child.Role.HasFlag ChildRole.Cow) then
+                        waiting.Push child.Node
+
+        files
+
     let tryFind (name: string) (parent: Node) : Child option =
         parent.Children |> List.tryFind (fun child -> child.Name = name)
 

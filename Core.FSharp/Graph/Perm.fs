@@ -165,14 +165,8 @@ module Perm =
         Shared = without Perm.Resize Perm.All
     }
 
-    /// What a vhost-user-blk or VDUSE export needs.
+    /// Whoever is about to change the length.
+    let resizing (perms: PermPair) = { perms with Used = perms.Used ||| Perm.Resize }
+
+    /// What other exports need: they can live with another size. Those that change it ask for that when they do.
     let forDeviceExport (writable: bool) = { forNbdExport writable with Shared = Perm.All }
-
-    /// What a FUSE export needs: a writable or growable file may be truncated by its users.
-    let forFuseExport (writable: bool) (growable: bool) =
-        let device = forDeviceExport writable
-
-        if writable || growable then
-            { device with Used = device.Used ||| Perm.Resize }
-        else
-            device

@@ -39,6 +39,9 @@ type ResizePlan = {
 
 /// block_resize.
 module Resize =
+    let private failWith errno (text: string) : Result<'T, QapiError> =
+        QapiError.generic text |> QapiError.withErrno errno |> Error
+
     let private checkNode (node: Node) (newBytes: int64) : Result<unit, QapiError> =
         if newBytes > Raw.MaxLengthBytes then
             "offset("
@@ -46,9 +49,9 @@ module Resize =
             + ") exceeds maximum("
             + string Raw.MaxLengthBytes
             + ")"
-            |> QapiError.fail
+            |> failWith Errno.EFBIG
         elif node.Options.ReadOnly then
-            QapiError.fail "Image is read-only"
+            failWith Errno.EROFS "Image is read-only"
         else
             Ok()
 
@@ -68,12 +71,12 @@ module Resize =
                 | Ok childBytes -> descend graph (Graph.node child.Node graph) childBytes path
             | driver, _ when Driver.isImage driver ->
                 if newBytes % Raw.SectorBytes <> 0L then
-                    QapiError.fail "The new size must be a multiple of 512"
+                    failWith Errno.EINVAL "The new size must be a multiple of 512"
                 else
                     Ok(struct (ResizedImage(node.Id, newBytes), List.rev path))
             | driver, Some child when Driver.isFilter driver ->
                 descend graph (Graph.node child.Node graph) newBytes path
-            | _ -> QapiError.fail "Image format driver does not support resize"
+            | _ -> failWith Errno.ENOTSUP "Image format driver does not support resize"
 
     /// Where a resize of the node would end, or why it cannot be resized.
     let leaf (graph: Graph) (node: Node) : Result<ResizeLeaf, QapiError> =
@@ -97,13 +100,14 @@ module Resize =
             QapiError.fail "Parameter 'size' expects a >0 size"
         else
             let user: BackendSpec = {
-                Perms = { Used = Perm.Resize; Shared = Perm.All }
+                Perms = Perm.resizing Perm.unused
                 Label = Backend.UnnamedLabel
                 FixedContext = false
                 AllowInactive = false
             }
 
             Backends.attach node.Id user graph
+            |> Result.mapError (QapiError.withErrno Errno.EBUSY)
             |> Result.map (fun attached ->
                 let descended = descend graph node newBytes []
 
@@ -118,8 +122,9 @@ module Resize =
                 })
 
     /// The error of ftruncate(2): `reason` is the C library's text.
-    let truncateError (reason: string) : QapiError =
+    let truncateError (errno: int) (reason: string) : QapiError =
         QapiError.generic ("Could not resize file: " + reason)
+        |> QapiError.withErrno errno
 
     let private setSize (bytes: int64) (graph: Graph) (node: Node) =
         Graph.putNode

@@ -107,6 +107,10 @@ module OptionDescriptions =
                 "--export [type=]nbd,id=<id>,node-name=<node>[,name=<export>]"
                 "         [,writable=on|off][,description=<text>]"
             ] [ "offer a block node to NBD clients"; "(after --nbd-server)" ]
+            form [
+                "--export [type=]fuse,id=<id>,node-name=<node>,mountpoint=<file>"
+                "         [,writable=on|off][,growable=on|off][,allow-other=on|off|auto]"
+            ] [ "offer a block node as a file, over FUSE" ]
         ] [
             "Does what the QMP command block-export-add does, whose arguments are the keys."
         ]

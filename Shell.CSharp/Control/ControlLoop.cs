@@ -12,6 +12,7 @@ using StorageDaemon.Core.Observe;
 using StorageDaemon.Core.Qmp;
 using StorageDaemon.Shell.Chardev;
 using StorageDaemon.Shell.Drivers;
+using StorageDaemon.Shell.Exports;
 using StorageDaemon.Shell.Exports.Nbd;
 using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.IOThreads;
@@ -47,7 +48,8 @@ internal sealed class ControlLoop : IDisposable
         _nodes = new NodeTable(reactor);
         _files = new FileTable(_nodes);
         PathCompiler paths = new(_files, _nodes, (path, end) => reactor.Post(() => OnBeyondLimit(path, end)));
-        _exports = new ExportTable(paths, _nodes, _threads, reactor.Post, OnExportStopped);
+        _exports = new ExportTable(
+            paths, _files, _nodes, _threads, reactor.Post, OnExportStopped, ResizeExport);
         _nbdServer = new NbdListener(reactor, _exports, () => StateModule.nbdExports(_state));
         _chardevs = new ChardevTable(chardevs with { Quit = Quit });
         _monitors = new MonitorTable(
@@ -119,6 +121,13 @@ internal sealed class ControlLoop : IDisposable
         _ = Settle(Step.execute(_state, Core.Qapi.Commands.quit.Name, FSharpList<Tuple<string, Json>>.Empty));
 
     private void OnExportStopped(int key) => _ = Settle(Step.exportStopped(_state, key));
+
+    /// <summary>A client of an export asks for another length; zero or an error number.</summary>
+    private int ResizeExport(int key, long bytes, bool growOnly)
+    {
+        FSharpResult<Json, QapiError> result = Settle(Step.resizeExport(_state, key, bytes, growOnly));
+        return result.IsOk ? 0 : result.ErrorValue.Errno;
+    }
 
     /// <summary>Begins to let clients in: everything has been set up.</summary>
     internal void StartServing()

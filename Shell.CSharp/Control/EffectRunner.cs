@@ -10,6 +10,7 @@ using StorageDaemon.Core.Observe;
 using StorageDaemon.Shell.Chardev;
 using StorageDaemon.Shell.Cli;
 using StorageDaemon.Shell.Drivers;
+using StorageDaemon.Shell.Exports;
 using StorageDaemon.Shell.Exports.Nbd;
 using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.IOThreads;
@@ -88,9 +89,17 @@ internal sealed class EffectRunner(
             case Call.OpenNbdServer open:
                 threads.Prepare();
                 return nbdServer.Open(open.Item);
+            case Call.StartExport start:
+                Trace.Write(TracePoints.ExportAdd, "key=" + start.Item.Key);
+                return exports.Serve(start.Item);
             case Call.CountClients count:
                 return Core.Daemon.Answer.NewCount(exports.CountClients(count.Item));
             case Call.StopExports stop:
+                foreach (int key in stop.Item)
+                {
+                    Trace.Write(TracePoints.ExportStop, "key=" + key);
+                }
+
                 exports.StopAndWait(stop.Item);
                 return Core.Daemon.Answer.Finished;
             case Call.StartObject start:
@@ -203,10 +212,6 @@ internal sealed class EffectRunner(
                 break;
             case Effect.EndView end:
                 nodes.EndView(end.Item);
-                break;
-            case Effect.ServeExport serve:
-                Trace.Write(TracePoints.ExportAdd, "key=" + serve.Item.Key);
-                exports.Serve(serve.Item);
                 break;
             case Effect.UpdateExport update:
                 exports.Update(update.Item);

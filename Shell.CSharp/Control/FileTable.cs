@@ -252,13 +252,15 @@ internal sealed class FileTable(NodeTable nodes) : IDisposable
     }
 
     internal Answer Truncate(long node, long bytes) =>
-        Libc.FTruncate(_files[node].Fd, bytes) == 0 ? Measure(node) : Answer.NewNotMeasured(Libc.Strerror(Libc.Errno));
+        Libc.FTruncate(_files[node].Fd, bytes) == 0 ? Measure(node) : NotMeasured(Libc.Errno);
 
     internal Answer Measure(long node)
     {
         long bytes = FileOpener.Size(_files[node].Fd);
-        return bytes >= 0 ? Answer.NewMeasured(bytes) : Answer.NewNotMeasured(Libc.Strerror((int)-bytes));
+        return bytes >= 0 ? Answer.NewMeasured(bytes) : NotMeasured((int)-bytes);
     }
+
+    private static Answer NotMeasured(int errno) => Answer.NewNotMeasured(errno, Libc.Strerror(errno));
 
     internal Answer AllocatedSizes(FSharpList<long> nodes) =>
         Answer.NewSizes(new FSharpMap<long, long>(

@@ -2,6 +2,7 @@ using System;
 using System.Runtime.InteropServices;
 using StorageDaemon.Core;
 using StorageDaemon.Core.Daemon;
+using StorageDaemon.Shell.Exports.Fuse;
 using StorageDaemon.Shell.Native;
 
 namespace StorageDaemon.Shell.Drivers;
@@ -49,8 +50,9 @@ internal static unsafe class FileOpener
                 return fd;
             }
 
+            // A daemon that was killed may have left its mount on the very image that it showed.
             int errno = Libc.Errno;
-            if (errno != Errno.EINTR)
+            if (errno != Errno.EINTR && !(errno == Errno.ENOTCONN && FuseMount.ClearDead(path)))
             {
                 return -errno;
             }

@@ -20,6 +20,7 @@ internal enum AioEngine
 /// </summary>
 internal sealed unsafe class OpenFile : IDisposable
 {
+    private readonly bool _isLocal;
     private int _traits;
     private int _flushError;
     private int _holeGeneration;
@@ -34,6 +35,7 @@ internal sealed unsafe class OpenFile : IDisposable
         Engine = engine;
         Alignment = alignment;
         _traits = (int)traits;
+        _isLocal = Libc.FileSystemType(fd) != Libc.FUSE_SUPER_MAGIC;
         Gate = alignment > 1 ? new WriteGate() : null;
     }
 
@@ -49,8 +51,11 @@ internal sealed unsafe class OpenFile : IDisposable
 
     internal FileTraits Traits => (FileTraits)Volatile.Read(ref _traits);
 
-    /// <summary>Reads that the page cache can answer at once may be done without the ring.</summary>
-    internal bool CanReadInline => (Traits & FileTraits.Direct) == 0;
+    /// <summary>
+    /// What the page cache can do at once may be done without the ring. Of a file over FUSE it can do nothing: whoever
+    /// serves it might be the thread that waits for it.
+    /// </summary>
+    internal bool CanReadInline => _isLocal && (Traits & FileTraits.Direct) == 0;
 
     /// <summary>
     /// The error of a flush that failed: the kernel has dropped the dirty pages, so later flushes must not claim

@@ -83,7 +83,9 @@ internal sealed class LayerOpener(PathCompiler paths, NodeTable nodes, IOThreadP
         }
 
         return result.IsError
-            ? Answer.NewRefused(ImageLengthModule.error(header, result.ErrorValue, Libc.Strerror(result.ErrorValue)))
+            ? Answer.NewRefused(QapiErrorModule.withErrno(
+                result.ErrorValue,
+                ImageLengthModule.error(header, result.ErrorValue, Libc.Strerror(result.ErrorValue))))
             : Answer.NewMeasured(bytes);
     }
 

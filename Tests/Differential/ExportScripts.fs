@@ -45,6 +45,24 @@ let all: QmpScript list = [
 {"execute": "blockdev-del", "arguments": {"node-name": "r"}}
 """
     script
+        "exports: FUSE, refused"
+        "--blockdev file,node-name=f,filename=img/r.raw --blockdev raw,node-name=r,file=f --blockdev null-co,node-name=ro,read-only=on"
+        """
+{"execute": "block-export-add", "arguments": {"type": "fuse", "id": "e0", "node-name": "r"}}
+{"execute": "block-export-add", "arguments": {"type": "fuse", "id": "e0", "node-name": "r", "mountpoint": "/"}}
+{"execute": "block-export-add", "arguments": {"type": "fuse", "id": "e0", "node-name": "r", "mountpoint": "/dev/null"}}
+{"execute": "block-export-add", "arguments": {"type": "fuse", "id": "e0", "node-name": "r", "mountpoint": "img/none"}}
+{"execute": "block-export-add", "arguments": {"type": "fuse", "id": "e0", "node-name": "r", "mountpoint": ""}}
+{"execute": "block-export-add", "arguments": {"type": "fuse", "id": "e0", "node-name": "r", "mountpoint": "/", "allow-other": "no"}}
+{"execute": "block-export-add", "arguments": {"type": "fuse", "id": "e0", "node-name": "r", "mountpoint": "/", "growable": 1}}
+{"execute": "block-export-add", "arguments": {"type": "fuse", "id": "e0", "node-name": "r", "mountpoint": "/", "bogus": 1}}
+{"execute": "block-export-add", "arguments": {"type": "fuse", "id": "e0", "node-name": "r", "mountpoint": "/", "allow-inactive": true}}
+{"execute": "block-export-add", "arguments": {"type": "fuse", "id": "e0", "node-name": "ro", "mountpoint": "/", "writable": true}}
+{"execute": "block-export-add", "arguments": {"type": "fuse", "id": "e0", "node-name": "r", "mountpoint": "/", "iothread": "nope"}}
+{"execute": "query-block-exports"}
+{"execute": "blockdev-del", "arguments": {"node-name": "r"}}
+"""
+    script
         "exports: with a client"
         "--blockdev file,node-name=f,filename=img/r.raw --blockdev raw,node-name=r,file=f --nbd-server addr.type=unix,addr.path=n.sock"
         """

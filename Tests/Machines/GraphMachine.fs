@@ -43,7 +43,7 @@ let private permsOf (kind: byte) =
     | 0uy -> Perm.forNbdExport false
     | 1uy -> Perm.forNbdExport true
     | 2uy -> Perm.forDeviceExport true
-    | 3uy -> Perm.forFuseExport true false
+    | 3uy -> Perm.resizing (Perm.forDeviceExport true)
     | _ -> Perm.forDeviceExport false
 
 /// Compares the outcomes of one command; a failed one must have changed nothing.

@@ -63,7 +63,7 @@ let private permissionTests =
             export "f" (nbd true) w
             |> fails "Cannot get 'write' permission without 'resize': Image size is not a multiple of request alignment"
 
-            Expect.isOk (export "f" (Perm.forFuseExport true false) w) "who may resize may write"
+            Expect.isOk (export "f" (Perm.resizing (Perm.forDeviceExport true)) w) "who may resize may write"
         }
 
         test "force-share tolerates everything below, not above" {

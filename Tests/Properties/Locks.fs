@@ -36,7 +36,10 @@ let tests =
             Expect.equal (held (Perm.forNbdExport false)) [ 100L; 203L ] "NBD, read-only"
             Expect.equal (held (Perm.forNbdExport true)) [ 100L; 101L; 203L ] "NBD, writable"
             Expect.equal (held (Perm.forDeviceExport true)) [ 100L; 101L ] "vhost-user, writable"
-            Expect.equal (held (Perm.forFuseExport true false)) [ 100L; 101L; 103L ] "FUSE, writable"
+            Expect.equal
+                (held (Perm.resizing (Perm.forDeviceExport true)))
+                [ 100L; 101L; 103L ]
+                "vhost-user, writable, while its size changes"
             Expect.equal (held (Perm.forFormat true Perm.unused)) [ 100L; 101L; 103L; 201L; 203L ] "qcow2"
             Expect.equal (held (Perm.forFormat false Perm.unused)) [ 100L; 201L; 203L ] "qcow2, read-only"
         }

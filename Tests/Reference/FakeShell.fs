@@ -137,7 +137,7 @@ type FakeShell(lengths: (string * int64) list) =
         isOpen node
 
         if fails () then
-            NotMeasured "File too large"
+            NotMeasured(Errno.EFBIG, "File too large")
         else
             sizes[node] <- bytes
             Measured bytes
@@ -205,7 +205,7 @@ type FakeShell(lengths: (string * int64) list) =
             exports[key] <- { export with Clients = 0 }
             false
 
-    member _.Answer(call: Call) : Answer =
+    member this.Answer(call: Call) : Answer =
         match call with
         | OpenFiles requests -> OpenOutcomes(List.map openOne requests)
         | ApplyFiles(adopted, changes) ->
@@ -304,6 +304,7 @@ type FakeShell(lengths: (string * int64) list) =
             else
                 JobWorked None
         | OpenNbdServer _ -> orRefused (fun () -> finished openServer)
+        | StartExport served -> orRefused (fun () -> finished (fun () -> this.Serve served))
         | CountClients key -> Count exports[key].Clients
         | StopExports keys -> finished (fun () -> endExports keys)
         | CloseNbdServer ->
@@ -387,7 +388,6 @@ type FakeShell(lengths: (string * int64) list) =
             Expect.isTrue (tasks.ContainsKey key || scripts.Contains key) "there is work to stop"
             stopped.Add key |> ignore
         | EndView _ -> ()
-        | ServeExport served -> this.Serve served
         | UpdateExport served ->
             Expect.isTrue (exports.ContainsKey served.Key) "the export is served"
             Expect.isTrue (quiesced.Contains served.Key) "no request is in flight"

@@ -5,8 +5,11 @@ open System
 open System.IO
 open System.Threading
 open StorageDaemon.Core.Io
+open StorageDaemon.Core.Fuse
 open StorageDaemon.Core.Nbd
 open StorageDaemon.Shell.Drivers
+open StorageDaemon.Shell.Exports
+open StorageDaemon.Shell.Exports.Fuse
 open StorageDaemon.Shell.Exports.Nbd
 open StorageDaemon.Shell.Filters
 open StorageDaemon.Shell.IOThreads
@@ -56,7 +59,7 @@ type Rig
         )
         |> wrap
 
-    let export = NbdExport(path, false, [| thread |])
+    let export = SharedExport(path, false, [| thread |], [||])
 
     do
         budget.SetThreads [| thread |]
@@ -79,12 +82,20 @@ type Rig
             else
                 [| { Id = 0u; Name = "base:allocation" } |]
 
-        let session = Session(mode, false, uint64 sizeBytes, 1, contexts)
+        let session = StorageDaemon.Core.Nbd.Session(mode, false, uint64 sizeBytes, 1, contexts)
         let ended = Action<NbdConnection>(fun _ -> Interlocked.Increment &closed |> ignore)
         let connection = NbdConnection(thread, export, fd, &session, ReadOnlySpan<byte>.Empty, ended)
         attached <- attached + 1
         thread.Post(Action connection.Attach)
         connection
+
+    /// Serves an end of a socket of messages, at whose other end somebody plays the kernel.
+    member _.ServeFuse(fd: int, file: FuseFile, resize: ResizeRequest) : FuseChannel =
+        let ended = Action<IExportClient>(fun _ -> Interlocked.Increment &closed |> ignore)
+        let channel = FuseChannel(new FuseExport(export, null, file, resize), thread, fd, ended)
+        attached <- attached + 1
+        thread.Post(Action channel.Attach)
+        channel
 
     /// A new connection, and a peer at its other end.
     member this.Connect(mode: ReplyMode) : NbdPeer * NbdConnection =

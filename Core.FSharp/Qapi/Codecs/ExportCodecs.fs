@@ -98,6 +98,41 @@ module ExportCodecs =
             return fun m -> { Name = name m; Description = description m }
         }
 
+    let private allowOther: Codec<FuseExportAllowOther> =
+        Codec.enum "FuseExportAllowOther" [
+            FuseExportAllowOther.Off, "off"
+            FuseExportAllowOther.On, "on"
+            FuseExportAllowOther.Auto, "auto"
+        ]
+        |> Codec.documented "Whether other users than the daemon's have access to a FUSE export." [
+            "off", "They have none."
+            "on", "They have what the file's mode and owner give them; an error where that cannot be had."
+            "auto", "As on, or off where that cannot be had."
+        ]
+
+    let private fuseOptions: StructCodec<BlockExportOptionsFuse> =
+        record "BlockExportOptionsFuse" "An export as a file, over FUSE." {
+            let! mountpoint =
+                doc
+                    "The regular file to mount it on. It may be the image's own."
+                    (required "mountpoint" Codec.str _.Mountpoint)
+            let! growable =
+                doc
+                    "Whether writes beyond the end make the node longer; not by default."
+                    (optional "growable" Codec.bool _.Growable)
+            let! allowOther =
+                doc
+                    "Whether other users than the daemon's have access; auto by default."
+                    (optional "allow-other" allowOther _.AllowOther)
+
+            return
+                fun m -> {
+                    Mountpoint = mountpoint m
+                    Growable = growable m
+                    AllowOther = allowOther m
+                }
+        }
+
     let private commonOptions: Fields<BlockExportOptions, BlockExportBranch -> BlockExportOptions> =
         fields {
             let! id = doc "A new id." (required "id" Codec.str _.Id)
@@ -136,7 +171,11 @@ module ExportCodecs =
     let blockExportOptions: StructCodec<BlockExportOptions> =
         let branches = [
             branch "nbd" nbdOptions BlockExportBranch.Nbd (function
-                | BlockExportBranch.Nbd options -> ValueSome options)
+                | BlockExportBranch.Nbd options -> ValueSome options
+                | _ -> ValueNone)
+            branch "fuse" fuseOptions BlockExportBranch.Fuse (function
+                | BlockExportBranch.Fuse options -> ValueSome options
+                | _ -> ValueNone)
         ]
 
         StructCodec.unionWith "BlockExportOptions" "type" "BlockExportType" branches commonOptions _.Type
@@ -149,9 +188,14 @@ module ExportCodecs =
             return fun m -> { Id = id m; Mode = mode m }
         }
 
+    let private exportTypes = [ BlockExportType.Nbd, "nbd"; BlockExportType.Fuse, "fuse" ]
+
+    let exportTypeName (exportType: BlockExportType) : string =
+        exportTypes |> List.find (fun (listed, _) -> listed = exportType) |> snd
+
     let internal exportType: Codec<BlockExportType> =
-        Codec.enum "BlockExportType" [ BlockExportType.Nbd, "nbd" ]
-        |> Codec.documented "Protocols of exports." [ "nbd", "Network Block Device." ]
+        Codec.enum "BlockExportType" exportTypes
+        |> Codec.documented "Protocols of exports." [ "nbd", "Network Block Device."; "fuse", "A file, over FUSE." ]
 
     let blockExportInfo: StructCodec<BlockExportInfo> =
         record "BlockExportInfo" "An export." {

@@ -31,13 +31,30 @@ type NbdServerRemove = { Name: string; Mode: BlockExportRemoveMode option }
 
 /// `BlockExportType` of qapi/block-export.json, the types that are built.
 [<RequireQualifiedAccess>]
-type BlockExportType = | Nbd
+type BlockExportType =
+    | Nbd
+    | Fuse
 
 /// `BlockExportOptionsNbd` of qapi/block-export.json.
 type BlockExportOptionsNbd = {
     /// The node's name if absent.
     Name: string option
     Description: string option
+}
+
+/// `FuseExportAllowOther` of qapi/block-export.json.
+[<RequireQualifiedAccess>]
+type FuseExportAllowOther =
+    | Off
+    | On
+    | Auto
+
+/// `BlockExportOptionsFuse` of qapi/block-export.json.
+type BlockExportOptionsFuse = {
+    /// An existing regular file.
+    Mountpoint: string
+    Growable: bool option
+    AllowOther: FuseExportAllowOther option
 }
 
 /// The iothreads that serve an export. The real daemon takes one; a list is an addition of this daemon.
@@ -48,7 +65,9 @@ type ExportIothread =
 
 /// The branches of `BlockExportOptions`, by type.
 [<RequireQualifiedAccess>]
-type BlockExportBranch = Nbd of BlockExportOptionsNbd
+type BlockExportBranch =
+    | Nbd of BlockExportOptionsNbd
+    | Fuse of BlockExportOptionsFuse
 
 /// `BlockExportOptions` of qapi/block-export.json: arguments of `block-export-add` and `--export`.
 type BlockExportOptions = {

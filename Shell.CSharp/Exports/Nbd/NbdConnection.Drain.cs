@@ -8,7 +8,7 @@ namespace StorageDaemon.Shell.Exports.Nbd;
 /// Changes of the graph: the connection stops taking requests up, tells when none is in flight any more, and goes on
 /// with another path, possibly on another thread. What the client sends meanwhile waits in the socket.
 /// </summary>
-internal sealed unsafe partial class NbdConnection : IDrainable
+internal sealed unsafe partial class NbdConnection
 {
     private bool _paused;
     private Drain? _drain;
@@ -38,11 +38,8 @@ internal sealed unsafe partial class NbdConnection : IDrainable
         _thread.Schedule(this);
     }
 
-    /// <summary>
-    /// Gets ready to go on another thread; on the old one, while no request is in flight. Replies that are not sent
-    /// yet come along: their memory belongs to no thread.
-    /// </summary>
-    internal void Leave(Drain drain)
+    /// <summary>Replies that are not sent yet come along: their memory belongs to no thread.</summary>
+    public void Leave(Drain drain)
     {
         if (!_finished)
         {
@@ -54,8 +51,7 @@ internal sealed unsafe partial class NbdConnection : IDrainable
         drain.Done();
     }
 
-    /// <summary>From <see cref="Resume"/> on it goes on there; on the control thread, after <see cref="Leave"/>.</summary>
-    internal void MoveTo(IOThread thread) => _thread = thread;
+    public void MoveTo(IOThread thread) => _thread = thread;
 
     private void TakePath()
     {

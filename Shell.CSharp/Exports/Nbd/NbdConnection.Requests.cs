@@ -64,8 +64,7 @@ internal sealed unsafe partial class NbdConnection
     private int _inFlight;
     private int _ioInFlight;
 
-    /// <summary>Requests that have begun and not ended; other threads may look.</summary>
-    internal int InFlight => Volatile.Read(ref _inFlight);
+    public int InFlight => Volatile.Read(ref _inFlight);
     private long _heldBytes;
     private DataExtent _extent;
 

@@ -16,7 +16,7 @@ namespace StorageDaemon.Shell.Exports.Nbd;
 /// request; what the page cache can answer at once is answered at once into a shared reply buffer, and only the rest
 /// becomes a request in flight with a buffer of its own. The protocol itself is <see cref="RequestModule"/> and <see cref="Core.Nbd.Reply"/>.
 /// </summary>
-internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwner
+internal sealed unsafe partial class NbdConnection : IExportClient, IReadyHandler, IRequestOwner
 {
     /// <summary>Requests in flight per connection, as in the real daemon; a client that sends more waits.</summary>
     internal const int MaxInFlight = 16;
@@ -25,7 +25,7 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
     private const int MaxRoundsPerTurn = 8;
     private const int ReceiveLength = 128 << 10;
 
-    private readonly NbdExport _export;
+    private readonly SharedExport _export;
     private readonly Action<NbdConnection> _closed;
     private readonly Session _session;
     private readonly int _fd;
@@ -91,7 +91,7 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
 
     internal NbdConnection(
         IOThread thread,
-        NbdExport export,
+        SharedExport export,
         int fd,
         in Session session,
         ReadOnlySpan<byte> unread,
@@ -112,10 +112,9 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
 
     public bool Scheduled { get; set; }
 
-    internal IOThread Thread => _thread;
+    public IOThread Thread => _thread;
 
-    /// <summary>Begins to serve; on the IOThread.</summary>
-    internal void Attach()
+    public void Attach()
     {
         TakePath();
         _key = _thread.Register(_fd, this);
@@ -127,8 +126,7 @@ internal sealed unsafe partial class NbdConnection : IReadyHandler, IRequestOwne
         _thread.Schedule(this);
     }
 
-    /// <summary>Ends the connection after the requests in flight; on the IOThread.</summary>
-    internal void Abort()
+    public void Abort()
     {
         if (!_closing)
         {

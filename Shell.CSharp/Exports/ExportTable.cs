@@ -5,24 +5,31 @@ using System.Threading;
 using StorageDaemon.Core.Daemon;
 using StorageDaemon.Core.Nbd;
 using StorageDaemon.Core.Observe;
+using StorageDaemon.Core;
 using StorageDaemon.Shell.Drivers;
+using StorageDaemon.Shell.Control;
+using StorageDaemon.Shell.Exports.Fuse;
+using StorageDaemon.Shell.Exports.Nbd;
 using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.IOThreads;
 using StorageDaemon.Shell.Observe;
 
-namespace StorageDaemon.Shell.Exports.Nbd;
+namespace StorageDaemon.Shell.Exports;
 
 /// <summary>
-/// The exports that are served, and their connections. On the control thread only, but for the notice that a
-/// connection has ended.
+/// The exports that are served, and their clients. On the control thread only, but for the notice that a client has
+/// ended.
 /// </summary>
 internal sealed class ExportTable
 {
-    private sealed class Served(NbdExport export)
+    private sealed class Served(SharedExport export, IExportServer? server)
     {
-        internal NbdExport Export { get; } = export;
+        internal SharedExport Export { get; } = export;
 
-        internal HashSet<NbdConnection> Connections { get; } = [];
+        /// <summary>Null where the clients come from a server that many exports share.</summary>
+        internal IExportServer? Server { get; } = server;
+
+        internal HashSet<IExportClient> Clients { get; } = [];
 
         /// <summary>Counts of the paths that were in force before.</summary>
         internal IoStats Before { get; } = new();
@@ -31,34 +38,96 @@ internal sealed class ExportTable
     }
 
     private readonly Dictionary<int, Served> _exports = [];
-    // A monitor, not a Lock: the control thread waits on it for connections to end.
+    // A monitor, not a Lock: the control thread waits on it for clients to end.
     private readonly object _gate = new();
     private readonly PathCompiler _paths;
+    private readonly FileTable _files;
     private readonly NodeTable _nodes;
     private readonly IOThreadPool _threads;
     private readonly Action<Action> _post;
     private readonly Action<int> _stopped;
+    private readonly Func<int, long, bool, int> _resize;
 
     /// <param name="paths">Makes paths of the graph's.</param>
     /// <param name="nodes">Keeps what paths have counted.</param>
     /// <param name="threads">Threads to serve on.</param>
     /// <param name="post">Runs an action on the control thread.</param>
-    /// <param name="stopped">Called on the control thread when an export that is to stop has lost its last connection.</param>
+    /// <param name="stopped">Called on the control thread when an export that is to stop has lost its last client.</param>
+    /// <param name="resize">
+    /// On the control thread: gives the node of an export a length in bytes, or at least that one; an error number.
+    /// </param>
     internal ExportTable(
-        PathCompiler paths, NodeTable nodes, IOThreadPool threads, Action<Action> post, Action<int> stopped)
+        PathCompiler paths,
+        FileTable files,
+        NodeTable nodes,
+        IOThreadPool threads,
+        Action<Action> post,
+        Action<int> stopped,
+        Func<int, long, bool, int> resize)
     {
         _paths = paths;
+        _files = files;
+        _resize = resize;
         _nodes = nodes;
         _threads = threads;
         _post = post;
         _stopped = stopped;
     }
 
-    internal void Serve(ServedExport served)
+    internal Answer Serve(ServedExport offer)
     {
-        IOThread[] threads = _threads.ForExport(served.Iothreads);
-        NodePath path = _paths.Compile(served.Path, _threads.IndexCount);
-        _exports.Add(served.Key, new Served(new NbdExport(path, served.Writethrough, threads)));
+        IOThread[] threads = _threads.ForExport(offer.Iothreads);
+        SharedExport export = new(
+            _paths.Compile(offer.Path, _threads.IndexCount), offer.Writethrough, threads, Files(offer));
+        IExportServer? server = null;
+        if (MakeServer(offer, export, ref server) is { } error)
+        {
+            return Answer.NewRefused(error);
+        }
+
+        Served served = new(export, server);
+        _exports.Add(offer.Key, served);
+        if (server != null)
+        {
+            lock (_gate)
+            {
+                foreach (IExportClient client in server.Start(ended => End(offer.Key, served, ended, null)))
+                {
+                    Begin(served, client);
+                }
+            }
+        }
+
+        return Answer.Finished;
+    }
+
+    /// <summary>Makes what the protocol of an export needs of its own; or says why that cannot be.</summary>
+    private QapiError? MakeServer(ServedExport offer, SharedExport export, ref IExportServer? server)
+    {
+        QapiError? error = null;
+        if (offer.Protocol is ExportProtocol.Fuse fuse)
+        {
+            server = FuseExport.TryMount(
+                export,
+                fuse.Item,
+                _exports.Values.Select(other => other.Server).OfType<FuseExport>().Select(other => other.Path),
+                (bytes, growOnly, done) => _post(() => done(_resize(offer.Key, bytes, growOnly))),
+                out error);
+        }
+
+        return error;
+    }
+
+    private OpenFile[] Files(ServedExport offer) => [.. offer.Files.Select(node => _files[node])];
+
+    private void Begin(Served served, IExportClient client)
+    {
+        lock (_gate)
+        {
+            _ = served.Clients.Add(client);
+        }
+
+        client.Thread.Post(client.Attach);
     }
 
     /// <summary>Stops exports from sending requests and waits until none is in flight.</summary>
@@ -73,10 +142,10 @@ internal sealed class ExportTable
             }
 
             served.Export.Path.SuspendThrottling();
-            foreach (NbdConnection connection in Connections(served))
+            foreach (IExportClient client in Clients(served))
             {
                 drain.Expect();
-                connection.Thread.Post(() => connection.Pause(drain));
+                client.Thread.Post(() => client.Pause(drain));
             }
         }
 
@@ -95,6 +164,7 @@ internal sealed class ExportTable
             next.SuspendThrottling();
             old.ResumeThrottling();
             known.Export.Path = next;
+            known.Export.Files = Files(served);
             Retire(known, old);
             Move(known, _threads.ForExport(served.Iothreads));
         }
@@ -109,19 +179,18 @@ internal sealed class ExportTable
         }
 
         served.Export.Threads = threads;
-        NbdConnection[] moving =
-            [.. Connections(served).Where(connection => Array.IndexOf(threads, connection.Thread) < 0)];
+        IExportClient[] moving = [.. Clients(served).Where(client => Array.IndexOf(threads, client.Thread) < 0)];
         Drain left = new();
-        foreach (NbdConnection connection in moving)
+        foreach (IExportClient client in moving)
         {
             left.Expect();
-            connection.Thread.Post(() => connection.Leave(left));
+            client.Thread.Post(() => client.Leave(left));
         }
 
         left.Wait();
-        foreach (NbdConnection connection in moving)
+        foreach (IExportClient client in moving)
         {
-            connection.MoveTo(served.Export.NextThread());
+            client.MoveTo(served.Export.NextThread());
         }
     }
 
@@ -145,18 +214,18 @@ internal sealed class ExportTable
             }
 
             served.Export.Path.ResumeThrottling();
-            foreach (NbdConnection connection in Connections(served))
+            foreach (IExportClient client in Clients(served))
             {
-                connection.Thread.Post(connection.Resume);
+                client.Thread.Post(client.Resume);
             }
         }
     }
 
-    private NbdConnection[] Connections(Served served)
+    private IExportClient[] Clients(Served served)
     {
         lock (_gate)
         {
-            return [.. served.Connections];
+            return [.. served.Clients];
         }
     }
 
@@ -171,6 +240,8 @@ internal sealed class ExportTable
     {
         if (_exports.Remove(key, out Served? served))
         {
+            served.Server?.Dispose();
+            served.Export.Path.ResumeThrottling();
             _nodes.Retire(served.Export.Path);
         }
     }
@@ -199,8 +270,9 @@ internal sealed class ExportTable
         return sums;
     }
 
+    /// <summary>Clients that came by themselves: of an export that has a way of its own to clients, those are not known.</summary>
     internal int CountClients(int key) =>
-        _exports.TryGetValue(key, out Served? served) ? Count(served) : 0;
+        _exports.TryGetValue(key, out Served? served) && served.Server == null ? Count(served) : 0;
 
     /// <summary>Requests of an export that have begun and not ended.</summary>
     internal int CountInFlight(int key)
@@ -212,7 +284,7 @@ internal sealed class ExportTable
 
         lock (_gate)
         {
-            return served.Connections.Sum(connection => connection.InFlight);
+            return served.Clients.Sum(client => client.InFlight);
         }
     }
 
@@ -220,7 +292,7 @@ internal sealed class ExportTable
     {
         lock (_gate)
         {
-            return served.Connections.Count;
+            return served.Clients.Count;
         }
     }
 
@@ -236,29 +308,27 @@ internal sealed class ExportTable
         }
 
         IOThread thread = served.Export.NextThread();
-        NbdConnection connection = new(thread, served.Export, fd, in session, unread, c => End(key, served, c, left));
-        lock (_gate)
-        {
-            _ = served.Connections.Add(connection);
-        }
-
-        thread.Post(connection.Attach);
+        Begin(served, new NbdConnection(thread, served.Export, fd, in session, unread, c => End(key, served, c, left)));
         return true;
     }
 
-    /// <summary>On the IOThread: a connection has ended.</summary>
-    private void End(int key, Served served, NbdConnection connection, Action left)
+    /// <summary>On the IOThread: a client has ended.</summary>
+    private void End(int key, Served served, IExportClient client, Action? left)
     {
         lock (_gate)
         {
-            _ = served.Connections.Remove(connection);
+            _ = served.Clients.Remove(client);
             System.Threading.Monitor.PulseAll(_gate);
         }
 
         _post(() =>
         {
-            left();
-            Trace.Write(TracePoints.NbdDisconnect, "key=" + key);
+            if (left != null)
+            {
+                left();
+                Trace.Write(TracePoints.NbdDisconnect, "key=" + key);
+            }
+
             if (served.Stopping && Count(served) == 0 && _exports.ContainsKey(key))
             {
                 Forget(key);
@@ -267,7 +337,7 @@ internal sealed class ExportTable
         });
     }
 
-    /// <summary>Begins to end an export's connections. Without any, the export is gone at once, and nobody is told.</summary>
+    /// <summary>Begins to end an export's clients. Without any, the export is gone at once, and nobody is told.</summary>
     internal void Stop(int key)
     {
         if (!_exports.TryGetValue(key, out Served? served))
@@ -276,14 +346,16 @@ internal sealed class ExportTable
         }
 
         served.Stopping = true;
+        served.Export.Path.SuspendThrottling();
+        served.Server?.Stop();
         lock (_gate)
         {
-            foreach (NbdConnection connection in served.Connections)
+            foreach (IExportClient client in served.Clients)
             {
-                connection.Thread.Post(connection.Abort);
+                client.Thread.Post(client.Abort);
             }
 
-            if (served.Connections.Count == 0)
+            if (served.Clients.Count == 0)
             {
                 // The last client may have gone since it was counted; who knows the export as gone does not mind.
                 Forget(key);
@@ -292,7 +364,7 @@ internal sealed class ExportTable
         }
     }
 
-    /// <summary>Ends exports and waits until their connections are gone; nobody is told.</summary>
+    /// <summary>Ends exports and waits until their clients are gone; nobody is told.</summary>
     internal void StopAndWait(IEnumerable<int> keys)
     {
         foreach (int key in keys)
@@ -305,7 +377,7 @@ internal sealed class ExportTable
             Stop(key);
             lock (_gate)
             {
-                while (served.Connections.Count > 0)
+                while (served.Clients.Count > 0)
                 {
                     _ = System.Threading.Monitor.Wait(_gate);
                 }
