@@ -35,17 +35,29 @@ type FuseOffer = {
     AllowOther: FuseExportAllowOther
 }
 
+/// A disk for one virtual machine at a time, with the machine's memory shared.
+type VhostUserOffer = {
+    /// Of type unix or fd.
+    Addr: SocketAddress
+    Writable: bool
+    /// Bytes; a power of two from 512 on.
+    LogicalBlockSize: uint32
+    NumQueues: uint16
+}
+
 /// How clients reach an export.
 [<RequireQualifiedAccess; NoComparison; NoEquality>]
 type ExportProtocol =
     | Nbd of ExportInfo
     | Fuse of FuseOffer
+    | VhostUser of VhostUserOffer
 
 module ExportProtocol =
     let exportType (protocol: ExportProtocol) : BlockExportType =
         match protocol with
         | ExportProtocol.Nbd _ -> BlockExportType.Nbd
         | ExportProtocol.Fuse _ -> BlockExportType.Fuse
+        | ExportProtocol.VhostUser _ -> BlockExportType.VhostUserBlk
 
 /// An export for the shell to serve.
 [<NoComparison; NoEquality>]

@@ -59,11 +59,38 @@ module Exports =
         else
             Ok()
 
+    let private minBlockSize = 512UL
+    let private maxBlockSize = 2097152UL
+
+    /// The order is the real daemon's.
+    let private checkVhostUser (options: BlockExportOptionsVhostUserBlk) =
+        let blockSize = defaultArg options.LogicalBlockSize minBlockSize
+
+        if
+            blockSize < minBlockSize
+            || blockSize > maxBlockSize
+            || blockSize &&& (blockSize - 1UL) <> 0UL
+        then
+            QapiError.fail (
+                "parameter logical-block-size must be a power of 2 between "
+                + string minBlockSize
+                + " and "
+                + string maxBlockSize
+            )
+        elif options.NumQueues = Some 0us then
+            QapiError.fail "num-queues must be greater than 0"
+        else
+            match options.Addr with
+            | SocketAddress.Unix _
+            | SocketAddress.Fd _ -> Ok()
+            | _ -> QapiError.fail "Only socket address types 'unix' and 'fd' are supported"
+
     /// What is asked of the protocol itself, after the node has been found fit.
     let private checkProtocol (state: State) (options: BlockExportOptions) =
         match options.Type with
         | BlockExportBranch.Nbd nbd -> checkNbd state (nbdName options nbd) nbd.Description
         | BlockExportBranch.Fuse _ -> Ok()
+        | BlockExportBranch.VhostUserBlk options -> checkVhostUser options
 
     let private checkInactive (options: BlockExportOptions) =
         match options.Type with
@@ -74,7 +101,8 @@ module Exports =
     let private permissions (writable: bool) (options: BlockExportOptions) =
         match options.Type with
         | BlockExportBranch.Nbd _ -> Perm.forNbdExport writable
-        | BlockExportBranch.Fuse _ -> Perm.forDeviceExport writable
+        | BlockExportBranch.Fuse _
+        | BlockExportBranch.VhostUserBlk _ -> Perm.forDeviceExport writable
 
     let private attach (graph: Graph) (node: Node) writable (options: BlockExportOptions) =
         let spec = {
@@ -200,6 +228,13 @@ module Exports =
                 Writable = pending.Writable
                 Growable = fuse.Growable = Some true
                 AllowOther = defaultArg fuse.AllowOther FuseExportAllowOther.Auto
+            }
+        | BlockExportBranch.VhostUserBlk options ->
+            ExportProtocol.VhostUser {
+                Addr = options.Addr
+                Writable = pending.Writable
+                LogicalBlockSize = uint32 (defaultArg options.LogicalBlockSize minBlockSize)
+                NumQueues = defaultArg options.NumQueues 1us
             }
 
     /// The image locks are taken, or not: clients may come.

@@ -25,7 +25,8 @@ module Export =
     let nbdInfo (export: Export) : ExportInfo option =
         match export.Protocol with
         | ExportProtocol.Nbd info -> Some info
-        | ExportProtocol.Fuse _ -> None
+        | ExportProtocol.Fuse _
+        | ExportProtocol.VhostUser _ -> None
 
 /// A character device.
 type Chardev = {

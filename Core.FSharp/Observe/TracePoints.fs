@@ -43,6 +43,15 @@ module TracePoints =
     let NbdDisconnect = "nbd_disconnect"
 
     [<Literal>]
+    let VhostUserConnect = "vhost_user_connect"
+
+    [<Literal>]
+    let VhostUserDisconnect = "vhost_user_disconnect"
+
+    [<Literal>]
+    let VhostUserRingBroken = "vhost_user_ring_broken"
+
+    [<Literal>]
     let ChardevOpen = "chardev_open"
 
     [<Literal>]
@@ -69,6 +78,9 @@ module TracePoints =
         NbdHandshakeDone
         NbdHandshakeFail
         NbdDisconnect
+        VhostUserConnect
+        VhostUserDisconnect
+        VhostUserRingBroken
         ChardevOpen
         ChardevClose
         IothreadStart

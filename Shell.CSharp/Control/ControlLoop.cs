@@ -49,7 +49,7 @@ internal sealed class ControlLoop : IDisposable
         _files = new FileTable(_nodes);
         PathCompiler paths = new(_files, _nodes, (path, end) => reactor.Post(() => OnBeyondLimit(path, end)));
         _exports = new ExportTable(
-            paths, _files, _nodes, _threads, reactor.Post, OnExportStopped, ResizeExport);
+            paths, _files, _nodes, _threads, reactor.Post, OnExportStopped, ResizeExport, reactor);
         _nbdServer = new NbdListener(reactor, _exports, () => StateModule.nbdExports(_state));
         _chardevs = new ChardevTable(chardevs with { Quit = Quit });
         _monitors = new MonitorTable(
@@ -133,6 +133,7 @@ internal sealed class ControlLoop : IDisposable
     internal void StartServing()
     {
         _chardevs.Starting = false;
+        _exports.FromMonitor = true;
         _nbdServer.StartAccepting();
     }
 

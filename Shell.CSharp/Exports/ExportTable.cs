@@ -10,6 +10,7 @@ using StorageDaemon.Shell.Drivers;
 using StorageDaemon.Shell.Control;
 using StorageDaemon.Shell.Exports.Fuse;
 using StorageDaemon.Shell.Exports.Nbd;
+using StorageDaemon.Shell.Exports.VhostUser;
 using StorageDaemon.Shell.Filters;
 using StorageDaemon.Shell.IOThreads;
 using StorageDaemon.Shell.Observe;
@@ -47,6 +48,7 @@ internal sealed class ExportTable
     private readonly Action<Action> _post;
     private readonly Action<int> _stopped;
     private readonly Func<int, long, bool, int> _resize;
+    private readonly Reactor? _reactor;
 
     /// <param name="paths">Makes paths of the graph's.</param>
     /// <param name="nodes">Keeps what paths have counted.</param>
@@ -56,6 +58,7 @@ internal sealed class ExportTable
     /// <param name="resize">
     /// On the control thread: gives the node of an export a length in bytes, or at least that one; an error number.
     /// </param>
+    /// <param name="reactor">The control thread's loop, for exports that listen by themselves.</param>
     internal ExportTable(
         PathCompiler paths,
         FileTable files,
@@ -63,16 +66,21 @@ internal sealed class ExportTable
         IOThreadPool threads,
         Action<Action> post,
         Action<int> stopped,
-        Func<int, long, bool, int> resize)
+        Func<int, long, bool, int> resize,
+        Reactor? reactor)
     {
         _paths = paths;
         _files = files;
         _resize = resize;
+        _reactor = reactor;
         _nodes = nodes;
         _threads = threads;
         _post = post;
         _stopped = stopped;
     }
+
+    /// <summary>Exports are made by monitor commands from now on.</summary>
+    internal bool FromMonitor { get; set; }
 
     internal Answer Serve(ServedExport offer)
     {
@@ -113,6 +121,10 @@ internal sealed class ExportTable
                 _exports.Values.Select(other => other.Server).OfType<FuseExport>().Select(other => other.Path),
                 (bytes, growOnly, done) => _post(() => done(_resize(offer.Key, bytes, growOnly))),
                 out error);
+        }
+        else if (offer.Protocol is ExportProtocol.VhostUser vhostUser)
+        {
+            server = VhostUserExport.TryListen(export, vhostUser.Item, _reactor!, FromMonitor, out error);
         }
 
         return error;
@@ -167,6 +179,7 @@ internal sealed class ExportTable
             known.Export.Files = Files(served);
             Retire(known, old);
             Move(known, _threads.ForExport(served.Iothreads));
+            known.Server?.Updated();
         }
     }
 

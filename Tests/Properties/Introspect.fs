@@ -129,10 +129,10 @@ let private deviations =
         // Figures of exports.
         under "query-blockstats[]." "+" [ "x-exports" ]
 
-        // Exports: NBD without bitmaps; one iothread or several.
-        under "block-export-add(type=" "-" [ "vhost-user-blk"; "fuse"; "vduse-blk" ]
+        // Exports: NBD without bitmaps, no VDUSE; one iothread or several.
+        under "block-export-add(type=" "-" [ "vduse-blk" ]
         under "block-export-add(nbd)." "-" [ "bitmaps"; "allocation-depth" ]
-        under "query-block-exports[].type=" "-" [ "vhost-user-blk"; "fuse"; "vduse-blk" ]
+        under "query-block-exports[].type=" "-" [ "vduse-blk" ]
         under "nbd-server-add." "-" [ "bitmap" ]
         under "block-export-add." "~" [ "iothread" ]
 

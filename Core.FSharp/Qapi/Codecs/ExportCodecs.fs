@@ -133,6 +133,27 @@ module ExportCodecs =
                 }
         }
 
+    let private vhostUserBlkOptions: StructCodec<BlockExportOptionsVhostUserBlk> =
+        record "BlockExportOptionsVhostUserBlk" "An export as a disk of a virtual machine, over vhost-user." {
+            let! addr =
+                doc
+                    "The socket to listen at: of type unix or fd."
+                    (required "addr" (StructCodec.codec SocketCodecs.socketAddress) _.Addr)
+            let! logicalBlockSize =
+                doc
+                    "The smallest unit of the disk, in bytes; 512 by default."
+                    (optional "logical-block-size" Codec.size _.LogicalBlockSize)
+            let! numQueues =
+                doc "How many queues the disk has; 1 by default." (optional "num-queues" Codec.uint16 _.NumQueues)
+
+            return
+                fun m -> {
+                    Addr = addr m
+                    LogicalBlockSize = logicalBlockSize m
+                    NumQueues = numQueues m
+                }
+        }
+
     let private commonOptions: Fields<BlockExportOptions, BlockExportBranch -> BlockExportOptions> =
         fields {
             let! id = doc "A new id." (required "id" Codec.str _.Id)
@@ -176,6 +197,9 @@ module ExportCodecs =
             branch "fuse" fuseOptions BlockExportBranch.Fuse (function
                 | BlockExportBranch.Fuse options -> ValueSome options
                 | _ -> ValueNone)
+            branch "vhost-user-blk" vhostUserBlkOptions BlockExportBranch.VhostUserBlk (function
+                | BlockExportBranch.VhostUserBlk options -> ValueSome options
+                | _ -> ValueNone)
         ]
 
         StructCodec.unionWith "BlockExportOptions" "type" "BlockExportType" branches commonOptions _.Type
@@ -188,14 +212,22 @@ module ExportCodecs =
             return fun m -> { Id = id m; Mode = mode m }
         }
 
-    let private exportTypes = [ BlockExportType.Nbd, "nbd"; BlockExportType.Fuse, "fuse" ]
+    let private exportTypes = [
+        BlockExportType.Nbd, "nbd"
+        BlockExportType.VhostUserBlk, "vhost-user-blk"
+        BlockExportType.Fuse, "fuse"
+    ]
 
     let exportTypeName (exportType: BlockExportType) : string =
         exportTypes |> List.find (fun (listed, _) -> listed = exportType) |> snd
 
     let internal exportType: Codec<BlockExportType> =
         Codec.enum "BlockExportType" exportTypes
-        |> Codec.documented "Protocols of exports." [ "nbd", "Network Block Device."; "fuse", "A file, over FUSE." ]
+        |> Codec.documented "Protocols of exports." [
+            "nbd", "Network Block Device."
+            "vhost-user-blk", "A disk of a virtual machine, over vhost-user."
+            "fuse", "A file, over FUSE."
+        ]
 
     let blockExportInfo: StructCodec<BlockExportInfo> =
         record "BlockExportInfo" "An export." {

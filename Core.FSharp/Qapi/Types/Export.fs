@@ -34,6 +34,7 @@ type NbdServerRemove = { Name: string; Mode: BlockExportRemoveMode option }
 type BlockExportType =
     | Nbd
     | Fuse
+    | VhostUserBlk
 
 /// `BlockExportOptionsNbd` of qapi/block-export.json.
 type BlockExportOptionsNbd = {
@@ -57,6 +58,15 @@ type BlockExportOptionsFuse = {
     AllowOther: FuseExportAllowOther option
 }
 
+/// `BlockExportOptionsVhostUserBlk` of qapi/block-export.json.
+type BlockExportOptionsVhostUserBlk = {
+    Addr: SocketAddress
+    /// Bytes; 512 if absent.
+    LogicalBlockSize: uint64 option
+    /// 1 if absent.
+    NumQueues: uint16 option
+}
+
 /// The iothreads that serve an export. The real daemon takes one; a list is an addition of this daemon.
 [<RequireQualifiedAccess>]
 type ExportIothread =
@@ -68,6 +78,7 @@ type ExportIothread =
 type BlockExportBranch =
     | Nbd of BlockExportOptionsNbd
     | Fuse of BlockExportOptionsFuse
+    | VhostUserBlk of BlockExportOptionsVhostUserBlk
 
 /// `BlockExportOptions` of qapi/block-export.json: arguments of `block-export-add` and `--export`.
 type BlockExportOptions = {
