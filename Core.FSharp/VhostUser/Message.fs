@@ -250,8 +250,9 @@ module Message =
 
     let replyNoConfig () : byte[] = reply VHOST_USER_GET_CONFIG 0
 
+    /// With the padding of the C structure, which front ends insist on.
     let replyInflight (area: InflightArea) : byte[] =
-        let bytes = reply VHOST_USER_GET_INFLIGHT_FD 20
+        let bytes = reply VHOST_USER_GET_INFLIGHT_FD 24
         BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan HeaderLength, area.LengthBytes)
         BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(HeaderLength + 8), area.OffsetBytes)
         BinaryPrimitives.WriteUInt16LittleEndian(bytes.AsSpan(HeaderLength + 16), area.QueueCount)
