@@ -66,6 +66,7 @@ internal sealed unsafe partial class IOThread : IDisposable
     private int _waitingHead = -1;
     private int _waitingTail = -1;
     private readonly List<IReadyHandler> _memoryWaiters = [];
+    private readonly List<IPolled> _polled = [];
     private int _memoryReturned;
     private int _sleeping;
     private Thread? _thread;
@@ -281,6 +282,49 @@ internal sealed unsafe partial class IOThread : IDisposable
     internal void After(long delayNs, IRequestOwner owner, int tag) =>
         _timers.Add(Stopwatch.GetTimestamp() + delayNs, owner, tag);
 
+    /// <summary>Looks for a handler's work whenever the thread is awake.</summary>
+    internal void AddPolled(IPolled handler)
+    {
+        if (!_polled.Contains(handler))
+        {
+            _polled.Add(handler);
+        }
+    }
+
+    internal void RemovePolled(IPolled handler) => _polled.Remove(handler);
+
+    /// <summary>Schedules those that have work; whether there are any.</summary>
+    private bool LookAtPolled()
+    {
+        bool any = false;
+        foreach (IPolled handler in _polled)
+        {
+            if (handler.HasWork)
+            {
+                Schedule(handler);
+                any = true;
+            }
+        }
+
+        return any;
+    }
+
+    /// <summary>Before sleep; true if there is work after all.</summary>
+    private bool AskPolledToTell()
+    {
+        bool any = false;
+        foreach (IPolled handler in _polled)
+        {
+            if (handler.AskToBeTold())
+            {
+                Schedule(handler);
+                any = true;
+            }
+        }
+
+        return any;
+    }
+
     private void Watch(int fd, ulong key, uint events)
     {
         if (!TryWatch(fd, key, events))
@@ -302,6 +346,7 @@ internal sealed unsafe partial class IOThread : IDisposable
         {
             bool busy = RunMailbox();
             busy |= RunResumedFrames();
+            _ = LookAtPolled();
             busy |= RunReady();
             busy |= ReapAll();
             busy |= RunTimers();
@@ -331,7 +376,7 @@ internal sealed unsafe partial class IOThread : IDisposable
         long until = start + _polling.CurrentNs;
         do
         {
-            if (Poll(0) > 0 || HasCompletions() || !_mailbox.IsEmpty || !_resumedFrames.IsEmpty)
+            if (LookAtPolled() || Poll(0) > 0 || HasCompletions() || !_mailbox.IsEmpty || !_resumedFrames.IsEmpty)
             {
                 return;
             }
@@ -342,7 +387,7 @@ internal sealed unsafe partial class IOThread : IDisposable
         Interlocked.MemoryBarrier();
         int timeout = _timers.TimeoutMs(IdleTrimMs);
         if (_mailbox.IsEmpty && _resumedFrames.IsEmpty && !_stop && !HasCompletions()
-            && Volatile.Read(ref _memoryReturned) == 0)
+            && Volatile.Read(ref _memoryReturned) == 0 && !AskPolledToTell())
         {
             if (Poll(timeout) == 0 && timeout == IdleTrimMs)
             {

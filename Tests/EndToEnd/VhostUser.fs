@@ -6,6 +6,7 @@ open System.IO
 open System.Text
 open Expecto
 open StorageDaemon.Core.VhostUser
+open StorageDaemon.Tests.Reference
 open StorageDaemon.Tests.Harness
 open StorageDaemon.Tests.Harness.Disk
 open StorageDaemon.Tests.Harness.TempDir

@@ -72,13 +72,18 @@ internal sealed partial class VhostUserQueue
         _ring.Indirect = (setup.Features & BlkWire.VIRTIO_F_INDIRECT_DESC) != 0;
         _ring.NotifyOnEmpty = (setup.Features & BlkWire.VIRTIO_F_NOTIFY_ON_EMPTY) != 0;
         Recover(setup.Size);
+        if (_attached)
+        {
+            _thread.AddPolled(this);
+        }
+
         _thread.Schedule(this);
     }
 
     /// <summary>Serves no more when nothing is in flight, and then tells the available index.</summary>
     internal void End(Action<uint> done) => WhenQuiet(() =>
     {
-        _serving = false;
+        StopServing();
         done(_ring.LastAvail);
     });
 
@@ -107,11 +112,17 @@ internal sealed partial class VhostUserQueue
         WhenQuiet(() =>
         {
             DropEvents();
-            _serving = false;
+            StopServing();
             _binding = GuestBinding.Empty;
             _inflightLog = 0;
             done();
         });
+    }
+
+    private void StopServing()
+    {
+        _serving = false;
+        _thread.RemovePolled(this);
     }
 
     internal void UseFeatures(ulong features, bool writeCache) => TakeFeatures(features, writeCache);
@@ -169,6 +180,11 @@ internal sealed partial class VhostUserQueue
         Signal(_errFd);
     }
 
+    public bool HasWork => CanTake
+        && (_retakenAt < _retaken.Length || Shared.acquireU16(_ring.Avail + 2) != _ring.LastAvail);
+
+    public bool AskToBeTold() => CanTake && SplitRingModule.enableKicks(ref _ring);
+
     /// <summary>Takes requests from the ring and begins them; true if there may be more.</summary>
     private bool TakeSome()
     {
@@ -184,10 +200,8 @@ internal sealed partial class VhostUserQueue
         {
             switch (Pop(segments, ref chain, out bool isRetaken))
             {
-                case Core.Virtio.Pop.Empty when SplitRingModule.enableKicks(ref _ring):
-                    SplitRingModule.disableKicks(ref _ring);
-                    break;
                 case Core.Virtio.Pop.Empty:
+                    // Kicks are wanted when the thread goes to sleep.
                     return false;
                 case Core.Virtio.Pop.Taken:
                     taken++;

@@ -13,7 +13,7 @@ namespace StorageDaemon.Shell.Exports.VhostUser;
 /// One queue of the disk, on its IOThread: it is there as long as the export, whether a front end uses it or not. What
 /// the control thread tells it comes as actions on its thread.
 /// </summary>
-internal sealed unsafe partial class VhostUserQueue : IExportClient, IReadyHandler, IRequestOwner
+internal sealed unsafe partial class VhostUserQueue : IExportClient, IPolled, IRequestOwner
 {
     private readonly VhostUserExport _export;
     private readonly SharedExport _shared;
@@ -65,6 +65,11 @@ internal sealed unsafe partial class VhostUserQueue : IExportClient, IReadyHandl
         _attached = true;
         TakePath();
         Watch();
+        if (_serving)
+        {
+            _thread.AddPolled(this);
+        }
+
         _thread.Schedule(this);
     }
 
@@ -186,6 +191,8 @@ internal sealed unsafe partial class VhostUserQueue : IExportClient, IReadyHandl
         if (_closing)
         {
             _finished = true;
+            _serving = false;
+            _thread.RemovePolled(this);
             DropEvents();
             _ended(this);
         }
@@ -238,6 +245,7 @@ internal sealed unsafe partial class VhostUserQueue : IExportClient, IReadyHandl
         if (!_finished)
         {
             Unwatch();
+            _thread.RemovePolled(this);
             _attached = false;
             _thread.Forget(this);
         }

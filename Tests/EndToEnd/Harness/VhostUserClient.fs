@@ -110,7 +110,7 @@ let send (socket: Socket) (bytes: byte[]) (fds: int list) : unit =
 
 /// Receives so many bytes, and a descriptor if one comes along. Throws at the end of the connection.
 let receive (socket: Socket) (length: int) : byte[] * int voption =
-    let bytes = Array.zeroCreate length
+    let bytes = Array.zeroCreate<byte> length
     let mutable fd = ValueNone
     let mutable at = 0
 
@@ -257,7 +257,7 @@ type Guest(queues: int) =
         Marshal.ReadByte(memory + nativeint (frame queue slot) + 48n)
 
     member _.Data(queue: int, slot: int, length: int) : byte[] =
-        let bytes = Array.zeroCreate length
+        let bytes = Array.zeroCreate<byte> length
         let half = length / 2
         Marshal.Copy(memory + nativeint (data queue slot), bytes, 0, half)
         Marshal.Copy(memory + nativeint (data queue slot) + nativeint MaxData, bytes, half, length - half)
