@@ -14,7 +14,8 @@ open StorageDaemon.Tests.Harness.VhostUserClient
 
 let private export (more: string) = [
     "--export"
-    "vhost-user-blk,id=e,node-name=disk,addr.type=unix,addr.path=v.sock,num-queues=2" + more
+    "vhost-user-blk,id=e,node-name=disk,addr.type=unix,addr.path=v.sock,num-queues=2"
+    + more
 ]
 
 let private disk () =
@@ -168,7 +169,10 @@ let private killed =
             connection.Negotiate()
             connection.Send(GetInflightFd area)
             let payload, fd = connection.Reply()
-            let area = { area with LengthBytes = BitConverter.ToUInt64(payload, 0) }
+            let area = {
+                area with
+                    LengthBytes = BitConverter.ToUInt64(payload, 0)
+            }
             connection.Do(SetMemTable [ guest.Region ], [ guest.MemoryFd ])
             connection.Do(SetInflightFd area, [ fd.Value ])
             connection.StartQueue(guest, 0, 0us)
@@ -217,13 +221,20 @@ let private resized =
             monitor.Execute("block_resize", $"""{{"node-name": "disk", "size": {bytes}}}""")
             |> ignore
 
+        // Exports over NBD forbid it.
+        monitor.Execute("block-export-del", """{"id": "export-disk"}""") |> ignore
         resize (9L * MiB)
         use guest = new Guest(2)
         use connection = connect disk
         connection.Start guest
         Expect.equal (connection.Capacity()) 18432UL "resized before"
         let listener = disk.Directory.File "channel"
-        use server = new Net.Sockets.Socket(Net.Sockets.AddressFamily.Unix, Net.Sockets.SocketType.Stream, Net.Sockets.ProtocolType.Unspecified)
+        use server =
+            new Net.Sockets.Socket(
+                Net.Sockets.AddressFamily.Unix,
+                Net.Sockets.SocketType.Stream,
+                Net.Sockets.ProtocolType.Unspecified
+            )
         server.Bind(Net.Sockets.UnixDomainSocketEndPoint listener)
         server.Listen 1
         use theirs = QmpClient.connectUnix listener
@@ -309,6 +320,43 @@ let private memoryChanges =
 
         disk.Stop())
 
+let private passed =
+    testCase "a listening socket that the parent passes" (fun () ->
+        use directory = new TempDir()
+        patterned (directory.File "disk.raw") MiB
+
+        use listener =
+            new Net.Sockets.Socket(
+                Net.Sockets.AddressFamily.Unix,
+                Net.Sockets.SocketType.Stream,
+                Net.Sockets.ProtocolType.Unspecified
+            )
+
+        listener.Bind(Net.Sockets.UnixDomainSocketEndPoint(directory.File "v.sock"))
+        listener.Listen 1
+        // Connected before the daemon runs.
+        use connection = new Connection(directory.File "v.sock")
+        let fd = int (listener.SafeHandle.DangerousGetHandle())
+
+        use child =
+            Daemon.startOptions {
+                ChildProcess.options
+                    Binaries.daemon.Value
+                    [
+                        "--blockdev"
+                        "driver=file,node-name=file,filename=disk.raw"
+                        "--export"
+                        $"type=vhost-user-blk,id=export,addr.type=fd,addr.str={fd},node-name=file"
+                    ]
+                    directory.Path with
+                    Inherited = [ fd ]
+            }
+
+        use guest = new Guest(1)
+        connection.Start guest
+        Expect.equal (ok (guest.Ask(0, Kind.read, 1UL, Array.zeroCreate 512))) (pattern 512L 512) "a read"
+        Expect.equal (Daemon.stop child) 0 "exit code")
+
 let private refusals =
     testCase "options that are refused" (fun () ->
         use directory = new TempDir()
@@ -329,10 +377,7 @@ let private refusals =
                     ChildProcess.options
                         Binaries.daemon.Value
                         (Daemon.rawNode "disk" "disk.raw" ""
-                         @ [
-                             "--export"
-                             $"vhost-user-blk,id=e,node-name=disk,addr.type={address}{more}"
-                         ]
+                         @ [ "--export"; $"vhost-user-blk,id=e,node-name=disk,addr.type={address}{more}" ]
                          @ Daemon.pidFileArguments)
                         directory.Path
                 )
@@ -372,6 +417,7 @@ let tests =
         resized
         memoryChanges
         hostile
+        passed
         refusals
         removed
     ]

@@ -51,6 +51,8 @@ internal sealed partial class VhostUserQueue
         _broken = false;
         _batchCount = 0;
         _ring = default;
+        // What it says if it cannot be served.
+        _ring.LastAvail = (ushort)setup.Base;
         _retaken = [];
         _retakenAt = 0;
         _counter = 0;

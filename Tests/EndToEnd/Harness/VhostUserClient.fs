@@ -91,11 +91,7 @@ let private MSG_NOSIGNAL = 0x4000
 
 /// Sends bytes with descriptors (SCM_RIGHTS).
 let send (socket: Socket) (bytes: byte[]) (fds: int list) : unit =
-    let control =
-        if fds.IsEmpty then
-            0
-        else
-            16 + (4 * fds.Length + 7) / 8 * 8
+    let control = if fds.IsEmpty then 0 else 16 + (4 * fds.Length + 7) / 8 * 8
 
     withMessage bytes.Length control (fun message head data ->
         Marshal.Copy(bytes, 0, data, bytes.Length)
@@ -247,7 +243,8 @@ type Guest(queues: int) =
 
     /// Waits until so many more requests of a queue have come back, with calls.
     member _.Await(queue: int, count: int) : unit =
-        Wait.orFail Wait.defaultTimeout "requests to come back" (fun () -> usedIndex queue - seen[queue] >= uint16 count)
+        Wait.orFail Wait.defaultTimeout "requests to come back" (fun () ->
+            usedIndex queue - seen[queue] >= uint16 count)
         seen[queue] <- usedIndex queue
         Wait.orFail Wait.defaultTimeout "a call" (fun () -> isSignalled calls[queue])
 
