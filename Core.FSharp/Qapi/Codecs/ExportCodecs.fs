@@ -194,11 +194,11 @@ module ExportCodecs =
             branch "nbd" nbdOptions BlockExportBranch.Nbd (function
                 | BlockExportBranch.Nbd options -> ValueSome options
                 | _ -> ValueNone)
-            branch "fuse" fuseOptions BlockExportBranch.Fuse (function
-                | BlockExportBranch.Fuse options -> ValueSome options
-                | _ -> ValueNone)
             branch "vhost-user-blk" vhostUserBlkOptions BlockExportBranch.VhostUserBlk (function
                 | BlockExportBranch.VhostUserBlk options -> ValueSome options
+                | _ -> ValueNone)
+            branch "fuse" fuseOptions BlockExportBranch.Fuse (function
+                | BlockExportBranch.Fuse options -> ValueSome options
                 | _ -> ValueNone)
         ]
 
