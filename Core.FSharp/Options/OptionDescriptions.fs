@@ -108,9 +108,23 @@ module OptionDescriptions =
                 "         [,writable=on|off][,description=<text>]"
             ] [ "offer a block node to NBD clients"; "(after --nbd-server)" ]
             form [
-                "--export [type=]fuse,id=<id>,node-name=<node>,mountpoint=<file>"
-                "         [,writable=on|off][,growable=on|off][,allow-other=on|off|auto]"
+                "--export [type=]fuse,id=<id>,node-name=<node>,"
+                "         mountpoint=<file>[,writable=on|off][,growable=on|off]"
+                "         [,allow-other=on|off|auto]"
             ] [ "offer a block node as a file, over FUSE" ]
+            form [
+                "--export [type=]vhost-user-blk,id=<id>,node-name=<node>,"
+                "         addr.type=unix,addr.path=<path>[,writable=on|off]"
+                "         [,logical-block-size=<size>][,num-queues=<number>]"
+            ] [ "offer a block node to a virtual machine,"; "over a socket at that path" ]
+            form [
+                "--export [type=]vhost-user-blk,id=<id>,node-name=<node>,"
+                "         addr.type=fd,addr.str=<fd>[,writable=on|off]"
+                "         [,logical-block-size=<size>][,num-queues=<number>]"
+            ] [
+                "offer a block node to a virtual machine,"
+                "over a listening socket that was passed"
+            ]
         ] [
             "Does what the QMP command block-export-add does, whose arguments are the keys."
         ]
