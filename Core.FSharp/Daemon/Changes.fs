@@ -71,11 +71,11 @@ module Changes =
         | JobWork.Create _ -> job.Nodes |> List.map (fun user -> graph.Backends[user].Node)
         |> List.map (NodeScript.child graph)
 
-    let updateScripts (state: State) (next: Graph) (keys: JobKey list) : Effect list =
+    let private updateScripts (state: State) (next: Graph) (keys: JobKey list) : Effect list =
         keys
         |> List.map (fun key -> UpdateNodeScript(key, scriptChildren next state.Jobs.Jobs[key]))
 
-    let resumeScripts (keys: JobKey list) : Effect list = [
+    let private resumeScripts (keys: JobKey list) : Effect list = [
         if not keys.IsEmpty then
             ResumeNodeScripts keys
     ]
@@ -234,8 +234,7 @@ module Changes =
         let next = { state with Graph = graph }
 
         let effects = [
-            yield! update state graph pending.Exports
-            yield! updateScripts state graph pending.Jobs
+            yield! updateAll next pending.Exports pending.Jobs
             if not pending.Change.Close.IsEmpty then
                 CloseNodes pending.Change.Close
         ]

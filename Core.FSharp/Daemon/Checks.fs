@@ -24,7 +24,7 @@ module Checks =
         Transition.wait state (Quiesce(pending.Exports, pending.Jobs)) (next pending)
 
     let private goOn (pending: PendingCheck) : Effect list =
-        Changes.resume pending.Exports @ Changes.resumeScripts pending.Jobs
+        Changes.resumeAll pending.Exports pending.Jobs
 
     let private path (state: State) (pending: PendingCheck) =
         Path.compile state.Graph pending.Check.Image
@@ -90,10 +90,6 @@ module Checks =
             let graph = Changes.withFacts pending.Check.Image facts state.Graph
             let next = { state with Graph = graph }
 
-            struct (next,
-                    Changes.update next graph pending.Exports
-                    @ Changes.updateScripts next graph pending.Jobs
-                    @ goOn pending,
-                    result)
+            struct (next, Changes.updateAll next pending.Exports pending.Jobs @ goOn pending, result)
         | Answer.Refused error -> struct (state, goOn pending, Error error.Desc)
         | _ -> struct (state, goOn pending, Error Transition.unexpected.Desc)

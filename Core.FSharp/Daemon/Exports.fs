@@ -164,10 +164,7 @@ module Exports =
             }
 
         Transition.bind state planned (fun pending ->
-            if pending.Others.IsEmpty then
-                quiesced state pending
-            else
-                Transition.wait state (Quiesce(pending.Others, [])) (ExportQuiesced pending))
+            Changes.rest state pending.Others [] (ExportQuiesced pending) (fun () -> quiesced state pending))
 
     /// Every client may use several connections, unless the server admits only one.
     let private multiConn (state: State) =

@@ -49,7 +49,7 @@ module ImageCommands =
     /// The command ends, once the node is as it was before.
     let private finish (state: State) (pending: PendingImage) (result: Result<Json, QapiError>) : Transition =
         let stop result =
-            Transition.finished state (Changes.resume pending.Exports @ Changes.resumeScripts pending.Jobs) result
+            Transition.finished state (Changes.resumeAll pending.Exports pending.Jobs) result
 
         if not pending.IsReopened then
             stop result

@@ -40,10 +40,8 @@ module Nodes =
                 Jobs = Changes.scripts state
             }
 
-            if pending.Exports.IsEmpty && pending.Jobs.IsEmpty then
-                grantResize state pending
-            else
-                Transition.wait state (Quiesce(pending.Exports, pending.Jobs)) (ResizeQuiesced pending))
+            Changes.rest state pending.Exports pending.Jobs (ResizeQuiesced pending) (fun () ->
+                grantResize state pending))
 
     let resize (state: State) (arguments: BlockResize) : Transition =
         Transition.bind state (Graph.find arguments.Device arguments.NodeName state.Graph) (fun node ->

@@ -189,10 +189,11 @@ type Layer() =
 
     default _.IsStateful = false
 
-    /// Binary logarithm of the bytes in whose multiples routes begin and end as a rule.
+    /// Binary logarithm of the bytes in whose multiples routes begin and end as a rule; zero where `TryRoute` never finds
+    /// any, so that it need not be asked. Stays the same.
     abstract RouteGrainBits: int
 
-    default _.RouteGrainBits = 16
+    default _.RouteGrainBits = 0
 
     /// Where a read of the bytes from `offset` goes, if that is known at once, does not change as long as the node's
     /// children are the same ones, and the machine does nothing else with it: users may then keep the answer and leave

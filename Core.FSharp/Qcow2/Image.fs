@@ -130,6 +130,13 @@ module ImageChildren =
         let space = (spaceBytes + clusterBytes - 1L) / clusterBytes
         file >= max (space + space / 9L) (space + 2L)
 
+    /// How many of the guest bytes from an offset, up to a length, the backing image has.
+    let backingBytes (children: ImageChildren) (offset: int64) (length: int64) : int64 =
+        if children.BackingChild < 0 then
+            0L
+        else
+            max 0L (min length (children.BackingBytes - offset))
+
 /// An open image: everything that its requests share. The caller guards it.
 [<Sealed>]
 type Image
@@ -210,6 +217,7 @@ type Image
     member _.CleanCaches() =
         slices.DropIdle()
         refcounts.Blocks.DropIdle()
+
     member val Busy = BusyRanges()
 
     /// L2 tables that are shared with snapshots and being copied, by number.

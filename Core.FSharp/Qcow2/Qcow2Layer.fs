@@ -143,7 +143,9 @@ type Qcow2Layer(image: Image) =
     member _.BackingChildNumber = image.Children.DataChild + 1
 
     override _.IsStateful = true
-    override _.RouteGrainBits = image.Geometry.ClusterBits
+
+    override _.RouteGrainBits = if image.IsWritable then 0 else image.Geometry.ClusterBits
+
     override _.TryRoute(offset, limit, route) = Routing.find image offset limit &route
 
     override _.Start(_, memory, frame, sink) =

@@ -59,16 +59,10 @@ module internal Reading =
 
     /// Bytes that no cluster has: the backing image's, or zeroes.
     let private readBelow (image: Image) (request: Request) (length: int64) (sink: ChildRequests) =
-        let children = image.Children
-
-        let below =
-            if children.BackingChild < 0 then
-                0L
-            else
-                max 0L (min length (children.BackingBytes - request.ReadPosition))
+        let below = ImageChildren.backingBytes image.Children request.ReadPosition length
 
         if below > 0L then
-            readChild request children.BackingChild request.ReadPosition below sink
+            readChild request image.Children.BackingChild request.ReadPosition below sink
 
         if below < length then
             clear request (length - below)

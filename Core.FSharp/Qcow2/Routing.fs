@@ -13,12 +13,10 @@ module internal Routing =
 
     /// Bytes that the image does not have: those of the backing image, as far as it has them.
     let private below (image: Image) (offset: int64) (until: int64) (route: byref<Route>) =
-        let children = image.Children
-        let until = min until children.BackingBytes
+        let length = ImageChildren.backingBytes image.Children offset (until - offset)
 
-        children.BackingChild >= 0
-        && offset < until
-        && pass children.BackingChild 0L offset until &route
+        length > 0L
+        && pass image.Children.BackingChild 0L offset (offset + length) &route
 
     /// What tables in memory say about the bytes from an offset on, at most up to a limit.
     let find (image: Image) (offset: int64) (limit: int64) (route: byref<Route>) : bool =

@@ -47,14 +47,9 @@ module internal Status =
     /// Bytes without a cluster: the backing image's; behind its end, and without one, zeroes.
     let private unallocated (image: Image) (request: Request) (length: int64) (sink: ChildRequests) =
         let children = image.Children
+        let below = ImageChildren.backingBytes children request.Position length
 
-        let below =
-            if children.BackingChild < 0 then
-                0L
-            else
-                min length (children.BackingBytes - request.Position)
-
-        if below <= 0L then
+        if below = 0L then
             answer request BlockStatus.Zero length
         elif asksOwnOnly request then
             answer request BlockStatus.None below

@@ -306,7 +306,7 @@ module internal Writing =
             image.Freed.Add(L2Entry.hostOffset entry.Descriptor >>> g.ClusterBits, reason)
 
     /// Bits of the subclusters from one guest offset to another in a cluster.
-    let private unitBits (image: Image) (cluster: int64) (from: int64) (until: int64) : uint64 =
+    let unitBits (image: Image) (cluster: int64) (from: int64) (until: int64) : uint64 =
         let g = image.Geometry
         let bits = Geometry.subclusterBits &g
         let start = cluster <<< g.ClusterBits

@@ -95,11 +95,10 @@ module internal Zeroing =
         let g = image.Geometry
 
         if g.ExtendedL2 then
-            let bits = Geometry.subclusterBits &g
-            let mask = int64 (image.ClusterBytes - 1)
-            let first = int ((request.PieceStart &&& mask) >>> bits)
-            let last = int (((request.PieceUntil - 1L) &&& mask) >>> bits)
-            let units = ((2UL <<< last) - 1UL) &&& ~~~((1UL <<< first) - 1UL)
+            // At the disk's end the last one may be cut.
+            let mask = unitMask image
+            let until = (request.PieceUntil + mask) &&& ~~~mask
+            let units = Writing.unitBits image (request.Position >>> g.ClusterBits) request.PieceStart until
 
             {
                 Descriptor = old.Descriptor

@@ -47,6 +47,7 @@ internal sealed class NodePath
         init
         {
             field = value;
+            HasShortcuts = value is { Machine.RouteGrainBits: > 0 };
             foreach (NodePath child in value?.Children ?? [])
             {
                 child.Parent = this;
@@ -141,7 +142,10 @@ internal sealed class NodePath
     /// <summary>The stretch of data that one IOThread has found last in the path's file.</summary>
     internal ref DataExtent ExtentOf(int threadIndex) => ref _extents[threadIndex];
 
-    /// <summary>Where reads of a path with a layer end, as far as one IOThread knows.</summary>
+    /// <summary>Whether reads may end further below than at the path's layer.</summary>
+    internal bool HasShortcuts { get; private set; }
+
+    /// <summary>Where they end, as far as one IOThread knows. For paths that have shortcuts.</summary>
     internal Shortcuts ShortcutsOf(int threadIndex) =>
         _shortcuts[threadIndex] ?? (_shortcuts[threadIndex] = new Shortcuts(this));
 

@@ -115,7 +115,8 @@ internal sealed unsafe partial class IOThread
         {
             EndOnNull(path, ref at, buffer, owner, tag, counting);
         }
-        else if (at.Kind == RequestKind.Read && path.ShortcutsOf(Index).Find(at.Offset, at.Length, out Shortcut shortcut))
+        else if (path.HasShortcuts && at.Kind == RequestKind.Read
+            && path.ShortcutsOf(Index).Find(at.Offset, at.Length, out Shortcut shortcut))
         {
             at.Offset += shortcut.Shift;
             StartOn(shortcut.End, in at, buffer, owner, tag, counting.Below(path));

@@ -52,7 +52,7 @@ internal sealed partial class VhostUserConnection
                 break;
             case Effect.ReplyWithInflight reply:
                 Send(reply.Item, _newInflightFd);
-                CloseNewInflight();
+                CloseAndForget(ref _newInflightFd);
                 break;
             case Effect.MapMemory map:
                 MapMemory(map.Item);
@@ -114,7 +114,7 @@ internal sealed partial class VhostUserConnection
     {
         if (effect.IsSetBackendChannel)
         {
-            CloseBackendChannel();
+            CloseAndForget(ref _backendFd);
             _backendFd = TakeDescriptor();
         }
         else if (effect.IsUseLogFd)
@@ -308,8 +308,10 @@ internal sealed partial class VhostUserConnection
 
     private void MapLog(ulong length, ulong offset)
     {
-        if (MapNext(offset, length) is not { } mapping || (mapping.Address & 3) != 0)
+        SharedMapping? mapping = MapNext(offset, length);
+        if (mapping == null || (mapping.Address & 3) != 0)
         {
+            mapping?.Dispose();
             _outcome = false;
             return;
         }
@@ -322,22 +324,15 @@ internal sealed partial class VhostUserConnection
 
     private void CreateInflight(ulong length)
     {
-        CloseNewInflight();
-        int fd = Libc.MemfdCreate("vhost-user-inflight", Libc.MFD_CLOEXEC | Libc.MFD_ALLOW_SEALING);
-        if (fd >= 0 && Libc.FTruncate(fd, (long)length) == 0
-            && Libc.Fcntl(fd, Libc.F_ADD_SEALS, Libc.F_SEAL_SHRINK | Libc.F_SEAL_SEAL) == 0)
+        CloseAndForget(ref _newInflightFd);
+        _newInflightFd = Libc.MemfdCreate("vhost-user-inflight", Libc.MFD_CLOEXEC | Libc.MFD_ALLOW_SEALING);
+        _outcome = _newInflightFd >= 0
+            && Libc.FTruncate(_newInflightFd, (long)length) == 0
+            && Libc.Fcntl(_newInflightFd, Libc.F_ADD_SEALS, Libc.F_SEAL_SHRINK | Libc.F_SEAL_SEAL) == 0;
+        if (_outcome == false)
         {
-            _newInflightFd = fd;
-            _outcome = true;
-            return;
+            CloseAndForget(ref _newInflightFd);
         }
-
-        if (fd >= 0)
-        {
-            _ = Libc.Close(fd);
-        }
-
-        _outcome = false;
     }
 
     private void UseInflight(InflightArea area)
@@ -352,21 +347,12 @@ internal sealed partial class VhostUserConnection
         }
     }
 
-    private void CloseNewInflight()
+    private static void CloseAndForget(ref int fd)
     {
-        if (_newInflightFd >= 0)
+        if (fd >= 0)
         {
-            _ = Libc.Close(_newInflightFd);
-            _newInflightFd = -1;
-        }
-    }
-
-    private void CloseBackendChannel()
-    {
-        if (_backendFd >= 0)
-        {
-            _ = Libc.Close(_backendFd);
-            _backendFd = -1;
+            _ = Libc.Close(fd);
+            fd = -1;
         }
     }
 
@@ -379,7 +365,7 @@ internal sealed partial class VhostUserConnection
         _log = null;
         _inflight?.Dispose();
         _inflight = null;
-        CloseNewInflight();
-        CloseBackendChannel();
+        CloseAndForget(ref _newInflightFd);
+        CloseAndForget(ref _backendFd);
     }
 }
