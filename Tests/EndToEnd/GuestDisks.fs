@@ -33,10 +33,12 @@ let private device (socket: string) (more: string) : string list =
         $"vhost-user-blk-pci,chardev={name}{more}"
     ]
 
-let private export (node: string) = [
+let private exportAt (node: string) (socket: string) = [
     "--export"
-    $"vhost-user-blk,id=export-{node},node-name={node},addr.type=unix,addr.path={node}.sock,writable=on,num-queues=2"
+    $"vhost-user-blk,id=export-{node},node-name={node},addr.type=unix,addr.path={socket},writable=on,num-queues=2"
 ]
+
+let private export (node: string) = exportAt node $"{node}.sock"
 
 let private file (node: string) (image: string) = [
     "--blockdev"
@@ -140,5 +142,65 @@ let private disks =
             holds (2L * MiB) (pattern (2L * MiB) (int (2L * MiB))) "what was written"
             holds (newBytes - 4096L) (pattern 0L 4096) "the new end")
 
+/// One daemon is asked to end, the other one is killed. QEMU connects to what comes after them; the log of requests in
+/// flight says which ones have yet to be carried out.
+let private restarts =
+    testCase "daemons that end and come back while a guest writes, two by SIGTERM, two by SIGKILL" (fun () ->
+        exceptReal "it has no log of requests in flight"
+        use directory = new TempDir()
+        sparse (directory.File "raw.img") oldBytes
+        createQcow2 directory "image.qcow2"
+
+        let start (arguments: string list) (pidFile: string) =
+            // Both run in one directory; they need pid files of their own.
+            let folder = Directory.CreateDirectory(directory.File pidFile).FullName
+            Daemon.start Binaries.daemon.Value folder arguments
+
+        let startRaw () =
+            start (file "raw" "../raw.img" @ exportAt "raw" (directory.File "raw.sock")) "first"
+
+        let startImage () =
+            start (qcow2 "image" "../image.qcow2" @ exportAt "image" (directory.File "image.sock")) "second"
+
+        let mutable raw = startRaw ()
+        let mutable image = startImage ()
+
+        try
+            use guest =
+                new Guest.Guest(
+                    contents "reconnect.sh" [] [ "DISKS", "vda vdb"; "SECONDS_OF_LOAD", "8" ],
+                    {
+                        Processors = 2
+                        MemoryMiB = 768
+                        Arguments =
+                            device (directory.File "raw.sock") ",num-queues=2"
+                            @ device (directory.File "image.sock") ",num-queues=2"
+                    }
+                )
+
+            guest.WaitFor "LOAD"
+
+            for _ in 1..2 do
+                Threading.Thread.Sleep 1500
+                Expect.equal (Daemon.stop raw) 0 "exit code"
+                raw <- startRaw ()
+                Threading.Thread.Sleep 500
+                image.Signal Native.SIGKILL
+                image.WaitExit Wait.defaultTimeout |> ignore
+                // The socket's file is still there, and must not be in the way.
+                image <- startImage ()
+
+            Expect.isFalse (guest.HasSaid "VERIFY") "the guest was still writing"
+            guest.Finish() |> ignore
+
+            for daemon in [ raw; image ] do
+                Expect.equal (Daemon.stop daemon) 0 "exit code"
+
+            ChildProcess.runOk directory.Path (Requires.tool "qemu-img") [ "check"; "image.qcow2" ]
+            |> ignore
+        finally
+            (raw :> IDisposable).Dispose()
+            (image :> IDisposable).Dispose())
+
 [<Tests>]
-let tests = testSequenced <| testList "end to end: guests" [ disks ]
+let tests = testSequenced <| testList "end to end: guests" [ disks; restarts ]
