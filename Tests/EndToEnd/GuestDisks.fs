@@ -117,7 +117,8 @@ let private disks =
                     "read-only", "0"
                     "queues", "2"
                     "serial", "vhost_user_blk"
-                    "cache", "write back"
+                    // The real daemon has a cache, too, and says that it has none.
+                    "cache", (if isRealDaemon.Value then "write through" else "write back")
                 ] do
                 Expect.equal facts[name] value $"{disk}: {name}"
 
@@ -143,10 +144,10 @@ let private disks =
             holds (newBytes - 4096L) (pattern 0L 4096) "the new end")
 
 /// One daemon is asked to end, the other one is killed. QEMU connects to what comes after them; the log of requests in
-/// flight says which ones have yet to be carried out.
+/// flight says which ones have yet to be carried out. It is the one with the qcow2 image that ends in order: mappings
+/// that no flush has asked for yet are in the daemon's memory only.
 let private restarts =
     testCase "daemons that end and come back while a guest writes, two by SIGTERM, two by SIGKILL" (fun () ->
-        exceptReal "it has no log of requests in flight"
         use directory = new TempDir()
         sparse (directory.File "raw.img") oldBytes
         createQcow2 directory "image.qcow2"
@@ -182,12 +183,12 @@ let private restarts =
 
             for _ in 1..2 do
                 Threading.Thread.Sleep 1500
-                Expect.equal (Daemon.stop raw) 0 "exit code"
+                raw.Signal Native.SIGKILL
+                raw.WaitExit Wait.defaultTimeout |> ignore
+                // The socket's file is still there, and must not be in the way.
                 raw <- startRaw ()
                 Threading.Thread.Sleep 500
-                image.Signal Native.SIGKILL
-                image.WaitExit Wait.defaultTimeout |> ignore
-                // The socket's file is still there, and must not be in the way.
+                Expect.equal (Daemon.stop image) 0 "exit code"
                 image <- startImage ()
 
             Expect.isFalse (guest.HasSaid "VERIFY") "the guest was still writing"
