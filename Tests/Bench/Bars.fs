@@ -19,6 +19,10 @@ let ratios: (string * string * float) list = [
     "1m read qd4", "real", 2.0
     "nbdcopy out", "real", 1.5
     "nbdcopy in", "real", 1.5
+    "vhost-user 4k randread qd1", "real", 1.3
+    "vhost-user 4k randread qd1", "real io_uring", 1.3
+    "vhost-user 4k randread qd32", "real", 2.5
+    "vhost-user 4k randread qd32", "real io_uring", 1.3
 ]
 
 /// The most CPU per operation in microseconds, and the most as a part of the real daemon's.

@@ -32,6 +32,7 @@ type Subject =
 [<NoComparison; NoEquality>]
 type Case = {
     Name: string
+    Front: Front
     Direct: bool
     Unit: string
     /// True where the smaller figure wins: the ratio is turned over.
@@ -189,6 +190,7 @@ let private qmpPipelined (settings: Settings) (server: Running) : Measurement =
 
 let private case (name: string) (direct: bool) (unit: string) (run: Settings -> Running -> Measurement) : Case = {
     Name = name
+    Front = Nbd
     Direct = direct
     Unit = unit
     LessIsBetter = false
@@ -219,9 +221,33 @@ let private ofData (direct: bool) : Case list =
         case (name "qemu-img bench write") direct "op/s" (qemuImgBench [ "-w" ])
     ]
 
+/// 4 KiB reads over vhost-user with `depth` requests in each queue.
+let private vhostUser (depth: int) (queues: int) : Case =
+    let name = $"vhost-user 4k randread qd{depth}"
+
+    let run (settings: Settings) (server: Running) =
+        use driver = new VhostUserDriver.Driver(server.VhostUserSocket, queues, depth, settings.ImageBytes)
+        let clock = Stopwatch.StartNew()
+        let operations = float (driver.Read(TimeSpan.FromSeconds(float settings.Seconds)))
+
+        {
+            Rate = operations / clock.Elapsed.TotalSeconds
+            Operations = operations
+        }
+
+    {
+        case (if queues = 1 then name else $"{name} x{queues}") false "op/s" run with
+            Front = VhostUser
+    }
+
 let all: Case list =
     ofData false
     @ ofData true
+    @ [
+        for depth in [ 1; 32 ] do
+            for queues in [ 1; 2 ] do
+                vhostUser depth queues
+    ]
     @ [
         {
             case "qmp sync" false "cmd/s" qmpSync with
@@ -233,6 +259,7 @@ let all: Case list =
         }
         {
             Name = "start-up"
+            Front = Nbd
             Direct = false
             Unit = "ms"
             LessIsBetter = true
@@ -241,6 +268,7 @@ let all: Case list =
         }
         {
             Name = "idle memory"
+            Front = Nbd
             Direct = false
             Unit = "MB"
             LessIsBetter = true

@@ -4,9 +4,16 @@ module StorageDaemon.Bench.Contestants
 open System.IO
 open StorageDaemon.Tests.Harness
 
+/// What clients talk to.
+type Front =
+    | Nbd
+    /// Over a disk with two queues.
+    | VhostUser
+
 /// How an image is served.
 type Serving = {
     Image: string
+    Front: Front
     /// O_DIRECT instead of the page cache.
     Direct: bool
 }
@@ -21,7 +28,7 @@ type Contestant = {
     File: string
     /// Whether it can serve this way.
     Can: Serving -> bool
-    /// Arguments for an export at the socket `n.sock` and, of a daemon, a monitor at `q.sock`.
+    /// Arguments for an export at the socket `n.sock` (vhost-user: `v.sock`) and, of a daemon, a monitor at `q.sock`.
     Arguments: Serving -> string list
 }
 
@@ -42,7 +49,11 @@ let private daemon (name: string) (file: string) (fileOptions: string) (more: st
                 "--blockdev"
                 $"driver=raw,node-name=r,file=f{direct}"
                 "--export"
-                $"type=nbd,id=e,node-name=r,name=,writable=on{exportOptions}"
+                match serving.Front with
+                | Nbd -> $"type=nbd,id=e,node-name=r,name=,writable=on{exportOptions}"
+                | VhostUser ->
+                    "type=vhost-user-blk,id=e,node-name=r,writable=on,num-queues=2,"
+                    + $"addr.type=unix,addr.path=v.sock{exportOptions}"
             ]
 }
 
@@ -61,7 +72,7 @@ let all (ours: string) (real: string option) : Contestant list = [
         IsDaemon = false
         IsDefault = false
         File = nbdkit
-        Can = fun serving -> not serving.Direct
+        Can = fun serving -> serving.Front = Nbd && not serving.Direct
         Arguments = fun serving -> [ "-f"; "-U"; "n.sock"; "file"; serving.Image ]
       }
     | None -> ()
@@ -84,6 +95,12 @@ type Running(contestant: Contestant, serving: Serving) =
     member _.Serving = serving
     member _.Pid = child.Pid
     member _.NbdSocket = Path.Combine(directory.Path, "n.sock")
+    member _.VhostUserSocket = Path.Combine(directory.Path, "v.sock")
+    /// Where its clients connect to.
+    member this.Socket =
+        match serving.Front with
+        | Nbd -> this.NbdSocket
+        | VhostUser -> this.VhostUserSocket
     member _.QmpSocket = Path.Combine(directory.Path, "q.sock")
     member this.Uri = $"nbd+unix:///?socket={this.NbdSocket}"
     /// What it said, for when it does not answer.

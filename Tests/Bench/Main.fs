@@ -92,10 +92,11 @@ let private runGroup
     (settings: Settings)
     (contestants: Contestant list)
     (image: string)
+    (front: Front)
     (direct: bool)
     (cases: Case list)
     =
-    let serving = { Image = image; Direct = direct }
+    let serving = { Image = image; Front = front; Direct = direct }
     let able = contestants |> List.filter (fun contestant -> contestant.Can serving)
     let servers = Dictionary<string, Running>()
     let results = List<struct (string * string * Measurement * float option)>()
@@ -105,7 +106,7 @@ let private runGroup
             for contestant in able do
                 let server = new Running(contestant, serving)
                 servers[contestant.Name] <- server
-                use _ = QmpClient.connectUnix server.NbdSocket
+                use _ = QmpClient.connectUnix server.Socket
                 ()
 
         for round in 1 .. options.Rounds do
@@ -171,12 +172,12 @@ let private run (options: Options) (directory: string) : unit =
         $"{options.Rounds} rounds of {options.Seconds} s, {Environment.ProcessorCount} processors, ours: {ours}"
 
     let results =
-        [ false; true ]
-        |> List.collect (fun direct ->
-            match cases |> List.filter (fun case -> case.Direct = direct) with
+        [ Nbd, false; Nbd, true; VhostUser, false ]
+        |> List.collect (fun (front, direct) ->
+            match cases |> List.filter (fun case -> case.Front = front && case.Direct = direct) with
             | [] -> []
             | group ->
-                let results = runGroup options settings contestants image direct group
+                let results = runGroup options settings contestants image front direct group
                 results |> List.iter (fun (case, series) -> print case series)
                 results)
 

@@ -43,6 +43,15 @@ module private Native =
 
 let close (fd: int) = Native.close fd |> ignore
 
+/// Maps a file for reading and writing, shared.
+let mapShared (fd: int) (length: int64) : nativeint =
+    match Native.mmap (0n, unativeint length, 3, 1, fd, 0L) with
+    | -1n -> failwith "mmap"
+    | address -> address
+
+let unmap (address: nativeint) (length: int64) : unit =
+    Native.munmap (address, unativeint length) |> ignore
+
 /// A file in memory of so many bytes.
 let memoryFile (length: int64) : int =
     let fd = Native.memfdCreate ("test", 1u)
@@ -151,7 +160,7 @@ module Kind =
 /// The guest: its memory outlives connections.
 type Guest(queues: int) =
     let fd = memoryFile MemoryLength
-    let memory = Native.mmap (0n, unativeint MemoryLength, 3, 1, fd, 0L)
+    let memory = mapShared fd MemoryLength
     let kicks = Array.init queues (fun _ -> event ())
     let calls = Array.init queues (fun _ -> event ())
     let offered = Array.zeroCreate<uint16> queues
@@ -268,7 +277,7 @@ type Guest(queues: int) =
 
     interface IDisposable with
         member _.Dispose() =
-            Native.munmap (memory, unativeint MemoryLength) |> ignore
+            unmap memory MemoryLength
             close fd
             Array.iter close kicks
             Array.iter close calls
@@ -310,24 +319,33 @@ type Connection(path: string) =
         | :? EndOfStreamException
         | :? SocketException -> true
 
-    /// Features, and all that goes before the memory.
-    member this.Negotiate() : unit =
-        let features = BitConverter.ToUInt64(this.Ask GetFeatures, 0)
+    /// Features without those of the mask, and all that goes before the memory. What is in force then: features and
+    /// protocol features.
+    member this.NegotiateWithout(mask: uint64) : struct (uint64 * uint64) =
+        let features = BitConverter.ToUInt64(this.Ask GetFeatures, 0) &&& ~~~mask
         let protocol = BitConverter.ToUInt64(this.Ask GetProtocolFeatures, 0)
         this.Send(SetProtocolFeatures protocol)
         this.Send SetOwner
+        this.Send(SetFeatures features)
+        features, protocol
+
+    member this.Negotiate() : unit =
         // Calls and kicks always: no event indices, no log of pages.
-        this.Send(SetFeatures(features &&& ~~~((1UL <<< 29) ||| (1UL <<< 26) ||| (1UL <<< 24))))
+        this.NegotiateWithout((1UL <<< 29) ||| (1UL <<< 26) ||| (1UL <<< 24)) |> ignore
+
+    /// Starts a ring of `size` entries at an index of its available ring.
+    member this.StartRing(queue: int, size: uint32, from: uint16, place: VringAddress, kick: int, call: int) : unit =
+        let index = uint32 queue
+        this.Do(SetVringNum(index, size), [])
+        this.Do(SetVringBase(index, uint32 from), [])
+        this.Do(SetVringAddr(index, place), [])
+        this.Do(SetVringCall(index, true), [ call ])
+        this.Do(SetVringKick(index, true), [ kick ])
+        this.Do(SetVringEnable(index, true), [])
 
     /// Starts a queue that goes on at an index of its available ring.
     member this.StartQueue(guest: Guest, queue: int, from: uint16) : unit =
-        let index = uint32 queue
-        this.Do(SetVringNum(index, uint32 QueueSize), [])
-        this.Do(SetVringBase(index, uint32 from), [])
-        this.Do(SetVringAddr(index, guest.Address queue), [])
-        this.Do(SetVringCall(index, true), [ guest.Call queue ])
-        this.Do(SetVringKick(index, true), [ guest.Kick queue ])
-        this.Do(SetVringEnable(index, true), [])
+        this.StartRing(queue, uint32 QueueSize, from, guest.Address queue, guest.Kick queue, guest.Call queue)
 
     /// All of it: memory and queues.
     member this.Start(guest: Guest) : unit =
