@@ -161,7 +161,7 @@ internal sealed unsafe class Reactor : IDisposable
     /// </summary>
     private int Wait(EpollEvent* events, int waitMs)
     {
-        long pollNs = _polling.CurrentNs;
+        long pollNs = _polling.CurrentNs(Stopwatch.GetTimestamp());
         if (waitMs == 0)
         {
             return Libc.EpollWait(_epollFd, events, BatchSize, 0);

@@ -373,15 +373,29 @@ internal sealed unsafe partial class IOThread : IDisposable
     private void WaitForWork()
     {
         long start = Stopwatch.GetTimestamp();
-        long until = start + _polling.CurrentNs;
-        do
+        long until = start + _polling.CurrentNs(start);
+        long now = start;
+        while (true)
         {
             if (LookAtPolled() || Poll(0) > 0 || HasCompletions() || !_mailbox.IsEmpty || !_resumedFrames.IsEmpty)
             {
                 return;
             }
+
+            if (now >= until)
+            {
+                break;
+            }
+
+            // Who will give work to this thread may be waiting for this very processor.
+            long before = now;
+            _ = Libc.SchedYield();
+            now = Stopwatch.GetTimestamp();
+            if (!_polling.Yielded(now, now - before))
+            {
+                break;
+            }
         }
-        while (Stopwatch.GetTimestamp() < until);
 
         Volatile.Write(ref _sleeping, 1);
         Interlocked.MemoryBarrier();

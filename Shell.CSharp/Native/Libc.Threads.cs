@@ -8,6 +8,10 @@ internal static unsafe partial class Libc
     [LibraryImport(Name, EntryPoint = "gettid")]
     internal static partial int GetTid();
 
+    /// <summary>Lets another thread that waits for this processor run first.</summary>
+    [LibraryImport(Name, EntryPoint = "sched_yield")]
+    internal static partial int SchedYield();
+
     /// <summary>A mask of processors, one bit each, in whole words of 8 bytes.</summary>
     [LibraryImport(Name, EntryPoint = "sched_setaffinity")]
     internal static partial int SchedSetAffinity(int threadId, nuint length, void* mask);
