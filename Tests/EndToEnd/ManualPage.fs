@@ -134,7 +134,128 @@ let private fileDescriptor =
         client.Disconnect()
         Expect.equal (Daemon.stop child) 0 "exit code")
 
+/// `disk.qcow2` with the pattern, and nodes `file` and `qcow2` over it.
+let private qcow2 (directory: TempDir.TempDir) : string list =
+    TempDir.patterned (directory.File "source.img") Disk.MiB
+
+    ChildProcess.runOk directory.Path (Requires.tool "qemu-img") [
+        "convert"
+        "-O"
+        "qcow2"
+        "source.img"
+        "disk.qcow2"
+    ]
+    |> ignore
+
+    [
+        "--blockdev"
+        "driver=file,node-name=file,filename=disk.qcow2"
+        "--blockdev"
+        "driver=qcow2,node-name=qcow2,file=file"
+    ]
+
+/// A driver reads, and cannot write.
+let private mustRead (connection: VhostUserClient.Connection) : unit =
+    use guest = new VhostUserClient.Guest(1)
+    connection.Start guest
+    let status, data = guest.Ask(0, VhostUserClient.Kind.read, 5UL, Array.zeroCreate 4096)
+    Expect.equal status 0uy "status"
+    Expect.equal data (TempDir.pattern 2560L 4096) "data"
+    Expect.equal (fst (guest.Ask(0, VhostUserClient.Kind.write, 0UL, Array.zeroCreate 512))) 1uy "read-only"
+
+let private vhostUserSocket =
+    testCase "a qcow2 image as a vhost-user-blk device" (fun () ->
+        use directory = new TempDir.TempDir()
+        let nodes = qcow2 directory
+
+        use child =
+            Daemon.start
+                Binaries.daemon.Value
+                directory.Path
+                (nodes
+                 @ [
+                     "--export"
+                     "type=vhost-user-blk,id=export,addr.type=unix,addr.path=vhost-user-blk.sock,node-name=qcow2"
+                 ])
+
+        do
+            use connection = new VhostUserClient.Connection(directory.File "vhost-user-blk.sock")
+            mustRead connection
+
+        Expect.equal (Daemon.stop child) 0 "exit code")
+
+let private vhostUserDescriptor =
+    testCase "a vhost-user-blk device over a listening descriptor, connected before the daemon runs" (fun () ->
+        use directory = new TempDir.TempDir()
+        let nodes = qcow2 directory
+        let socket, fd = listen (directory.File "vhost-user-blk.sock")
+        use _ = socket
+        use early = new VhostUserClient.Connection(directory.File "vhost-user-blk.sock")
+
+        use child =
+            launch
+                directory.Path
+                [ fd ]
+                (nodes
+                 @ [
+                     "--export"
+                     $"type=vhost-user-blk,addr.type=fd,addr.str={fd},id=export,node-name=qcow2"
+                 ])
+
+        mustRead early
+        Expect.equal (Daemon.stop child) 0 "exit code")
+
+let private fuseOnItself =
+    testCase "a qcow2 image over FUSE on itself" (fun () ->
+        Requires.that Environment.IsPrivilegedProcess "requires root, to mount"
+        Requires.that (File.Exists "/dev/fuse") "requires /dev/fuse"
+        use directory = new TempDir.TempDir()
+        let nodes = qcow2 directory
+        let image = directory.File "disk.qcow2"
+
+        do
+            use child =
+                Daemon.start
+                    Binaries.daemon.Value
+                    directory.Path
+                    (nodes
+                     @ [
+                         "--export"
+                         "type=fuse,id=export,node-name=qcow2,mountpoint=disk.qcow2,writable=on"
+                     ])
+
+            Expect.isTrue (File.ReadAllBytes image = TempDir.pattern 0L (int Disk.MiB)) "it appears as a raw image"
+
+            do
+                use file = File.OpenWrite image
+                file.Write(Array.create 512 7uy, 0, 512)
+
+            Expect.equal (Daemon.stop child) 0 "exit code"
+
+        let dump =
+            ChildProcess.runOk directory.Path (Requires.tool "qemu-img") [
+                "convert"
+                "-O"
+                "raw"
+                "disk.qcow2"
+                "out"
+            ]
+
+        Expect.equal dump "" "it is a qcow2 image again"
+        let bytes = File.ReadAllBytes(directory.File "out")
+        Expect.equal bytes[..511] (Array.create 512 7uy) "what was written"
+        Expect.equal bytes[512..1023] (TempDir.pattern 512L 512) "what was not")
+
 [<Tests>]
 let tests =
     testSequenced
-    <| testList "end to end: manual page" [ qmpSocket; qmpDescriptor; nbdDescriptor; nbdSocket; fileDescriptor ]
+    <| testList "end to end: manual page" [
+        qmpSocket
+        qmpDescriptor
+        nbdDescriptor
+        nbdSocket
+        fileDescriptor
+        vhostUserSocket
+        vhostUserDescriptor
+        fuseOnItself
+    ]
