@@ -179,7 +179,7 @@ type Checkpoint(image: Image) =
                     cache.MarkDirty(write.Table, write.From, write.To)
 
         for cached in slices do
-            image.Slices.MarkDirty(cached, 0, image.SliceBytes)
+            image.MarkSlice(cached, 0, image.SliceBytes)
 
         let merge struct (from, until) struct (from', until') : struct (int * int) =
             struct (min from from', max until until')

@@ -167,7 +167,7 @@ module internal Clearing =
             unmap image request runStart runLength sink
 
         if behind > from then
-            image.Slices.MarkDirty(slice, from, behind)
+            image.MarkSlice(slice, from, behind)
 
     /// Writes to the clusters wait until the file below has been told.
     let settle (image: Image) (request: Request) (sink: ChildRequests) : unit =

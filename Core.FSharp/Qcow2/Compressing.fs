@@ -206,7 +206,7 @@ module internal Compressing =
                 Bitmap = 0UL
             }
 
-            image.Slices.MarkDirty(request.Slice, index * entryBytes, (index + 1) * entryBytes)
+            image.MarkSlice(request.Slice, index * entryBytes, (index + 1) * entryBytes)
             Writing.leave image request sink
             request.AllocatedClusters <- 0
             request.Position <- request.PieceUntil

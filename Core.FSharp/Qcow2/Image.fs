@@ -158,6 +158,8 @@ type Image
     let entryBytes = if geometry.ExtendedL2 then 16 else 8
     let clusterBytes = 1 <<< geometry.ClusterBits
     let slices = TableCache(sliceBytes, sliceCapacity)
+    let linear = LinearSlices()
+    let sliceEntryBits = System.Numerics.BitOperations.Log2(uint32 (sliceBytes / entryBytes))
     let mutable header = header
     let mutable below = children
     let mutable l1 = l1
@@ -189,7 +191,7 @@ type Image
     member this.ReplaceTables(newRefcounts: Refcounts, newL1: uint64[]) =
         refcounts <- newRefcounts
         l1 <- newL1
-        slices.Clear()
+        this.ClearSlices()
         // Whether the cluster still has data is not known.
         this.PackAt <- 0L
 
@@ -209,6 +211,35 @@ type Image
     member _.SliceEntries = sliceBytes / entryBytes
     member _.SlicesPerTable = clusterBytes / sliceBytes
     member _.Slices = slices
+
+    /// Entries of a slice have changed.
+    member _.MarkSlice(slice: CachedTable, from: int, until: int) =
+        linear.Forget slice.Key
+        slices.MarkDirty(slice, from, until)
+
+    /// The tables in the file are changed, not those in memory, of which none is in use.
+    member _.ClearSlices() =
+        linear.Clear()
+        slices.Clear()
+
+    /// A slice has been read: its mapping is kept as one number where it can be.
+    member _.LearnSlice(slice: CachedTable) =
+        let run = Mapping.runAt &geometry (System.ReadOnlySpan slice.Bytes) 0 0L System.Int64.MaxValue
+
+        if
+            run.Kind = ClusterKind.Normal
+            && not run.IsFaulty
+            && run.LengthBytes >>> geometry.ClusterBits >>> sliceEntryBits = 1L
+        then
+            linear.Learn(slice.Key, run.HostOffset)
+
+    /// Where the bytes at a guest offset are in the data file, if all of its slice follow one another there; else -1.
+    member _.LinearPlace(guestOffset: int64) : int64 =
+        let sliceBits = geometry.ClusterBits + sliceEntryBits
+
+        match linear.Find(guestOffset >>> sliceBits) with
+        | -1L -> -1L
+        | start -> start + (guestOffset &&& ((1L <<< sliceBits) - 1L))
 
     /// How often `CleanCaches` is to be called; zero for never.
     member _.CacheCleanIntervalS = cacheCleanIntervalS

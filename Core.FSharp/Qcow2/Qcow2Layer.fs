@@ -180,7 +180,7 @@ type Qcow2Layer(image: Image) =
             request.StepOutstanding <- request.StepOutstanding - 1
 
         if tag = Tag.table then
-            Tables.loaded request error sink
+            Tables.loaded image request error sink
         elif tag = Tag.probe then
             Zeroing.take request error frame.Status frame.StatusBytes
         elif error <> 0 then

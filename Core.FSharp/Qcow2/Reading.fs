@@ -134,10 +134,18 @@ module internal Reading =
                 request.Wait FrameOp.Wait
         | _ -> request.Fail Errno.EIO
 
+    let private stepTable (image: Image) (request: Request) (offset: int64) (sink: ChildRequests) : unit =
+        match Tables.slice image request offset sink with
+        | null ->
+            if not request.Waits && request.Stage <> Stage.End then
+                let g = image.Geometry
+                let span = 1L <<< Geometry.l1Bits &g
+                let left = span - (offset &&& (span - 1L))
+                readBelow image request (min left (request.ReadUntil - offset)) sink
+        | slice -> stepMapped image request slice sink
+
     /// Goes on until everything is on its way; true then. False if the request waits or has failed.
     let run (image: Image) (request: Request) (sink: ChildRequests) : bool =
-        let g = image.Geometry
-
         while not request.Waits
               && request.Stage <> Stage.End
               && request.ReadPosition < request.ReadUntil do
@@ -149,12 +157,11 @@ module internal Reading =
             else
                 let offset = request.ReadPosition
 
-                match Tables.slice image request offset sink with
-                | null ->
-                    if not request.Waits && request.Stage <> Stage.End then
-                        let span = 1L <<< Geometry.l1Bits &g
-                        let left = span - (offset &&& (span - 1L))
-                        readBelow image request (min left (request.ReadUntil - offset)) sink
-                | slice -> stepMapped image request slice sink
+                match image.LinearPlace offset with
+                | -1L -> stepTable image request offset sink
+                | place ->
+                    let length = min (Tables.bytesToSliceEnd image offset) (request.ReadUntil - offset)
+
+                    readChild request image.Children.DataChild place length sink
 
         not request.Waits && request.Stage <> Stage.End

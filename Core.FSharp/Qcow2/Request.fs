@@ -281,12 +281,15 @@ module internal Tables =
         )
 
     /// The table that the request has read is there, or cannot be read.
-    let loaded (request: Request) (error: int) (sink: ChildRequests) : unit =
+    let loaded (image: Image) (request: Request) (error: int) (sink: ChildRequests) : unit =
         let table = request.Loading
         request.Loading <- null
 
         if error = 0 then
             table.IsReady <- true
+
+            if obj.ReferenceEquals(request.LoadingFrom, image.Slices) then
+                image.LearnSlice table
         else
             request.LoadingFrom.Drop table
             request.Fail error

@@ -199,7 +199,7 @@ module internal Resizing =
         let g = image.Geometry
         let bits = Geometry.l2Bits &g
         let last = min (int64 image.L1.Length - 1L) ((range.Until - 1L) >>> bits)
-        image.Slices.Clear()
+        image.ClearSlices()
 
         ioResult {
             do! IoScript.forAll (range.First >>> bits) last (fun l1Index -> clearTable image range (int l1Index))

@@ -18,6 +18,28 @@ module internal Routing =
         length > 0L
         && pass image.Children.BackingChild 0L offset (offset + length) &route
 
+    /// What a slice in memory says of the bytes from an offset on.
+    let private fromSlice (image: Image) (offset: int64) (limit: int64) (route: byref<Route>) : bool =
+        let g = image.Geometry
+
+        match image.Slices.Find(Tables.sliceKey image offset) with
+        | null -> false
+        | slice when not slice.IsReady -> false
+        | slice ->
+            let index = Tables.indexInSlice image offset
+            let run = Mapping.runAt &g (ReadOnlySpan slice.Bytes) index offset (limit - offset)
+
+            if run.IsFaulty then
+                false
+            else
+                match run.Kind with
+                | ClusterKind.Normal ->
+                    let shift = run.HostOffset - offset
+                    pass image.Children.DataChild shift offset (offset + run.LengthBytes) &route
+                | ClusterKind.Unallocated
+                | ClusterKind.UnallocatedReserved -> below image offset (offset + run.LengthBytes) &route
+                | _ -> false
+
     /// What tables in memory say about the bytes from an offset on, at most up to a limit.
     let find (image: Image) (offset: int64) (limit: int64) (route: byref<Route>) : bool =
         if image.IsWritable || image.IsDead || offset >= limit then
@@ -33,20 +55,8 @@ module internal Routing =
             elif L1Entry.fault &g entry <> EntryFault.None then
                 false
             else
-                match image.Slices.Find(Tables.sliceKey image offset) with
-                | null -> false
-                | slice when not slice.IsReady -> false
-                | slice ->
-                    let index = Tables.indexInSlice image offset
-                    let run = Mapping.runAt &g (ReadOnlySpan slice.Bytes) index offset (limit - offset)
-
-                    if run.IsFaulty then
-                        false
-                    else
-                        match run.Kind with
-                        | ClusterKind.Normal ->
-                            let shift = run.HostOffset - offset
-                            pass image.Children.DataChild shift offset (offset + run.LengthBytes) &route
-                        | ClusterKind.Unallocated
-                        | ClusterKind.UnallocatedReserved -> below image offset (offset + run.LengthBytes) &route
-                        | _ -> false
+                match image.LinearPlace offset with
+                | -1L -> fromSlice image offset limit &route
+                | place ->
+                    let until = min limit (offset + Tables.bytesToSliceEnd image offset)
+                    pass image.Children.DataChild (place - offset) offset until &route

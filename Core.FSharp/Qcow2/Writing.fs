@@ -352,7 +352,7 @@ module internal Writing =
 
         let entryBytes = Geometry.l2EntryBytes &g
         let count = int (last - first) + 1
-        image.Slices.MarkDirty(request.Slice, index * entryBytes, (index + count) * entryBytes)
+        image.MarkSlice(request.Slice, index * entryBytes, (index + count) * entryBytes)
 
     /// Lets go of the piece's range and slice.
     let leave (image: Image) (request: Request) (sink: ChildRequests) =

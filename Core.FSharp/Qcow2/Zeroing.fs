@@ -120,7 +120,7 @@ module internal Zeroing =
                 let entryBytes = Geometry.l2EntryBytes &g
                 let old = L2Entry.read &g (ReadOnlySpan slice.Bytes) index
                 L2Entry.write &g (Span slice.Bytes) index (zeroed image request &old)
-                image.Slices.MarkDirty(slice, index * entryBytes, (index + 1) * entryBytes)
+                image.MarkSlice(slice, index * entryBytes, (index + 1) * entryBytes)
                 Writing.leave image request sink
                 request.Position <- min request.Until request.PieceUntil
                 request.Stage <- Stage.Map
