@@ -238,6 +238,66 @@ let exports: string list = [
     "--nbd-server addr.type=vsock,addr.cid=x,addr.port=1"
 ]
 
+let private vhostUser (more: string) =
+    node + "--export vhost-user-blk,id=e,node-name=x," + more
+
+let private atSocket = "addr.type=unix,addr.path=img/v.sock"
+
+let vhostUserExports: string list = [
+    vhostUser atSocket
+    vhostUser $"{atSocket},writable=on,writethrough=on,num-queues=3,logical-block-size=4096"
+    node + "--export vhost-user-blk,id=e,node-name=x"
+    vhostUser "addr.type=unix"
+    vhostUser "addr.path=img/v.sock"
+    vhostUser "addr=img/v.sock"
+    vhostUser "addr.type=bogus"
+    vhostUser "addr.type=unix,addr.path="
+    vhostUser "addr.type=unix,addr.path=/nonexist/v.sock"
+    vhostUser $"""addr.type=unix,addr.path={String.replicate 108 "x"}"""
+    vhostUser $"{atSocket},addr.bogus=1"
+    vhostUser "addr.type=unix,addr.path=img/v.sock,addr.abstract=on"
+    vhostUser "addr.type=inet,addr.host=127.0.0.1,addr.port=1"
+    vhostUser "addr.type=inet"
+    vhostUser "addr.type=vsock,addr.cid=1,addr.port=1"
+    vhostUser "addr.type=fd"
+    vhostUser "addr.type=fd,addr.str="
+    vhostUser "addr.type=fd,addr.str=nofd"
+    vhostUser "addr.type=fd,addr.str=77"
+    vhostUser "addr.type=fd,addr.str=-1"
+    vhostUser $"{atSocket},num-queues=0"
+    vhostUser $"{atSocket},num-queues=-1"
+    vhostUser $"{atSocket},num-queues=65536"
+    vhostUser $"{atSocket},num-queues=x"
+    vhostUser $"{atSocket},num-queues="
+    vhostUser $"{atSocket},logical-block-size=0"
+    vhostUser $"{atSocket},logical-block-size=256"
+    vhostUser $"{atSocket},logical-block-size=513"
+    vhostUser $"{atSocket},logical-block-size=2097152"
+    vhostUser $"{atSocket},logical-block-size=4194304"
+    vhostUser $"{atSocket},logical-block-size=4k"
+    vhostUser $"{atSocket},logical-block-size=-1"
+    vhostUser $"{atSocket},writable=maybe"
+    vhostUser $"{atSocket},allow-inactive=on"
+    vhostUser $"{atSocket},name=n"
+    vhostUser $"{atSocket},serial=s"
+    vhostUser $"{atSocket},iothread=zz"
+    vhostUser $"{atSocket},fixed-iothread=on"
+    node
+    + $"--object iothread,id=t --export vhost-user-blk,id=e,node-name=x,{atSocket},iothread=t,fixed-iothread=on"
+    $"--export vhost-user-blk,id=e,node-name=x,{atSocket}"
+    $"--export vhost-user-blk,id=e,{atSocket}"
+    node + $"--export vhost-user-blk,node-name=x,{atSocket}"
+    node + $"--export vhost-user-blk,id=1e,node-name=x,{atSocket}"
+    vhostUser $"{atSocket} --export vhost-user-blk,id=e,node-name=x,addr.type=unix,addr.path=img/w.sock"
+    vhostUser $"{atSocket} --export vhost-user-blk,id=f,node-name=x,addr.type=unix,addr.path=img/w.sock"
+    $"--blockdev null-co,node-name=x,read-only=on --export vhost-user-blk,id=e,node-name=x,{atSocket},writable=on"
+    $"--blockdev null-co,node-name=x,read-only=on --export vhost-user-blk,id=e,node-name=x,{atSocket}"
+    node
+    + "--export {\"type\":\"vhost-user-blk\",\"id\":\"e\",\"node-name\":\"x\",\"addr\":{\"type\":\"unix\",\"path\":\"img/v.sock\"}}"
+    node
+    + "--export {\"type\":\"vhost-user-blk\",\"id\":\"e\",\"node-name\":\"x\",\"addr\":\"img/v.sock\"}"
+]
+
 let chardevs: string list = [
     "--chardev null"
     "--chardev null,id=c"

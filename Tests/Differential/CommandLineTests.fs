@@ -108,6 +108,7 @@ let tests =
         group "options" CommandLineCases.options
         group "blockdev" CommandLineCases.blockdevs
         group "export" CommandLineCases.exports
+        group "export over vhost-user" CommandLineCases.vhostUserExports
         group "chardev" CommandLineCases.chardevs
         group "object" CommandLineCases.objects
         testList "listings" [

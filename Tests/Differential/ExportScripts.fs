@@ -106,4 +106,61 @@ nbd A n
 {"execute": "block-export-add", "arguments": {"type": "nbd", "id": "e3", "node-name": "n", "iothread": "t1", "name": "c"}}
 {"execute": "query-block-exports"}
 """
+    script
+        "exports: vhost-user-blk, life"
+        "--object iothread,id=t0 --blockdev file,node-name=f,filename=img/r.raw --blockdev raw,node-name=r,file=f --blockdev null-co,node-name=ro,read-only=on"
+        """
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r"}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": "v.sock"}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": {}}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": {"type": "bogus"}}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": {"type": "unix"}}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": {"type": "unix", "data": {"path": "v.sock"}}}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": {"type": "unix", "path": 1}}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": {"type": "fd", "str": "nofd"}}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": {"type": "inet", "host": "127.0.0.1", "port": "1"}}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": {"type": "unix", "path": "no/v.sock"}}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": {"type": "unix", "path": "v.sock"}, "num-queues": 0}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": {"type": "unix", "path": "v.sock"}, "num-queues": -1}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": {"type": "unix", "path": "v.sock"}, "num-queues": 65536}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": {"type": "unix", "path": "v.sock"}, "num-queues": "1"}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": {"type": "unix", "path": "v.sock"}, "logical-block-size": 1000}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": {"type": "unix", "path": "v.sock"}, "logical-block-size": 4194304}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": {"type": "unix", "path": "v.sock"}, "allow-inactive": true}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": {"type": "unix", "path": "v.sock"}, "name": "n"}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "ro", "addr": {"type": "unix", "path": "v.sock"}, "writable": true}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "no", "addr": {"type": "unix", "path": "v.sock"}}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": {"type": "unix", "path": "v.sock"}, "iothread": "nope"}}
+{"execute": "query-block-exports"}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": {"type": "unix", "path": "v.sock"}, "writable": true, "iothread": "t0"}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": {"type": "unix", "path": "w.sock"}}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e1", "node-name": "ro", "addr": {"type": "unix", "path": "w.sock"}, "num-queues": 4, "logical-block-size": 4096, "writethrough": true}}
+{"execute": "query-block-exports"}
+{"execute": "query-named-block-nodes", "arguments": {"flat": true}}
+{"execute": "blockdev-del", "arguments": {"node-name": "r"}}
+{"execute": "blockdev-del", "arguments": {"node-name": "f"}}
+{"execute": "blockdev-add", "arguments": {"driver": "raw", "node-name": "above", "file": "r"}}
+{"execute": "blockdev-del", "arguments": {"node-name": "above"}}
+{"execute": "block-export-del", "arguments": {"id": "e0"}}
+{"execute": "query-block-exports"}
+{"execute": "block-export-del", "arguments": {"id": "e0"}}
+{"execute": "block-export-add", "arguments": {"type": "vhost-user-blk", "id": "e0", "node-name": "r", "addr": {"type": "unix", "path": "v.sock"}}}
+{"execute": "block-export-del", "arguments": {"id": "e0", "mode": "hard"}}
+{"execute": "block-export-del", "arguments": {"id": "e1", "mode": "safe"}}
+{"execute": "query-block-exports"}
+{"execute": "object-del", "arguments": {"id": "t0"}}
+{"execute": "blockdev-del", "arguments": {"node-name": "r"}}
+"""
+    script
+        "exports: vhost-user-blk beside NBD"
+        "--blockdev file,node-name=f,filename=img/r.raw --blockdev raw,node-name=r,file=f --nbd-server addr.type=unix,addr.path=n.sock --export vhost-user-blk,id=v,node-name=r,writable=on,addr.type=unix,addr.path=v.sock"
+        """
+{"execute": "block-export-add", "arguments": {"type": "nbd", "id": "e0", "node-name": "r", "writable": true}}
+{"execute": "query-block-exports"}
+{"execute": "block_resize", "arguments": {"node-name": "r", "size": 8388608}}
+nbd A r
+write A 4096
+{"execute": "nbd-server-stop"}
+{"execute": "query-block-exports"}
+"""
 ]
